@@ -1,0 +1,279 @@
+"""The configuration: one pydantic model, from which schema and documentation are generated.
+
+``load`` turns the merged YAML (``config.yaml`` overlaid by ``--configfile``) into a ``Config`` or
+raises one line that names the key and what was expected.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cch.errors import CchError
+from cch.paired import RandomSplit
+
+
+class Model(BaseModel):
+    """Base of every part: unknown keys are errors, values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+"""Names become file names and targets: lower-case letters, digits and hyphens."""
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Correlation = Annotated[float, Field(gt=-1, lt=1)]
+
+
+class SyntheticDataset(Model):
+    """Appendix B's Gaussian sampler; one independent draw for every seed."""
+
+    kind: Literal["synthetic"]
+    train: int = Field(10_000, ge=2, description="Training rows in each draw (Section 4.1: n).")
+    test: int = Field(
+        1_000, ge=1, description="Test rows in each draw (Appendix B: 1,000; Table 10: 5,000)."
+    )
+    features: int = Field(100, ge=1, description="Features of each modality (Section 4.1: p).")
+    sigma_12: list[Correlation] = Field(
+        description="Teacher-student correlations; each gives a teacher modality `x1@<value>`."
+    )
+    sigma_13: Correlation = Field(0.9, description="Teacher-label correlation (Section 4.1).")
+    sigma_23: Correlation = Field(0.4, description="Student-label correlation (Section 4.1).")
+    draws: int = Field(10, ge=1, description="Independent draws; a study needs one for each seed.")
+    seed: int = Field(0, description="Part of the key of every generator of this dataset.")
+
+    @model_validator(mode="after")
+    def _valid_covariance(self) -> SyntheticDataset:
+        for value in self.sigma_12:
+            s12, s13, s23 = value, self.sigma_13, self.sigma_23
+            residual = 1 - (s12**2 + s13**2 - 2 * s12 * s13 * s23) / (1 - s23**2)
+            if residual < 0:
+                raise ValueError(
+                    f"sigma_12 = {value} with sigma_13 = {s13}, sigma_23 = {s23} leaves X1 a "
+                    f"negative variance ({residual:.4f}); take a sigma_12 nearer to "
+                    f"sigma_13 * sigma_23 = {s13 * s23:.4f}"
+                )
+        return self
+
+
+class MnistMDataset(Model):
+    """MNIST beside MNIST-M, made as Appendix C says: binarised digits blended onto grey patches."""
+
+    kind: Literal["mnistm"]
+    digits: Name = Field("mnist", description="Source of the digits (workflow/sources.yaml).")
+    photographs: Name = Field("bsds500", description="Source of the backgrounds.")
+    alpha: Fraction = Field(0.2, description="Prominence of the digit over the background.")
+    threshold: int = Field(
+        127, ge=0, le=254, description="A pixel above it is digit; the paper names no value."
+    )
+    channels: int = Field(
+        3, ge=1, description="Equal colour channels of both modalities (Appendix C: RGB)."
+    )
+    seed: int = Field(0, description="Part of the key of every generator of this dataset.")
+
+
+Dataset = Annotated[SyntheticDataset | MnistMDataset, Field(discriminator="kind")]
+
+
+class Network(Model):
+    """A fully connected network: linear layers of `hidden` units, then a linear head."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1, description="Units of the hidden layers; the last is the representation H."
+    )
+    activation: Literal["relu", "leaky_relu"] = Field(
+        "relu", description="After every hidden layer; leaky_relu has slope 0.01."
+    )
+
+
+class Training(Model):
+    """How one network is trained; the last epoch is what counts."""
+
+    optimizer: Literal["sgd", "adam"]
+    learning_rate: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="SGD only.")
+    batch_size: int = Field(ge=1, description="The paper names none; see docs/assumptions.md.")
+    epochs: int = Field(ge=1)
+
+
+class Distillation(Model):
+    """The grid of students: every temperature with every weight."""
+
+    temperatures: list[Positive] = Field([1.0], min_length=1, description="T of Eqs. 1, 2.")
+    weights: list[Annotated[float, Field(ge=0)]] = Field(
+        min_length=1,
+        description="Lambda: of Eqs. 1, 2 (0 to 1) for classification, of Eq. 4 for regression.",
+    )
+
+
+class Degradation(Model):
+    """How the teacher's input is degraded, level by level."""
+
+    kind: Literal["blur", "noise", "modality"] = Field(
+        description="`blur`: Gaussian blur, level = standard deviation in pixels. `noise`: "
+        "Gaussian noise, level = its standard deviation as a fraction of `scale`. `modality`: "
+        "every level is a modality `<teacher>@<level>` of its own, with a teacher of its own."
+    )
+    levels: list[Annotated[float, Field(ge=0)]] = Field(min_length=1)
+    symbol: str = Field(description="Label of the levels in tables and figures, e.g. γ.")
+    scale: Positive = Field(
+        1.0, description="Noise only: multiple of each feature's standard deviation on train rows."
+    )
+
+
+class Information(Model):
+    """Which mutual-information estimates are made."""
+
+    estimators: list[Literal["latentmi", "ksg"]] = Field(min_length=1)
+    runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
+    rows: Literal["train", "test"] = Field(
+        "test", description="Rows that the representations are read from."
+    )
+    limit: int = Field(10_000, ge=50, description="At most this many of those rows, the first.")
+
+
+class Split(Model):
+    """A split drawn for each seed; leave `split` out to use the dataset's own."""
+
+    kind: Literal["random"]
+    test: Fraction
+    valid: Fraction = 0.0
+    stratified: bool = True
+
+    def build(self, study: str) -> RandomSplit:
+        """The split with its generator keyed by the study."""
+        return RandomSplit(self.test, self.valid, self.stratified, key=f"split/{study}")
+
+
+class Study(Model):
+    """One experiment: a dataset, a teacher modality, a student modality and the grid between."""
+
+    title: str
+    group: Name | None = Field(None, description="A second target that builds this study too.")
+    dataset: Name
+    teacher: str = Field(description="The strong modality, X1.")
+    student: str = Field(description="The weak modality, X2.")
+    network: Network
+    training: Training
+    distillation: Distillation
+    degradation: Degradation
+    seeds: int = Field(ge=2, description="Independent runs of everything; two give a standard error.")
+    information: Information
+    split: Split | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        if self.information.runs > self.seeds:
+            raise ValueError(
+                f"information.runs = {self.information.runs} exceeds seeds = {self.seeds}"
+            )
+        return self
+
+
+class Compute(Model):
+    """What a job may use; nothing here changes a number."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: a GPU where there is one."
+    )
+    memory_gb: Positive = Field(
+        4.0, description="Budget of one stack of runs; it is halved by itself when memory runs out."
+    )
+    threads: int = Field(2, ge=1, description="CPU threads of a training or estimation job.")
+
+
+class Config(Model):
+    """The whole configuration."""
+
+    results: str = Field("results", description="Folder of everything generated.")
+    resources: str = Field("resources", description="Folder of raw files.")
+    mirror: str | None = Field(
+        None, description="Folder or URL asked first for raw files; the variable CCH_MIRROR too."
+    )
+    sources: str = Field("workflow/sources.yaml", description="The table of raw files.")
+    compute: Compute = Compute()
+    datasets: dict[Name, Dataset]
+    studies: dict[Name, Study]
+
+    @model_validator(mode="after")
+    def _references(self) -> Config:
+        for name, study in self.studies.items():
+            if study.dataset not in self.datasets:
+                raise ValueError(
+                    f"studies.{name}.dataset: there is no dataset {study.dataset!r}; "
+                    f"there are {', '.join(self.datasets)}"
+                )
+            _check_against_dataset(name, study, self.datasets[study.dataset])
+        return self
+
+
+def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
+    """Raise ValueError where a study asks for what its dataset will not hold."""
+    where = f"studies.{name}"
+    if isinstance(dataset, SyntheticDataset):
+        if study.degradation.kind != "modality":
+            raise ValueError(f"{where}.degradation.kind: a synthetic dataset needs 'modality'")
+        missing = [s for s in study.degradation.levels if s not in dataset.sigma_12]
+        if missing:
+            raise ValueError(
+                f"{where}.degradation.levels: {missing} not in datasets.{study.dataset}.sigma_12"
+            )
+        if study.seeds > dataset.draws:
+            raise ValueError(
+                f"{where}.seeds = {study.seeds} exceeds datasets.{study.dataset}.draws = "
+                f"{dataset.draws}"
+            )
+    elif max(study.distillation.weights) > 1:
+        raise ValueError(f"{where}.distillation.weights: lambda of Eq. 2 lies in 0..1")
+
+
+def load(raw: dict[str, Any], where: str = "config.yaml") -> Config:
+    """Validate a merged configuration.
+
+    Raises:
+        CchError: one line naming the first wrong key and what was expected there.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise CchError(where, _first_problem(error)) from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = error.errors()
+    first = problems[0]
+    # A discriminated union adds its tag to the path; a user did not write it.
+    key = ".".join(str(part) for part in first["loc"] if part not in ("synthetic", "mnistm"))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "there is no such key" + _expected_keys(first["loc"])
+    elif first["type"] == "missing":
+        message = "this key is required"
+    elif "input" in first and not isinstance(first["input"], dict | list):
+        message += f", not {first['input']!r}"
+    return f"{key}: {message}{more}" if key else f"{message}{more}"
+
+
+def _expected_keys(location: tuple[Any, ...]) -> str:
+    """Return ``; expected one of ...`` for the model that the wrong key was written into."""
+    kinds: dict[str, type[Model]] = {
+        "synthetic": SyntheticDataset,
+        "mnistm": MnistMDataset,
+        "network": Network,
+        "training": Training,
+        "distillation": Distillation,
+        "degradation": Degradation,
+        "information": Information,
+        "split": Split,
+        "compute": Compute,
+    }
+    owner: type[Model] = Config
+    if len(location) > 1:
+        parent = location[-2]
+        owner = kinds.get(str(parent), Study if location[0] == "studies" else Config)
+    return f"; expected one of {', '.join(owner.model_fields)}"
