@@ -32,6 +32,7 @@ class SyntheticDataset(Model):
     """Appendix B's Gaussian sampler; one independent draw for every seed."""
 
     kind: Literal["synthetic"]
+    title: str = Field("Synthetic Gaussian", description="How tables name the dataset.")
     train: int = Field(10_000, ge=2, description="Training rows in each draw (Section 4.1: n).")
     test: int = Field(
         1_000, ge=1, description="Test rows in each draw (Appendix B: 1,000; Table 10: 5,000)."
@@ -63,6 +64,7 @@ class MnistMDataset(Model):
     """MNIST beside MNIST-M, made as Appendix C says: binarised digits blended onto grey patches."""
 
     kind: Literal["mnistm"]
+    title: str = Field("MNIST / MNIST-M", description="How tables name the dataset.")
     digits: Name = Field("mnist", description="Source of the digits (workflow/sources.yaml).")
     photographs: Name = Field("bsds500", description="Source of the backgrounds.")
     alpha: Fraction = Field(0.2, description="Prominence of the digit over the background.")
@@ -134,6 +136,9 @@ class Information(Model):
         "test", description="Rows that the representations are read from."
     )
     limit: int = Field(10_000, ge=50, description="At most this many of those rows, the first.")
+    options: dict[str, dict[str, bool | int | float]] = Field(
+        {}, description="Options of an estimator in place of its defaults, by its name."
+    )
 
 
 class Split(Model):
@@ -161,12 +166,20 @@ class Study(Model):
     training: Training
     distillation: Distillation
     degradation: Degradation
-    seeds: int = Field(ge=2, description="Independent runs of everything; two give a standard error.")
+    metric: Literal["accuracy", "weighted_f1", "macro_f1", "auc", "mse"] = Field(
+        "accuracy", description="What the sweep table and figure compare; mse for regression."
+    )
+    seeds: int = Field(
+        ge=2, description="Independent runs of everything; two give a standard error."
+    )
     information: Information
     split: Split | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
+        unused = set(self.information.options) - set(self.information.estimators)
+        if unused:
+            raise ValueError(f"information.options names {min(unused)!r}, which is not estimated")
         if self.information.runs > self.seeds:
             raise ValueError(
                 f"information.runs = {self.information.runs} exceeds seeds = {self.seeds}"
@@ -214,6 +227,9 @@ class Config(Model):
 def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
     """Raise ValueError where a study asks for what its dataset will not hold."""
     where = f"studies.{name}"
+    regression = isinstance(dataset, SyntheticDataset)
+    if regression != (study.metric == "mse"):
+        raise ValueError(f"{where}.metric: mse is for regression, the others for classes")
     if isinstance(dataset, SyntheticDataset):
         if study.degradation.kind != "modality":
             raise ValueError(f"{where}.degradation.kind: a synthetic dataset needs 'modality'")
@@ -247,11 +263,13 @@ def _first_problem(error: ValidationError) -> str:
     problems = error.errors()
     first = problems[0]
     # A discriminated union adds its tag to the path; a user did not write it.
-    key = ".".join(str(part) for part in first["loc"] if part not in ("synthetic", "mnistm"))
+    where = first["loc"]
+    parts = where[:2] + where[3:] if where[:1] == ("datasets",) else where
+    key = ".".join(str(part) for part in parts)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = "there is no such key" + _expected_keys(first["loc"])
+        message = "there is no such key" + _expected_keys(where)
     elif first["type"] == "missing":
         message = "this key is required"
     elif "input" in first and not isinstance(first["input"], dict | list):
@@ -260,20 +278,23 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _expected_keys(location: tuple[Any, ...]) -> str:
-    """Return ``; expected one of ...`` for the model that the wrong key was written into."""
-    kinds: dict[str, type[Model]] = {
-        "synthetic": SyntheticDataset,
-        "mnistm": MnistMDataset,
-        "network": Network,
-        "training": Training,
-        "distillation": Distillation,
-        "degradation": Degradation,
-        "information": Information,
-        "split": Split,
-        "compute": Compute,
-    }
+    """Return ``; expected one of ...`` for the model that the wrong key was written into.
+
+    ``location`` is (key), (section, key), (studies, name, key), (studies, name, part, key) or
+    (datasets, name, kind, key).
+    """
     owner: type[Model] = Config
-    if len(location) > 1:
-        parent = location[-2]
-        owner = kinds.get(str(parent), Study if location[0] == "studies" else Config)
+    if location[0] == "compute":
+        owner = Compute
+    elif location[0] == "datasets" and len(location) > 3:
+        owner = {"synthetic": SyntheticDataset, "mnistm": MnistMDataset}[location[2]]
+    elif location[0] == "studies":
+        owner = {
+            "network": Network,
+            "training": Training,
+            "distillation": Distillation,
+            "degradation": Degradation,
+            "information": Information,
+            "split": Split,
+        }.get(str(location[2]) if len(location) > 3 else "", Study)
     return f"; expected one of {', '.join(owner.model_fields)}"

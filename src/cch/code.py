@@ -1,0 +1,102 @@
+"""Which code makes an output: a digest over a stage's script and all library modules it imports.
+
+Snakemake reruns a rule when its script changes, not when a module that the script imports does.
+The digest is a parameter of every rule, so an edit in a library module makes exactly the outputs
+of the stages that import it stale. It is taken over the syntax tree without docstrings: comments,
+formatting and documentation change nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from pathlib import Path
+
+from cch.errors import CchError
+from cch.files import digest
+
+PACKAGE = "cch"
+ROOT = Path(__file__).resolve().parent
+
+# What these modules hold cannot change a number: the values of the configuration reach a stage
+# through its parameters, and the rest reports. An edit there must not retrain anything.
+NEUTRAL = frozenset(
+    f"{PACKAGE}.{name}" for name in ("code", "config", "errors", "paths", "planning", "progress", "record", "stage")
+) | {PACKAGE}
+
+
+def modules_behind(script: str | Path) -> dict[str, Path]:
+    """Return the library modules that ``script`` imports, directly or through others, by name.
+
+    Imports are found in the text, inside functions too, so a module counts before it runs.
+
+    Raises:
+        CchError: a file has a syntax error.
+    """
+    found: dict[str, Path] = {}
+    waiting = sorted(_imports(Path(script), package=""))
+    while waiting:
+        name = waiting.pop()
+        path = _module_path(name)
+        if path is None or name in found or name in NEUTRAL:
+            continue
+        found[name] = path
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        waiting.extend(sorted(_imports(path, package)))
+        # Importing a module runs the packages above it.
+        waiting.append(name.rpartition(".")[0])
+    return dict(sorted(found.items()))
+
+
+def code_digest(script: str | Path) -> str:
+    """Return one SHA-256 over the script and the modules behind it; see the module docstring."""
+    parts = {name: _meaning(path) for name, path in modules_behind(script).items()}
+    return digest({"script": _meaning(Path(script)), "modules": parts})
+
+
+def _module_path(name: str) -> Path | None:
+    """The file of a library module, or None for other packages and for names in modules."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE:
+        return None
+    base = ROOT.joinpath(*parts[1:])
+    for path in (base / "__init__.py", base.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise CchError(path, f"line {error.lineno}: {error.msg}") from None
+
+
+@functools.cache
+def _imports(path: Path, package: str) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = package.split(".")
+                above = parts[: len(parts) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            names.add(base)
+            names.update(f"{base}.{alias.name}" for alias in node.names)
+    return frozenset(name for name in names if name.split(".")[0] == PACKAGE)
+
+
+@functools.cache
+def _meaning(path: Path) -> str:
+    """Digest of a file's syntax tree without docstrings and positions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return digest(ast.dump(tree, include_attributes=False))

@@ -1,0 +1,155 @@
+"""Figures as a paper has them, drawn from cells (curves) or from a dataset (samples).
+
+PDF and PNG carry no date, so that equal inputs give equal files.
+"""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cch.files import whole_file
+from cch.paired import PairedDataset
+
+# Colour-blind-safe (Okabe and Ito); a marker and a dash of its own for print without colour.
+STYLES: dict[str, dict[str, Any]] = {
+    "kd": {"color": "#D55E00", "marker": "o", "linestyle": "-"},
+    "no-kd": {"color": "#0072B2", "marker": "s", "linestyle": "--"},
+    "teacher-student": {"color": "#CC3311", "marker": "o", "linestyle": "-"},
+    "student-label": {"color": "#882288", "marker": "D", "linestyle": "--"},
+}
+SPARE = ("#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#000000")
+SYMBOLS = {"σ12": r"$\sigma_{12}$", "γ": r"$\gamma$ (pixels)", "λ": r"$\lambda$"}
+PANEL_INCHES = (3.4, 2.7)
+
+
+def draw_curves(document: dict[str, Any]) -> Figure:
+    """Draw the panels of a document of kind ``curves``: columns against levels, with error bars.
+
+    Bars are one standard error over runs. A cell without a value leaves a gap; a column without
+    any is named in the legend as not available.
+
+    Args:
+        document: a table document, see ``cch.tables.render``.
+    """
+    panels = document["panels"]
+    sns.set_theme(style="ticks", context="paper", font="DejaVu Sans")
+    columns = 2 if len(panels) > 1 else 1
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows + 0.5),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        _draw_panel(axis, document, panel)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    _head(figure, f"{document['number']}. {document['title']}", document["marks"])
+    return figure
+
+
+def _draw_panel(axis: Axes, document: dict[str, Any], panel: dict[str, Any]) -> None:
+    columns = {column["key"]: column for column in document["columns"]}
+    spare = iter(SPARE * len(columns))
+    styles = [columns[key]["style"] for key in panel["columns"]]
+    runs: set[int] = set()
+    for key in panel["columns"]:
+        column = columns[key]
+        style = dict(STYLES.get(column["style"], {}))
+        if not style or styles.count(column["style"]) > 1:
+            style = {"marker": "o", "linestyle": "-"} | style | {"color": next(spare)}
+        cells = [document["cells"].get(f"{row['key']}/{key}") for row in document["rows"]]
+        runs |= {cell["n"] for cell in cells if cell and cell["n"]}
+        _draw_curve(axis, document["rows"], cells, column["label"], style)
+    axis.set_xlabel(SYMBOLS.get(document["row_label"], document["row_label"]))
+    axis.set_ylabel(panel["y_label"])
+    count = f" (n = {min(runs)})" if len(runs) == 1 else ""
+    axis.set_title(f"({panel['key']}) {panel['title']}{count}", fontsize=9)
+    axis.legend(frameon=False, fontsize=7)
+    sns.despine(ax=axis)
+
+
+def _draw_curve(
+    axis: Axes,
+    rows: Sequence[dict[str, Any]],
+    cells: Sequence[dict[str, Any] | None],
+    label: str,
+    style: dict[str, Any],
+) -> None:
+    points = [
+        (float(row["key"]), cell["value"], cell["se"] or 0.0)
+        for row, cell in zip(rows, cells, strict=True)
+        if cell and cell["value"] is not None
+    ]
+    if not points:
+        axis.plot([], [], color="grey", label=f"{label}: not available")
+        return
+    x, y, se = map(np.array, zip(*points, strict=True))
+    axis.errorbar(x, y, yerr=se, label=label, capsize=2, markersize=4, linewidth=1.3, **style)
+
+
+def draw_samples(
+    dataset: PairedDataset, modalities: Sequence[str], title: str, marks: Sequence[str]
+) -> Figure:
+    """Draw the first training sample of each class, one block a modality, side by side.
+
+    Args:
+        dataset: images (N, H, W) under each modality.
+        modalities: what to show, left to right.
+        title: of the figure.
+        marks: what sets the data apart from the paper's.
+    """
+    split = dataset.split
+    train = np.arange(len(dataset)) if split is None else np.flatnonzero(split == "train")
+    _, first = np.unique(dataset.label[train], return_index=True)
+    rows = train[first]
+    across = 5
+    figure, axes = plt.subplots(
+        1, len(modalities), figsize=(3.4 * len(modalities), 2.2), layout="constrained"
+    )
+    for axis, name in zip(np.atleast_1d(axes), modalities, strict=True):
+        images = dataset.values(name)[rows]
+        blank = np.zeros((-len(images) % across, *images.shape[1:]), images.dtype)
+        grid = np.concatenate([images, blank])
+        grid = grid.reshape(-1, across, *images.shape[1:]).transpose(0, 2, 1, 3)
+        axis.imshow(
+            grid.reshape(grid.shape[0] * grid.shape[1], -1), cmap="gray", vmin=0, vmax=255
+        )
+        axis.set_title(name, fontsize=9)
+        axis.set_axis_off()
+    _head(figure, title, marks)
+    return figure
+
+
+def _head(figure: Figure, title: str, marks: Sequence[str]) -> None:
+    """Put the title over the figure, and under it what sets the result apart from the paper's."""
+    width = int(figure.get_figwidth() * 16)
+    lines = textwrap.wrap(title, width)
+    if marks:
+        lines += textwrap.wrap("Not the paper's setting: " + "; ".join(marks), int(width * 1.25))
+    figure.set_size_inches(figure.get_figwidth(), figure.get_figheight() + 0.16 * len(lines))
+    figure.suptitle("\n".join(lines), fontsize=8)
+
+
+def save(figure: Figure, pdf: str | os.PathLike[str], png: str | os.PathLike[str]) -> None:
+    """Write a figure as PDF and PNG, each whole or not at all, and close it."""
+    with whole_file(pdf) as temporary:
+        figure.savefig(temporary, format="pdf", metadata={"CreationDate": None, "ModDate": None})
+    with whole_file(png) as temporary:
+        figure.savefig(temporary, format="png", dpi=200, metadata={"Software": None})
+    plt.close(figure)

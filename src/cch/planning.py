@@ -1,0 +1,271 @@
+"""From a configuration to the workflow: files, targets, parameters. The rules ask here.
+
+Nothing in this module runs or imports Snakemake; it answers what a rule needs to know about a
+dataset, a study or a layout, so that a rule holds no logic of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cch.code import code_digest
+from cch.config import Config, load
+from cch.datasets import required_sources
+from cch.errors import CchError
+from cch.files import canonical_json, digest
+from cch.information.roles import roles
+from cch.paths import Paths
+from cch.sources.fetch import Fetched, available
+from cch.sources.table import SourceTable, load_table
+from cch.tables.claims import Claims, deviations, load_claims
+from cch.tables.layouts import Layout, all_layouts, layout_inputs
+
+# What each role's numbers depend on, below a study; a change of anything else retrains nothing.
+SPEC = {
+    "teacher": {
+        "dataset": True,
+        "teacher": True,
+        "network": True,
+        "training": True,
+        "degradation": {"kind", "levels", "scale"},
+        "seeds": True,
+        "information": {"runs", "rows", "limit"},
+        "split": True,
+    },
+    "baseline": {
+        "dataset": True,
+        "student": True,
+        "network": True,
+        "training": True,
+        "seeds": True,
+        "information": {"runs", "rows", "limit"},
+        "split": True,
+    },
+    "student": {
+        "dataset": True,
+        "teacher": True,
+        "student": True,
+        "network": True,
+        "training": True,
+        "distillation": True,
+        "degradation": {"kind", "levels", "scale"},
+        "seeds": True,
+        "split": True,
+    },
+}
+
+
+class Plan:
+    """Everything that the rules ask of one configuration.
+
+    Args:
+        raw: the merged configuration, as Snakemake has it.
+        root: the folder of the checkout (paper/, workflow/).
+    """
+
+    def __init__(self, raw: dict[str, Any], root: str | Path) -> None:
+        self.root = Path(root)
+        self.config: Config = load(raw)
+        self.paths = Paths.of(self.config)
+        self.mirror = self.config.mirror or os.environ.get("CCH_MIRROR") or None
+        self.table: SourceTable = load_table(self.root / self.config.sources)
+        self.layouts: dict[str, Layout] = all_layouts(
+            self.config, self.root / "paper" / "tables.yaml"
+        )
+        self.claims: Claims = load_claims(self.root / "paper" / "claims.yaml")
+        for name, dataset in self.config.datasets.items():
+            for source in required_sources(dataset):
+                if source not in self.table.sources:
+                    known = ", ".join(self.table.sources)
+                    raise CchError(
+                        f"datasets.{name}", f"there is no source {source!r}; there are {known}"
+                    )
+
+    # Files
+
+    def raw_files(self, dataset: str) -> dict[str, dict[str, str]]:
+        """Raw files of a dataset: path by source and role."""
+        return {
+            source: {
+                entry.role: self.paths.raw(source, entry.name)
+                for entry in self.table.source(source).files
+            }
+            for source in required_sources(self.config.datasets[dataset])
+        }
+
+    def raw_list(self, dataset: str) -> list[str]:
+        """Raw files of a dataset, flat."""
+        return [path for files in self.raw_files(dataset).values() for path in files.values()]
+
+    def layout_files(self, name: str) -> list[str]:
+        """The outputs of a layout: table, figure, or the figure with the numbers behind it."""
+        kind = self.layouts[name].kind
+        files = []
+        if kind != "samples":
+            files += [self.paths.table(name, suffix) for suffix in ("json", "csv", "md", "tex")]
+        if kind != "table":
+            files += [self.paths.figure(name, suffix) for suffix in ("pdf", "png")]
+        return files
+
+    def layout_inputs(self, name: str) -> list[str]:
+        """The runs, estimates and datasets that a layout's cells read."""
+        return layout_inputs(self.layouts[name], self.config)
+
+    def sample_dataset(self, name: str) -> str:
+        """The dataset file that a figure of samples shows."""
+        return self.paths.dataset(self.config.studies[self.layouts[name].study].dataset)
+
+    def documents(self, studies: Iterable[str]) -> list[str]:
+        """The JSON documents of all layouts over these studies."""
+        wanted = set(studies)
+        return [
+            self.paths.table(name)
+            for name, layout in self.layouts.items()
+            if layout.kind != "samples" and layout.study in wanted
+        ]
+
+    @property
+    def comparison(self) -> str:
+        """The page that lists every cell beside the paper's."""
+        return f"{self.paths.results}/comparison.md"
+
+    # Targets
+
+    def targets(self) -> dict[str, list[str]]:
+        """Names that can be asked for on the command line, with their files."""
+        named: dict[str, list[str]] = {}
+        for study_name, study in self.config.studies.items():
+            files = [
+                path
+                for name, layout in self.layouts.items()
+                if layout.study == study_name
+                for path in self.layout_files(name)
+            ]
+            named[study_name] = files
+            if study.group and study.group != study_name:
+                named.setdefault(study.group, []).extend(files)
+        for name in self.layouts:
+            named[name] = self.layout_files(name)
+        return named
+
+    def fetchable(self) -> list[str]:
+        """All raw files of available studies, for the target that only downloads."""
+        datasets = {self.config.studies[name].dataset for name in self.available()}
+        return sorted({path for name in datasets for path in self.raw_list(name)})
+
+    def available(self) -> list[str]:
+        """Studies whose raw files can be had without a person's hands."""
+        return [name for name in self.config.studies if not self.unavailable(name)]
+
+    @functools.cache  # noqa: B019 - a plan lives as long as its process
+    def unavailable(self, study: str) -> str:
+        """Why a study is left out of ``all``; empty where it is not."""
+        dataset = self.config.datasets[self.config.studies[study].dataset]
+        for source in required_sources(dataset):
+            ready, reason = available(source, self.table, self.paths.resources, self.mirror)
+            if not ready:
+                return reason
+        return ""
+
+    def everything(self) -> list[str]:
+        """Files of the target ``all``: every layout over an available study, and the comparison."""
+        ready = set(self.available())
+        files = [
+            path
+            for name, layout in self.layouts.items()
+            if layout.study in ready
+            for path in self.layout_files(name)
+        ]
+        return [*files, self.comparison] if ready else files
+
+    def check_target(self, target: str) -> None:
+        """Refuse a target that is no name of ours and looks like no file.
+
+        Raises:
+            CchError: one line that lists what there is.
+        """
+        known = ["all", "fetch", "comparison", *self.targets()]
+        if target in known or "/" in target or "." in target:
+            return
+        raise CchError(
+            f"target {target!r}", "is neither a study, a table nor a figure of this configuration",
+            f"there are {', '.join(known)}",
+        )  # fmt: skip
+
+    # Parameters of rules: a change of one of these makes a rule's outputs stale, nothing else does
+
+    def dataset_spec(self, name: str) -> str:
+        """What determines a dataset, beside its raw files."""
+        content = self.config.datasets[name].model_dump(mode="json", exclude={"title"})
+        return canonical_json(content)
+
+    def training_spec(self, study: str, role: str) -> str:
+        """What determines the runs of a role, beside the dataset and the teacher."""
+        return canonical_json(
+            self.config.studies[study].model_dump(mode="json", include=SPEC[role])
+        )
+
+    def information_spec(self, study: str, estimator: str) -> str:
+        """What determines the estimates of an estimator, beside the runs."""
+        spec = self.config.studies[study].information
+        return canonical_json({"options": spec.options.get(estimator, {}), "rows": spec.rows})
+
+    def information_inputs(self, study: str, quantity: str) -> dict[str, str]:
+        """The runs that a quantity is estimated from, by role."""
+        return {role: self.paths.runs(study, role) for role in roles(quantity)}
+
+    def layout_spec(self, name: str) -> str:
+        """What determines a table or figure, beside runs and estimates, as one digest."""
+        layout = self.layouts[name]
+        study = self.config.studies[layout.study]
+        return digest(
+            {
+                "layout": layout.model_dump(mode="json"),
+                "study": study.model_dump(mode="json"),
+                "dataset": self.config.datasets[study.dataset].model_dump(mode="json"),
+                "claims": [str(claim) for claim in self.claims.cells(name).items()],
+                "marks": self.marks(layout.study),
+            }
+        )
+
+    def stand_ins(self, study: str) -> list[str]:
+        """What to say of stand-in data that a study rests on."""
+        dataset = self.config.datasets[self.config.studies[study].dataset]
+        said = [self.table.source(source).stand_in for source in required_sources(dataset)]
+        return [text for text in said if text]
+
+    def marks(self, study: str) -> list[str]:
+        """All that sets a study apart from the paper's, in words."""
+        return self.stand_ins(study) + deviations(self.config, self.claims, study)
+
+    def code(self, script: str) -> str:
+        """Digest of a workflow script with all library modules behind it."""
+        return code_digest(self.root / "workflow" / "scripts" / script)
+
+    # Fetching
+
+    @property
+    def pins(self) -> str:
+        """Where digests of first use are kept."""
+        return f"{self.paths.resources}/sources.lock"
+
+    def raw_facts(self, source: str, file: str, fetched: Fetched) -> dict[str, Any]:
+        """What the record of a raw file says about where it came from."""
+        entry, about = self.table.file(source, file), self.table.source(source)
+        facts = {
+            "source": source,
+            "file": file,
+            "address": fetched.address,
+            "published_addresses": list(entry.addresses or ()),
+            "sha256": fetched.sha256,
+            "bytes": fetched.bytes,
+            "retrieved": fetched.retrieved,
+            "pinned_on_first_use": fetched.pinned,
+            "licence": about.licence,
+            "citation": about.citation,
+        }
+        return facts | ({"stand_in": about.stand_in} if about.stand_in else {})

@@ -1,0 +1,142 @@
+"""The record beside every output: what made it, from what, with which code, where and when.
+
+A record is a JSON file of its own (``results/runs/<study>/teacher.record.json``), so that data
+files hold nothing that differs between two equal runs: start and duration live here. It names its
+outputs and inputs by SHA-256; following inputs from record to record ends at raw files with their
+addresses, or at a generator with its key. What is not known is left out.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cch.code import code_digest, modules_behind
+from cch.errors import CchError
+from cch.files import digest, sha256_file, write_json
+
+FORMAT = "cch-record-1"
+
+
+@dataclass
+class Recorder:
+    """Collects what one job did; ``write`` is called once its outputs are in place.
+
+    Args:
+        rule: the rule's name.
+        script: the script that ran, whose imports define the code digest.
+        inputs: the files that the job read.
+        params: what else determined the outputs (JSON-able).
+    """
+
+    rule: str
+    script: str | Path
+    inputs: Iterable[str | Path]
+    params: Mapping[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._start = time.monotonic()
+        self._started = datetime.now(UTC)
+
+    def write(self, path: str | Path, outputs: Iterable[str | Path]) -> None:
+        """Hash inputs and outputs and write the record to ``path``."""
+        content = {
+            "format": FORMAT,
+            "rule": self.rule,
+            "outputs": _hashes(outputs),
+            "inputs": _hashes(self.inputs),
+            "params": dict(self.params),
+            **self.facts,
+            "code": {
+                "digest": code_digest(self.script),
+                "script": Path(self.script).name,
+                "modules": sorted(modules_behind(self.script)),
+                **git_state(),
+            },
+            "environment": environment(),
+            "started": self._started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._start, 3),
+        }
+        write_json(path, content)
+
+
+def _hashes(paths: Iterable[str | Path]) -> dict[str, str]:
+    return {str(path): sha256_file(path) for path in paths}
+
+
+@functools.cache
+def environment() -> dict[str, Any]:
+    """Python, platform and a digest over all installed distributions with their versions."""
+    installed = sorted(
+        {f"{d.metadata['Name'].lower()}=={d.version}" for d in metadata.distributions()}
+    )
+    return {
+        "digest": digest(installed),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": len(installed),
+    }
+
+
+@functools.cache
+def git_state() -> dict[str, Any]:
+    """Commit of the library's checkout and whether the tree was dirty; empty outside a checkout."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *arguments], cwd=here, capture_output=True, text=True, timeout=20
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", __file__) is None:
+        return {}
+    commit, status = git("rev-parse", "HEAD"), git("status", "--porcelain")
+    state: dict[str, Any] = {}
+    if commit:
+        state["commit"] = commit
+    if status is not None:
+        state["dirty"] = bool(status)
+    return state
+
+
+def record_path(path: str | Path) -> Path | None:
+    """Return where the record of a file lies, or None where there is none."""
+    path = Path(path)
+    for candidate in (
+        path.with_name(f"{path.name}.record.json"),
+        path.with_suffix(".record.json"),
+    ):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """Read a record file.
+
+    Raises:
+        CchError: it is missing, no JSON, or of another format.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CchError(path, "there is no such record") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CchError(path, f"is no JSON ({error})", "delete it and build it again") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CchError(path, f"is no record of format {FORMAT!r}")
+    return content

@@ -1,0 +1,114 @@
+"""What is generated from the model of the configuration: JSON schema and reference page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from cch import config
+from cch.files import write_text
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SECTIONS: tuple[tuple[str, type[config.Model]], ...] = (
+    ("Top level", config.Config),
+    ("`compute`", config.Compute),
+    ("`datasets.<name>` of kind `synthetic`", config.SyntheticDataset),
+    ("`datasets.<name>` of kind `mnistm`", config.MnistMDataset),
+    ("`studies.<name>`", config.Study),
+    ("`studies.<name>.network`", config.Network),
+    ("`studies.<name>.training`", config.Training),
+    ("`studies.<name>.distillation`", config.Distillation),
+    ("`studies.<name>.degradation`", config.Degradation),
+    ("`studies.<name>.information`", config.Information),
+    ("`studies.<name>.split`", config.Split),
+)
+HEAD = """# Configuration
+
+Generated from `src/cch/config.py` by `cch docs --write`; a test fails when they differ. What the
+values of the paper's studies are, and why, stands in the comments of `config.yaml`.
+"""
+
+
+def schema() -> str:
+    """The JSON schema of the configuration, for editors."""
+    return json.dumps(config.Config.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def page() -> str:
+    """The reference page: every key with type, default and meaning."""
+    parts = [HEAD]
+    for title, model in SECTIONS:
+        parts.append(f"\n## {title}\n\n{_first_paragraph(model)}\n")
+        parts.append("\n| key | type | default | meaning |\n|---|---|---|---|\n")
+        parts += [_line(name, field) for name, field in model.model_fields.items()]
+    return "".join(parts)
+
+
+def _first_paragraph(model: type[config.Model]) -> str:
+    return " ".join((model.__doc__ or "").strip().split("\n\n")[0].split())
+
+
+def _line(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        default = "required"
+    elif isinstance(field.default, config.Model):
+        default = "see below"
+    else:
+        default = f"`{json.dumps(field.default)}`"
+    cells = (f"`{name}`", _type(field), default, field.description or "")
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _type(field: FieldInfo) -> str:
+    name = _name(field.annotation)
+    bounds = []
+    for item in field.metadata:
+        for key, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤")):
+            if getattr(item, key, None) is not None:
+                bounds.append(f"{sign} {getattr(item, key):g}")
+    return f"{name}, {', '.join(bounds)}" if bounds else name
+
+
+def _name(annotation: Any) -> str:
+    if annotation is NoneType:
+        return "null"
+    if isinstance(annotation, type) and not get_args(annotation):
+        return "mapping" if issubclass(annotation, config.Model) else annotation.__name__
+    origin = getattr(annotation, "__origin__", None)
+    arguments = get_args(annotation)
+    if origin in (list, dict):
+        return f"{origin.__name__} of {_name(arguments[-1])}"
+    if hasattr(annotation, "__metadata__"):
+        return _name(arguments[0])
+    if all(isinstance(argument, str) for argument in arguments):
+        return " or ".join(f"`{argument}`" for argument in arguments)
+    return " or ".join(dict.fromkeys(_name(argument) for argument in arguments))
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file with what it must hold."""
+    return {
+        ROOT / "workflow" / "schemas" / "config.schema.json": schema(),
+        ROOT / "docs" / "configuration.md": page(),
+    }
+
+
+def check() -> list[str]:
+    """Names of generated files that differ from the model."""
+    return [
+        str(path.relative_to(ROOT))
+        for path, text in generated().items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+
+
+def write_all() -> list[str]:
+    """Write all generated files; return their names."""
+    for path, text in generated().items():
+        write_text(path, text)
+    return [str(path.relative_to(ROOT)) for path in generated()]

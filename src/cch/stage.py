@@ -1,0 +1,66 @@
+"""What every workflow script does around its one call into the library.
+
+Logging to the job's log and to the terminal, one line instead of a traceback for errors that a
+user can mend, and the record beside the outputs.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cch.errors import CchError
+from cch.record import Recorder
+
+LINE = "%(asctime)s %(message)s"
+
+
+def log_to(path: str | None) -> None:
+    """Send the library's log to the terminal and, where given, to a file."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    logger = logging.getLogger("cch")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers.clear()
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(LINE, datefmt="%H:%M:%S"))
+        logger.addHandler(handler)
+
+
+@contextmanager
+def stage(job: Any, script: str) -> Iterator[Recorder]:
+    """Run the body of a workflow script; ``job`` is the ``snakemake`` object.
+
+    The body makes all outputs but ``job.output.record``, which is written when it ends well. A
+    ``CchError`` ends the script with one line and exit status 1.
+    """
+    log_to(job.log[0] if job.log else None)
+    limit_threads(job.threads)
+    outputs = [str(path) for path in job.output if str(path) != str(job.output.record)]
+    parameters = dict(job.params.items())
+    recorder = Recorder(
+        rule=job.rule,
+        script=script,
+        inputs=sorted({str(path) for path in job.input}),
+        params=parameters,
+        facts={"threads": job.threads},
+    )
+    try:
+        yield recorder
+        recorder.write(job.output.record, outputs)
+    except CchError as error:
+        logging.getLogger("cch").error("error in rule %s: %s", job.rule, error)
+        sys.exit(1)
+
+
+def limit_threads(threads: int) -> None:
+    """Hold torch, where it is used, to the threads that the rule asked for."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)

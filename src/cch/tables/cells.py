@@ -1,0 +1,335 @@
+"""Cells: queries answered from runs and estimates, with all that they rest on.
+
+A cell holds the unrounded value, the printed text, n, the standard error, how it was aggregated,
+the runs or estimates behind it with their single values, the files they came from by SHA-256, and
+the paper's value with a verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cch.config import Config
+from cch.errors import CchError
+from cch.files import sha256_file
+from cch.paired import PairedDataset
+from cch.paths import Paths
+from cch.tables import layouts
+from cch.tables.claims import Claim, Claims, deviations, setting
+from cch.tables.compare import compare_numbers, compare_texts
+from cch.tables.layouts import Layout, layout_inputs
+from cch.tables.render import format_value
+from cch.training.store import RunsFile
+
+FORMAT = "cch-table-1"
+DISPLAY = {"adam": "Adam", "sgd": "SGD", "relu": "ReLU", "leaky_relu": "LeakyReLU"}
+
+
+@dataclass
+class Answer:
+    """What a query came to, before the paper's value is set beside it."""
+
+    values: list[float] = field(default_factory=list)
+    members: list[dict[str, Any]] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    aggregation: str = ""
+    unit: str | None = None
+    signed: bool = False
+    text: str | None = None
+    flags: list[str] = field(default_factory=list)
+
+
+class Source:
+    """Reads runs, estimates and datasets of one study, each file once."""
+
+    def __init__(self, config: Config, study: str) -> None:
+        self.config, self.name = config, study
+        self.study = config.studies[study]
+        self.paths = Paths.of(config)
+        self._runs: dict[str, list[dict[str, Any]]] = {}
+        self._estimates: dict[str, list[dict[str, Any]]] = {}
+        self._digests: dict[str, str] = {}
+
+    def runs(self, role: str) -> list[dict[str, Any]]:
+        """All runs of a role."""
+        path = self.paths.runs(self.name, role)
+        if path not in self._runs:
+            with RunsFile(path) as file:
+                self._runs[path] = file.runs
+        return self._runs[path]
+
+    def estimates(self, estimator: str, quantity: str) -> list[dict[str, Any]]:
+        """All estimates of a quantity by an estimator."""
+        path = self.paths.information(self.name, estimator, quantity)
+        if path not in self._estimates:
+            self._estimates[path] = json.loads(Path(path).read_text(encoding="utf-8"))["estimates"]
+        return self._estimates[path]
+
+    def dataset(self) -> PairedDataset:
+        """The prepared dataset, opened."""
+        return PairedDataset(self.paths.dataset(self.study.dataset))
+
+    def inputs(self, files: list[str]) -> list[dict[str, str]]:
+        """Files with their digests, as a cell lists them."""
+        for path in files:
+            if path not in self._digests:
+                self._digests[path] = sha256_file(path)
+        return [{"path": path, "sha256": self._digests[path]} for path in sorted(set(files))]
+
+
+def answer(query: Any, source: Source) -> Answer:
+    """Answer a query from the files of its study."""
+    handlers: dict[type, Callable[[Any, Source], Answer]] = {
+        layouts.Metric: _metric,
+        layouts.Difference: _difference,
+        layouts.Information: _information,
+        layouts.Gap: _gap,
+        layouts.Setting: _setting,
+        layouts.Count: _count,
+        layouts.Outputs: _outputs,
+    }
+    return handlers[type(query)](query, source)
+
+
+def _select(source: Source, role: str, query: Any) -> list[dict[str, Any]]:
+    """Runs that a query asks for, in order of seed."""
+    chosen = source.runs(role)
+    per_level = role == "student" or any(run["level"] is not None for run in chosen)
+    if per_level and role != "baseline" and query.level is not None:
+        chosen = [run for run in chosen if run["level"] == query.level]
+    if role == "student":
+        treatment = (query.temperature, query.weight)
+        chosen = [run for run in chosen if (run["temperature"], run["weight"]) == treatment]
+    return sorted(chosen, key=lambda run: run["seed"])
+
+
+def _usable(runs: list[dict[str, Any]], metric: str, flags: list[str]) -> list[dict[str, Any]]:
+    """Runs whose metric counts; what is left out is said in ``flags``."""
+    diverged = [run["seed"] for run in runs if run["diverged"] is not None]
+    if diverged:
+        flags.append(f"{len(diverged)} of {len(runs)} runs diverged: seeds {diverged}")
+    kept = [run for run in runs if run["diverged"] is None]
+    missing = [run["seed"] for run in kept if run["metrics"].get(metric) is None]
+    if missing:
+        flags.append(f"{metric} is not defined for seeds {missing}")
+    return [run for run in kept if run["metrics"].get(metric) is not None]
+
+
+def _run_member(path: str, run: dict[str, Any], value: float) -> dict[str, Any]:
+    return {"kind": "run", "id": run["id"], "file": path, "seed": run["seed"], "value": value}
+
+
+def _metric(query: layouts.Metric, source: Source) -> Answer:
+    path = source.paths.runs(source.name, query.role)
+    found = Answer(files=[path], aggregation=f"mean of test {query.metric} over seeds, last epoch")
+    runs = _select(source, query.role, query)
+    if not runs:
+        found.flags.append(_not_run(query))
+    for run in _usable(runs, query.metric, found.flags):
+        found.values.append(run["metrics"][query.metric])
+        found.members.append(_run_member(path, run, run["metrics"][query.metric]))
+    return found
+
+
+def _difference(query: layouts.Difference, source: Source) -> Answer:
+    student = source.paths.runs(source.name, "student")
+    baseline = source.paths.runs(source.name, "baseline")
+    found = Answer(
+        files=[student, baseline],
+        aggregation=f"mean over seeds of test {query.metric}, student minus baseline of that seed",
+        signed=True,
+    )
+    chosen = _select(source, "student", query)
+    if not chosen:
+        found.flags.append(_not_run(query))
+    students = _usable(chosen, query.metric, found.flags)
+    rivals = _usable(_select(source, "baseline", query), query.metric, found.flags)
+    by_seed = {run["seed"]: run for run in rivals}
+    for run in students:
+        rival = by_seed.get(run["seed"])
+        if rival is None:
+            continue
+        value = run["metrics"][query.metric] - rival["metrics"][query.metric]
+        found.values.append(value)
+        member = _run_member(student, run, value)
+        found.members.append(member | {"minus": rival["id"], "minus_file": baseline})
+    return found
+
+
+def _not_run(query: Any) -> str:
+    wanted = f"T = {query.temperature:g}, λ = {query.weight:g}" if query.temperature else "it"
+    return f"not run in this configuration: {wanted}"
+
+
+def _pick(source: Source, estimator: str, quantity: str, level: str | None) -> list[dict[str, Any]]:
+    """Estimates of a quantity at a level, in order of seed; some quantities have no level."""
+    every = source.estimates(estimator, quantity)
+    return sorted(
+        (e for e in every if e["level"] is None or level is None or e["level"] == level),
+        key=lambda e: e["seed"],
+    )
+
+
+def _information(query: layouts.Information, source: Source) -> Answer:
+    found = Answer(aggregation="mean of estimates over runs", unit="nats")
+    if query.estimator not in source.study.information.estimators:
+        found.flags.append(f"not estimated in this configuration: {query.estimator}")
+        return found
+    path = source.paths.information(source.name, query.estimator, query.quantity)
+    found.files = [path]
+    for estimate in _pick(source, query.estimator, query.quantity, query.level):
+        found.flags += [f"seed {estimate['seed']}: {flag}" for flag in estimate["flags"]]
+        if estimate["value"] is not None:
+            found.values.append(estimate["value"])
+            found.members.append(_estimate_member(path, estimate, estimate["value"]))
+    return found
+
+
+def _estimate_member(path: str, estimate: dict[str, Any], value: float) -> dict[str, Any]:
+    return {
+        "kind": "estimate",
+        "id": estimate["id"],
+        "file": path,
+        "seed": estimate["seed"],
+        "value": value,
+    }
+
+
+def _gap(query: layouts.Gap, source: Source) -> Answer:
+    found = Answer(
+        aggregation="mean over runs of I(teacher; student) minus I(student; label) of that run",
+        unit="nats",
+        signed=True,
+    )
+    if query.estimator not in source.study.information.estimators:
+        found.flags.append(f"not estimated in this configuration: {query.estimator}")
+        return found
+    first = source.paths.information(source.name, query.estimator, "teacher-student")
+    second = source.paths.information(source.name, query.estimator, "student-label")
+    found.files = [first, second]
+    labels = {e["seed"]: e for e in _pick(source, query.estimator, "student-label", None)}
+    for estimate in _pick(source, query.estimator, "teacher-student", query.level):
+        other = labels.get(estimate["seed"])
+        if other is None or estimate["value"] is None or other["value"] is None:
+            found.flags.append(f"seed {estimate['seed']}: an estimate is missing")
+            continue
+        value = estimate["value"] - other["value"]
+        found.values.append(value)
+        member = _estimate_member(first, estimate, value)
+        found.members.append(member | {"minus": other["id"], "minus_file": second})
+    return found
+
+
+def _setting(query: layouts.Setting, source: Source) -> Answer:
+    value = setting(source.config, source.name, query.path)
+    items = value if isinstance(value, list) else [value]
+    text = ", ".join(
+        DISPLAY.get(item, item) if isinstance(item, str) else f"{item:g}" for item in items
+    )
+    return Answer(text=text, aggregation=f"setting {query.path} of study {source.name}")
+
+
+def _count(query: layouts.Count, source: Source) -> Answer:
+    with source.dataset() as dataset:
+        split = source.study.split.build(source.name) if source.study.split else None
+        counts = [len(dataset.rows(part, 0, split)) for part in query.parts]
+    return Answer(
+        text=" / ".join(f"{count:,}" for count in counts),
+        files=[source.paths.dataset(source.study.dataset)],
+        aggregation=f"rows in {', '.join(query.parts)} of one seed, counted",
+    )
+
+
+def _outputs(query: layouts.Outputs, source: Source) -> Answer:
+    with source.dataset() as dataset:
+        count = len(dataset.class_names) if dataset.task == "classification" else 1
+    return Answer(
+        text=str(count),
+        files=[source.paths.dataset(source.study.dataset)],
+        aggregation="classes of the dataset, or one for regression",
+    )
+
+
+def build_cell(
+    identity: str, query: Any, source: Source, claim: Claim | None, stand_in: bool
+) -> dict[str, Any]:
+    """Return one cell as it is stored; see the module docstring."""
+    found = answer(query, source)
+    n = len(found.values)
+    value: float | str | None
+    if found.text is not None:
+        value, se, text = found.text, None, found.text
+        verdict = compare_texts(text, claim, stand_in)
+    else:
+        value = float(np.mean(found.values)) if n else None
+        se = float(np.std(found.values, ddof=1) / math.sqrt(n)) if n > 1 else None
+        text = format_value(value, se, query.digits)
+        verdict = compare_numbers(value, se, claim, found.signed, stand_in)
+    return {
+        "id": identity,
+        "value": value,
+        "text": text,
+        "unit": found.unit,
+        "n": n if found.text is None else None,
+        "se": se,
+        "aggregation": found.aggregation,
+        "query": query.model_dump(mode="json"),
+        "members": found.members,
+        "inputs": source.inputs(found.files),
+        "paper": {"text": claim.text, "value": claim.value, "se": claim.se} if claim else None,
+        "verdict": verdict,
+        "flags": found.flags,
+    }
+
+
+def build_document(
+    name: str, layout: Layout, config: Config, claims: Claims, stand_ins: list[str]
+) -> dict[str, Any]:
+    """Return a table, or the numbers behind a figure, as a JSON document.
+
+    Args:
+        name: id of the table or figure.
+        layout: what its cells are.
+        config: the configuration.
+        claims: what the paper printed.
+        stand_ins: what to say of data that stand in for the paper's; empty where none does.
+
+    Raises:
+        CchError: a file that a cell reads is missing or broken.
+    """
+    for path in layout_inputs(layout, config):
+        if not Path(path).is_file():
+            raise CchError(name, f"needs {path}, which does not exist", "build it first")
+    source = Source(config, layout.study)
+    printed = claims.cells(name)
+    cells = {
+        key: build_cell(f"{name}/{key}", query, source, printed.get(key), bool(stand_ins))
+        for key, query in layout.queries(source.study)
+    }
+    return {
+        "format": FORMAT,
+        "id": name,
+        "kind": layout.kind,
+        "number": layout.number,
+        "title": layout.title,
+        "caption": layout.caption,
+        "study": layout.study,
+        "row_label": layout.row_label,
+        "marks": stand_ins + deviations(config, claims, layout.study),
+        "columns": [column.model_dump(mode="json", exclude={"query"}) for column in layout.columns],
+        "rows": [{"key": r.key, "label": r.label} for r in layout.row_list(source.study)],
+        "panels": [panel.model_dump(mode="json") for panel in layout.panels],
+        "cells": {key: cell for key, cell in cells.items() if not key.startswith("notes/")},
+        "notes": [
+            {"label": note.label, "cell": cells[f"notes/{note.key}"]} for note in layout.notes
+        ],
+    }
+
+

@@ -1,0 +1,136 @@
+"""What the paper printed: ``paper/claims.yaml``, every cell and every stated setting."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cch.config import Config, Model
+from cch.errors import CchError
+
+NUMBER = re.compile(r"^(-?[\d,]*\.?\d+)(?:\s*±\s*(\d*\.?\d+))?$")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One printed cell: its text, and the number and standard error in it where it is one."""
+
+    text: str
+    value: float | None
+    se: float | None
+
+    @classmethod
+    def parse(cls, text: str) -> Claim:
+        """Read a cell as printed: ``0.0010 ± 0.0040``, ``10,000``, ``Adam``."""
+        match = NUMBER.match(text.strip())
+        if not match:
+            return cls(text, None, None)
+        value, se = match.groups()
+        return cls(text, float(value.replace(",", "")), float(se) if se else None)
+
+    @property
+    def rounding(self) -> float:
+        """Half a unit of the last printed digit."""
+        if self.value is None:
+            return 0.0
+        digits = self.text.split("±")[0].strip().partition(".")[2]
+        return 0.5 * 10.0 ** -len(digits)
+
+
+class ClaimedTable(Model):
+    """A table as printed: column keys, for every row its cells in that order, and its caption's
+    numbers by key.
+    """
+
+    columns: list[str] = []
+    rows: dict[str, list[str | None]] = {}
+    notes: dict[str, str] = {}
+
+
+class Claims(Model):
+    """The transcription: cells of each table, and the settings that the paper states."""
+
+    tables: dict[str, ClaimedTable]
+    settings: dict[str, dict[str, Any]]
+
+    def cells(self, table: str) -> dict[str, Claim]:
+        """The printed cells of a table by ``row/column``."""
+        printed = self.tables.get(table)
+        if printed is None:
+            return {}
+        grid = {
+            f"{row}/{column}": Claim.parse(text)
+            for row, texts in printed.rows.items()
+            for column, text in zip(printed.columns, texts, strict=True)
+            if text is not None
+        }
+        return grid | {f"notes/{key}": Claim.parse(text) for key, text in printed.notes.items()}
+
+
+def load_claims(path: str | Path) -> Claims:
+    """Read the transcription.
+
+    Raises:
+        CchError: it does not have the form that ``Claims`` describes.
+    """
+    try:
+        claims = Claims.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+    except (ValueError, yaml.YAMLError) as error:
+        raise CchError(path, " ".join(str(error).split())) from None
+    for name, table in claims.tables.items():
+        for row, texts in table.rows.items():
+            if len(texts) != len(table.columns):
+                raise CchError(
+                    path,
+                    f"tables.{name}.rows.{row} has {len(texts)} cells for "
+                    f"{len(table.columns)} columns",
+                )
+    return claims
+
+
+def setting(config: Config, study_name: str, path: str) -> Any:
+    """A value of a study by its dotted path; ``dataset.*`` reads the study's dataset.
+
+    Raises:
+        CchError: there is no such key.
+    """
+    study = config.studies[study_name]
+    first, _, rest = path.partition(".")
+    node: Any = study.model_dump(mode="json")
+    if first == "dataset" and rest:
+        node, path = config.datasets[study.dataset].model_dump(mode="json"), rest
+    for part in path.split("."):
+        try:
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        except (KeyError, IndexError, ValueError):
+            raise CchError(f"studies.{study_name}", f"has no setting {path!r}") from None
+    return node
+
+
+def deviations(config: Config, claims: Claims, study_name: str) -> list[str]:
+    """How a study's settings differ from those that the paper states, in words; empty if none.
+
+    A list in the claims stands for values among which the paper contradicts itself, unless the
+    configuration's own value is a list.
+    """
+    marks = []
+    for path, stated in claims.settings.get(study_name, {}).items():
+        ours = setting(config, study_name, path)
+        accepted = stated if isinstance(stated, list) and not isinstance(ours, list) else [stated]
+        if ours not in accepted:
+            said = " or ".join(_words(value) for value in accepted)
+            marks.append(f"{path.replace('_', ' ')}: {_words(ours)} (paper: {said})")
+    return marks
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        inner = [f"{key} {_words(item)}" for key, item in value.items()]
+        return ", ".join(inner) if inner else "the defaults"
+    if isinstance(value, list):
+        return ", ".join(_words(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else f"{value}"

@@ -1,0 +1,297 @@
+"""What every table and figure consists of: rows, columns, and a query for each cell.
+
+The paper's layouts are entries of ``paper/tables.yaml``. Every study of the configuration has
+one more of its own (``sweep-<study>``), so that a reader's cohort gets its table and figure
+without an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError
+
+from cch.config import Config, Model, Study
+from cch.errors import CchError
+from cch.paths import Paths
+from cch.training.plan import level_name
+
+
+class Metric(Model):
+    """Mean of a test metric over the runs of a role."""
+
+    kind: Literal["metric"]
+    role: Literal["teacher", "baseline", "student"]
+    metric: str
+    level: str | None = None
+    temperature: float | None = None
+    weight: float | None = None
+    digits: int = 4
+
+
+class Difference(Model):
+    """Mean over seeds of student minus baseline: paired, they share all but the distillation."""
+
+    kind: Literal["difference"]
+    metric: str
+    level: str | None = None
+    temperature: float
+    weight: float
+    digits: int = 4
+
+
+class Information(Model):
+    """Mean of mutual-information estimates over runs, in nats."""
+
+    kind: Literal["information"]
+    quantity: Literal["teacher-student", "student-label", "teacher-label"]
+    estimator: str
+    level: str | None = None
+    digits: int = 4
+
+
+class Gap(Model):
+    """Mean over runs of I(teacher; student) - I(student; label), in nats, paired."""
+
+    kind: Literal["gap"]
+    estimator: str
+    level: str | None = None
+    digits: int = 4
+
+
+class Setting(Model):
+    """A value of the configuration: a path below the study, or below ``dataset``."""
+
+    kind: Literal["setting"]
+    path: str
+
+
+class Count(Model):
+    """Rows of the dataset in each of the named parts, counted in the prepared file."""
+
+    kind: Literal["count"]
+    parts: list[Literal["train", "valid", "test"]]
+
+
+class Outputs(Model):
+    """Number of outputs of the network, read from the dataset: classes, or one."""
+
+    kind: Literal["outputs"]
+
+
+Query = Annotated[
+    Metric | Difference | Information | Gap | Setting | Count | Outputs,
+    Field(discriminator="kind"),
+]
+QUERY: TypeAdapter[Any] = TypeAdapter(Query)
+
+
+class Column(Model):
+    """A column: key, heading, unit, and the part of the query that its cells share."""
+
+    key: str
+    label: str
+    unit: str | None = None
+    query: dict[str, Any] = {}
+    style: Literal["kd", "no-kd", "teacher-student", "student-label"] | None = None
+
+
+class Row(Model):
+    """A row: key, heading, and a query for single cells by column key."""
+
+    key: str
+    label: str
+    cells: dict[str, dict[str, Any]] = {}
+
+
+class Note(Model):
+    """A number of the caption."""
+
+    key: str
+    label: str
+    query: dict[str, Any]
+
+
+class Panel(Model):
+    """A panel of a figure: columns drawn against the levels."""
+
+    key: str
+    title: str
+    y_label: str
+    columns: list[str]
+
+
+class Layout(Model):
+    """One table or figure over one study."""
+
+    number: str
+    title: str
+    caption: str = ""
+    study: str
+    kind: Literal["table", "curves", "samples"] = "table"
+    row_label: str = ""
+    rows: Literal["levels"] | list[Row] = "levels"
+    columns: list[Column] = []
+    notes: list[Note] = []
+    panels: list[Panel] = []
+
+    def row_list(self, study: Study) -> list[Row]:
+        """The rows: those written out, or one for every level of the study."""
+        if self.rows != "levels":
+            return list(self.rows)
+        return [
+            Row(key=level_name(level), label=level_name(level))
+            for level in study.degradation.levels
+        ]
+
+    def queries(self, study: Study) -> Iterator[tuple[str, Any]]:
+        """Yield (cell key, query) for all cells, notes included; keys are ``row/column``."""
+        for row in self.row_list(study):
+            for column in self.columns:
+                if self.rows == "levels":
+                    yield f"{row.key}/{column.key}", _query(column.query, {"level": row.key})
+                elif column.key in row.cells:
+                    yield f"{row.key}/{column.key}", _query(column.query, row.cells[column.key])
+        for note in self.notes:
+            yield f"notes/{note.key}", _query(note.query, {})
+
+
+def _query(base: dict[str, Any], more: dict[str, Any]) -> Any:
+    return QUERY.validate_python({**base, **more})
+
+
+def load_layouts(path: str | Path) -> dict[str, Layout]:
+    """Read ``paper/tables.yaml``.
+
+    Raises:
+        CchError: one line with the wrong key.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return {name: Layout.model_validate(entry) for name, entry in raw.items()}
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise CchError(path, f"{error.title} {key}: {first['msg']}") from None
+    except yaml.YAMLError as error:
+        raise CchError(path, f"is no YAML: {' '.join(str(error).split())}") from None
+
+
+def all_layouts(config: Config, path: str | Path) -> dict[str, Layout]:
+    """The paper's layouts whose studies are configured, and every study's own sweep."""
+    layouts = {
+        name: layout
+        for name, layout in load_layouts(path).items()
+        if layout.study in config.studies
+    }
+    for name, study in config.studies.items():
+        layouts[f"sweep-{name}"] = sweep_layout(name, study)
+    return layouts
+
+
+def sweep_layout(name: str, study: Study) -> Layout:
+    """The table and figure that every study gets: information and metric, level by level."""
+    label = {"mse": "MSE", "auc": "AUC"}.get(study.metric, study.metric.replace("_", " "))
+    columns: list[Column] = []
+    for estimator in study.information.estimators:
+        columns += _information_columns(estimator)
+    columns.append(
+        Column(
+            key="no-kd",
+            label=f"{label}, no KD",
+            query={"kind": "metric", "role": "baseline", "metric": study.metric},
+            style="no-kd",
+        )
+    )
+    metric_keys = ["no-kd"]
+    for temperature in study.distillation.temperatures:
+        for weight in study.distillation.weights:
+            treatment = {"temperature": temperature, "weight": weight, "metric": study.metric}
+            key, text = f"t{temperature:g}-w{weight:g}", f"T = {temperature:g}, λ = {weight:g}"
+            metric_keys.append(f"kd-{key}")
+            columns += [
+                Column(
+                    key=f"kd-{key}",
+                    label=f"{label}, KD ({text})",
+                    query={"kind": "metric", "role": "student", **treatment},
+                    style="kd",
+                ),
+                Column(
+                    key=f"difference-{key}",
+                    label=f"{label} difference ({text})",
+                    query={"kind": "difference", **treatment},
+                ),
+            ]
+    first = study.information.estimators[0]
+    return Layout(
+        number=f"Sweep {name}",
+        title=study.title,
+        caption="Every level of the teacher's degradation: information, metric, difference.",
+        study=name,
+        kind="curves",
+        row_label=study.degradation.symbol,
+        columns=columns,
+        panels=[
+            Panel(key="a", title="Student", y_label=f"Test {label}", columns=metric_keys),
+            Panel(
+                key="b",
+                title=f"Information ({first})",
+                y_label="Mutual information (nats)",
+                columns=[f"{first}-teacher-student", f"{first}-student-label"],
+            ),
+        ],
+    )
+
+
+def _information_columns(estimator: str) -> list[Column]:
+    quantities: tuple[tuple[Literal["teacher-student", "student-label"], str], ...] = (
+        ("teacher-student", "I(teacher; student)"),
+        ("student-label", "I(student; label)"),
+    )
+    columns = [
+        Column(
+            key=f"{estimator}-{quantity}",
+            label=f"{label}, {estimator}",
+            unit="nats",
+            query={"kind": "information", "quantity": quantity, "estimator": estimator},
+            style=quantity,
+        )
+        for quantity, label in quantities
+    ]
+    gap = {"kind": "gap", "estimator": estimator}
+    columns.append(
+        Column(key=f"{estimator}-gap", label=f"MI gap, {estimator}", unit="nats", query=gap)
+    )
+    return columns
+
+
+def query_inputs(query: Any, study_name: str, study: Study, paths: Paths) -> set[str]:
+    """The files that a query reads; empty where this configuration does not make them."""
+    match query:
+        case Metric(role=role):
+            return {paths.runs(study_name, role)}
+        case Difference():
+            return {paths.runs(study_name, "student"), paths.runs(study_name, "baseline")}
+        case Information() | Gap():
+            if query.estimator not in study.information.estimators:
+                return set()
+            quantities = (
+                ["teacher-student", "student-label"] if isinstance(query, Gap) else [query.quantity]
+            )
+            return {paths.information(study_name, query.estimator, q) for q in quantities}
+        case Count() | Outputs():
+            return {paths.dataset(study.dataset)}
+        case _:
+            return set()
+
+
+def layout_inputs(layout: Layout, config: Config) -> list[str]:
+    """All files that a layout's cells read, sorted."""
+    paths, study = Paths.of(config), config.studies[layout.study]
+    files: set[str] = set()
+    for _, query in layout.queries(study):
+        files |= query_inputs(query, layout.study, study, paths)
+    return sorted(files)

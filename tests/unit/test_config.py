@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+from conftest import ROOT, overlay, raw_config
+
+from cch import reference
+from cch.config import load
+from cch.errors import CchError
+
+
+@pytest.mark.parametrize("preset", [None, "demo", "open"])
+def test_shipped_configurations_are_valid(preset):
+    config = load(raw_config(preset))
+    assert set(config.studies) == {"synthetic", "mnistm-a20", "mnistm-a18"}
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "expected"),
+    [
+        (
+            {"studies": {"synthetic": {"trainning": {}}}},
+            "studies.synthetic.trainning",
+            "no such key; expected one of title",
+        ),
+        (
+            {"studies": {"synthetic": {"training": {"epocs": 3}}}},
+            "studies.synthetic.training.epocs",
+            "expected one of optimizer, learning_rate",
+        ),
+        (
+            {"studies": {"synthetic": {"training": {"epochs": "many"}}}},
+            "studies.synthetic.training.epochs",
+            "valid integer",
+        ),
+        (
+            {"studies": {"synthetic": {"training": {"epochs": 0}}}},
+            "studies.synthetic.training.epochs",
+            "greater than or equal to 1, not 0",
+        ),
+        (
+            {"studies": {"synthetic": {"training": {"optimizer": "rmsprop"}}}},
+            "studies.synthetic.training.optimizer",
+            "'sgd' or 'adam', not 'rmsprop'",
+        ),
+        (
+            {"datasets": {"mnistm-a20": {"alpha": 1.2}}},
+            "datasets.mnistm-a20.alpha",
+            "less than or equal to 1, not 1.2",
+        ),
+        ({"datasets": {"synthetic": {"kind": "gaussian"}}}, "datasets.synthetic", "'gaussian'"),
+        (
+            {"datasets": {"synthetic": {"sigma_12": [0.95]}}},
+            "datasets.synthetic",
+            "negative variance",
+        ),
+        (
+            {"studies": {"synthetic": {"dataset": "nothing"}}},
+            "studies.synthetic.dataset",
+            "there are synthetic, mnistm-a20",
+        ),
+        ({"studies": {"synthetic": {"seeds": 11}}}, "studies.synthetic.seeds", "draws = 10"),
+        (
+            {"studies": {"synthetic": {"degradation": {"levels": [0.15]}}}},
+            "studies.synthetic.degradation.levels",
+            "[0.15] not in datasets.synthetic.sigma_12",
+        ),
+        ({"studies": {"synthetic": {"metric": "accuracy"}}}, "studies.synthetic.metric", "mse"),
+        (
+            {"studies": {"mnistm-a20": {"distillation": {"weights": [1.5]}}}},
+            "studies.mnistm-a20.distillation.weights",
+            "0..1",
+        ),
+        (
+            {"studies": {"mnistm-a20": {"information": {"runs": 9}}}},
+            "studies.mnistm-a20",
+            "runs = 9 exceeds seeds = 5",
+        ),
+        (
+            {"studies": {"mnistm-a20": {"information": {"estimators": ["mine2"]}}}},
+            "studies.mnistm-a20.information.estimators.0",
+            "not 'mine2'",
+        ),
+        ({"stuides": {}}, "stuides", "expected one of results, resources"),
+        ({"compute": {"device": "tpu"}}, "compute.device", "not 'tpu'"),
+    ],
+)
+def test_wrong_key_type_or_range_is_one_line_with_the_key(paper_config, change, key, expected):
+    with pytest.raises(CchError) as caught:
+        load(overlay(paper_config, change))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert key in message
+    assert expected in message
+
+
+def test_a_missing_key_is_named(paper_config):
+    del paper_config["studies"]["synthetic"]["training"]["optimizer"]
+    with pytest.raises(CchError, match=r"studies\.synthetic\.training\.optimizer: .*required"):
+        load(paper_config)
+
+
+def test_generated_schema_and_reference_match_the_model():
+    assert reference.check() == [], "run `cch docs --write`"
+
+
+def test_drift_of_a_generated_file_is_found(tmp_path, monkeypatch):
+    target = tmp_path / "page.md"
+    target.write_text("old")
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    monkeypatch.setattr(reference, "generated", lambda: {target: "new"})
+    assert reference.check() == ["page.md"]
+    reference.write_all()
+    assert reference.check() == []
+    assert target.read_text() == "new"
+
+
+def test_reference_page_names_every_key():
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    for _, model in reference.SECTIONS:
+        for name in model.model_fields:
+            assert f"| `{name}` |" in page

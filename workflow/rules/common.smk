@@ -1,0 +1,58 @@
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+ROOT = Path(workflow.basedir)
+
+# Jobs run the library of this checkout, whatever is installed.
+sys.path.insert(0, str(ROOT / "src"))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+from cch.errors import CchError
+from cch.planning import Plan
+from cch.snakemake_targets import asked_targets
+
+try:
+    PLAN = Plan(config, ROOT)
+    for asked in asked_targets():
+        PLAN.check_target(asked)
+except CchError as error:
+    # A message for a person: no traceback, no line of the Snakefile.
+    print(f"cch: {error}", file=sys.stderr)
+    sys.exit(1)
+
+CONFIG, PATHS = PLAN.config, PLAN.paths
+RESULTS = PATHS.results
+GPUS = 0 if CONFIG.compute.device == "cpu" else 1
+MEMORY_MB = int(CONFIG.compute.memory_gb * 1024)
+
+for name in CONFIG.studies:
+    if why := PLAN.unavailable(name):
+        print(f"cch: {name} is left out of `all`: {why}", file=sys.stderr)
+
+
+def alternatives(names):
+    """A regular expression that matches exactly these names."""
+    import re
+
+    return "|".join(re.escape(name) for name in names) or "$^"
+
+
+wildcard_constraints:
+    source=alternatives(PLAN.table.sources),
+    file=alternatives(
+        sorted({f.name for s in PLAN.table.sources.values() for f in s.files})
+    ),
+    dataset=alternatives(CONFIG.datasets),
+    study=alternatives(CONFIG.studies),
+    estimator="[a-z0-9-]+",
+    quantity="teacher-student|student-label|teacher-label",
+    table=alternatives(n for n, l in PLAN.layouts.items() if l.kind != "samples"),
+    curves=alternatives(n for n, l in PLAN.layouts.items() if l.kind == "curves"),
+    samples=alternatives(n for n, l in PLAN.layouts.items() if l.kind == "samples"),

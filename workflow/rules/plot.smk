@@ -1,0 +1,47 @@
+# Figures. Curves are drawn from the cells of their document and from nothing else.
+rule plot_curves:
+    input:
+        document=PATHS.table("{curves}", "json"),
+    output:
+        pdf=PATHS.figure("{curves}", "pdf"),
+        png=PATHS.figure("{curves}", "png"),
+        record=PATHS.figure("{curves}", "record.json"),
+    log:
+        f"{RESULTS}/logs/plot/{{curves}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot/{{curves}}.tsv"
+    params:
+        code=PLAN.code("plot_curves.py"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    conda:
+        "../../envs/cch.yaml"
+    script:
+        "../scripts/plot_curves.py"
+
+
+# Samples of an image dataset: pictures, no numbers.
+rule plot_samples:
+    input:
+        dataset=lambda w: PLAN.sample_dataset(w.samples),
+    output:
+        pdf=PATHS.figure("{samples}", "pdf"),
+        png=PATHS.figure("{samples}", "png"),
+        record=PATHS.figure("{samples}", "record.json"),
+    log:
+        f"{RESULTS}/logs/plot/{{samples}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot/{{samples}}.tsv"
+    params:
+        spec=lambda w: PLAN.layout_spec(w.samples),
+        code=PLAN.code("plot_samples.py"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    conda:
+        "../../envs/cch.yaml"
+    script:
+        "../scripts/plot_samples.py"

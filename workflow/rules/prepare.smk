@@ -1,0 +1,22 @@
+# Raw files to a PairedDataset.
+rule prepare_dataset:
+    input:
+        lambda w: PLAN.raw_list(w.dataset),
+    output:
+        data=PATHS.dataset("{dataset}"),
+        record=f"{RESULTS}/datasets/{{dataset}}.record.json",
+    log:
+        f"{RESULTS}/logs/prepare/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prepare/{{dataset}}.tsv"
+    params:
+        spec=lambda w: PLAN.dataset_spec(w.dataset),
+        code=PLAN.code("prepare.py"),
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    conda:
+        "../../envs/cch.yaml"
+    script:
+        "../scripts/prepare.py"

@@ -1,0 +1,55 @@
+# Stacks of runs: one job trains all seeds (and treatments) of a role.
+rule train_teacher:
+    input:
+        dataset=lambda w: PATHS.dataset(CONFIG.studies[w.study].dataset),
+    output:
+        runs=PATHS.runs("{study}", "teacher"),
+        record=f"{RESULTS}/runs/{{study}}/teacher.record.json",
+    log:
+        f"{RESULTS}/logs/train/{{study}}.teacher.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{study}}.teacher.tsv"
+    params:
+        role="teacher",
+        spec=lambda w: PLAN.training_spec(w.study, "teacher"),
+        code=PLAN.code("train.py"),
+    threads: CONFIG.compute.threads
+    resources:
+        mem_mb=MEMORY_MB + 4000,
+        runtime=240,
+        gpu=GPUS,
+    conda:
+        "../../envs/cch.yaml"
+    script:
+        "../scripts/train.py"
+
+
+use rule train_teacher as train_baseline with:
+    output:
+        runs=PATHS.runs("{study}", "baseline"),
+        record=f"{RESULTS}/runs/{{study}}/baseline.record.json",
+    log:
+        f"{RESULTS}/logs/train/{{study}}.baseline.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{study}}.baseline.tsv"
+    params:
+        role="baseline",
+        spec=lambda w: PLAN.training_spec(w.study, "baseline"),
+        code=PLAN.code("train.py"),
+
+
+use rule train_teacher as train_student with:
+    input:
+        dataset=lambda w: PATHS.dataset(CONFIG.studies[w.study].dataset),
+        teacher=PATHS.runs("{study}", "teacher"),
+    output:
+        runs=PATHS.runs("{study}", "student"),
+        record=f"{RESULTS}/runs/{{study}}/student.record.json",
+    log:
+        f"{RESULTS}/logs/train/{{study}}.student.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{study}}.student.tsv"
+    params:
+        role="student",
+        spec=lambda w: PLAN.training_spec(w.study, "student"),
+        code=PLAN.code("train.py"),

@@ -1,0 +1,19 @@
+"""Estimate one quantity by one estimator: results/information/<study>/<estimator>.<quantity>.json."""
+
+from pathlib import Path
+
+from cch.information.stage import estimate
+from cch.planning import Plan
+from cch.stage import stage
+
+with stage(snakemake, __file__):  # noqa: F821
+    plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
+    asked = snakemake.wildcards  # noqa: F821
+    estimate(
+        asked.study,
+        plan.config.studies[asked.study].information,
+        asked.estimator,
+        asked.quantity,
+        dict(snakemake.input.items()),  # noqa: F821
+        snakemake.output.estimates,  # noqa: F821
+    )

@@ -1,0 +1,20 @@
+"""Fetch one raw file: resources/<source>/<file>."""
+
+from pathlib import Path
+
+from cch.planning import Plan
+from cch.sources.fetch import fetch
+from cch.stage import stage
+
+with stage(snakemake, __file__) as record:  # noqa: F821
+    plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
+    wanted = snakemake.wildcards  # noqa: F821
+    fetched = fetch(
+        wanted.source,
+        wanted.file,
+        table=plan.table,
+        destination=snakemake.output.file,  # noqa: F821
+        mirror=plan.mirror,
+        lock=plan.pins,
+    )
+    record.facts["raw"] = plan.raw_facts(wanted.source, wanted.file, fetched)
