@@ -1,0 +1,1 @@
+"""Raw files: what they are (`table`), how they are had (`fetch`, `kinds`), what came (`pins`)."""

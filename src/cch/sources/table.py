@@ -1,0 +1,217 @@
+"""The source table, ``workflow/sources.yaml``: every raw file, where it is had, what it must be."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from cch.config import Model, Name
+from cch.errors import CchError
+from cch.sources.kinds import KINDS
+
+Reader = Literal["mnist-idx", "digits-csv", "bsds500", "sample-photographs"]
+
+
+def _relative(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value:
+        raise ValueError(f"{value!r} must be a relative path with forward slashes, without '..'")
+    return value
+
+
+RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_relative)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Address = Annotated[str, Field(pattern=r"^https?://\S+$")]
+
+
+class FileEntry(Model):
+    """One raw file."""
+
+    name: FileName = Field(description="Its name under resources/<source>/.")
+    role: Name = Field(description="What it is to the source's reader.")
+    kind: str = Field(description="How it is had: a registered kind (cch.sources.kinds).")
+    bytes: Annotated[int, Field(gt=0)] | None = Field(None, description="Its size, where known.")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = Field(
+        None, description="Only where upstream publishes no SHA-256."
+    )
+    mirror: RelativePath = Field(
+        "", description="Its path under a mirror; load_table makes it <source>/<name> by default."
+    )
+    addresses: tuple[Address, ...] | None = Field(None, min_length=1, description="In order.")
+    steps: tuple[str, ...] | None = Field(
+        None, min_length=1, description="How to get it by hand; {destination} is where it goes."
+    )
+    distribution: str | None = Field(None, description="The installed distribution that has it.")
+    member: RelativePath | None = Field(None, description="Its path inside the distribution.")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> FileEntry:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}")
+        needs = KINDS[self.kind].needs
+        for key in needs:
+            if getattr(self, key) is None:
+                raise ValueError(f"kind {self.kind!r} requires the key {key!r}")
+        for other, kind in KINDS.items():
+            for key in set(kind.needs) - set(needs):
+                if getattr(self, key) is not None:
+                    raise ValueError(
+                        f"key {key!r} belongs to kind {other!r}, this is {self.kind!r}"
+                    )
+        return self
+
+
+class Source(Model):
+    """One source: raw files that come, are cited and are read together."""
+
+    title: str
+    licence: str
+    citation: str
+    note: str | None = None
+    reader: Reader = Field(description="The dataset reader that understands its files.")
+    stand_in: str | None = Field(
+        None, description="What to say wherever a number rests on it; set for stand-in data."
+    )
+    files: Annotated[tuple[FileEntry, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Source:
+        for key in ("name", "role"):
+            values = [getattr(entry, key) for entry in self.files]
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"two files have the {key} {value!r}")
+        return self
+
+    def with_role(self, role: str) -> FileEntry:
+        """Return the file with this role.
+
+        Raises:
+            CchError: no file has it.
+        """
+        for entry in self.files:
+            if entry.role == role:
+                return entry
+        raise CchError(
+            self.title, f"has no file with the role {role!r}; {_known(e.role for e in self.files)}"
+        )
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """The table as read from ``path``; ``sources`` maps names to sources in the file's order."""
+
+    path: Path
+    sources: dict[str, Source]
+
+    def source(self, name: str) -> Source:
+        """Return a source by name.
+
+        Raises:
+            CchError: there is none of that name; the line lists those there are.
+        """
+        if name not in self.sources:
+            raise CchError(self.path, f"there is no source {name!r}; {_known(self.sources)}")
+        return self.sources[name]
+
+    def file(self, source: str, name: str) -> FileEntry:
+        """Return a file of a source by its name.
+
+        Raises:
+            CchError: there is no such source, or it has no such file.
+        """
+        files = {entry.name: entry for entry in self.source(source).files}
+        if name not in files:
+            raise CchError(self.path, f"source {source!r} has no file {name!r}; {_known(files)}")
+        return files[name]
+
+
+_TABLE = TypeAdapter(dict[Name, Source])
+
+
+def load_table(path: str | os.PathLike[str]) -> SourceTable:
+    """Read and validate a source table.
+
+    Raises:
+        CchError: one line naming the file and the first wrong key.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CchError(path, "there is no such source table") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CchError(path, f"is not readable as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(raw, dict) or not raw:
+        raise CchError(path, "must map names of sources to their entries")
+    try:
+        return SourceTable(path, _TABLE.validate_python(_with_mirror_paths(raw)))
+    except ValidationError as error:
+        raise CchError(path, _first_problem(error, raw)) from None
+
+
+def _with_mirror_paths(raw: dict[Any, Any]) -> dict[Any, Any]:
+    """Give every file that names no path under a mirror the usual one."""
+
+    def file(source: Any, entry: Any) -> Any:
+        return (
+            {"mirror": f"{source}/{entry['name']}"} | entry
+            if isinstance(entry, dict) and "name" in entry
+            else entry
+        )
+
+    def source(name: Any, value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(value.get("files"), list):
+            return value
+        return value | {"files": [file(name, entry) for entry in value["files"]]}
+
+    return {name: source(name, value) for name, value in raw.items()}
+
+
+def _first_problem(error: ValidationError, raw: dict[Any, Any]) -> str:
+    problems = error.errors()
+    first = problems[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        model = FileEntry if "files" in first["loc"] else Source
+        message = f"there is no such key; expected one of {', '.join(model.model_fields)}"
+    elif first["type"] == "missing":
+        message = "this key is required"
+    elif not isinstance(first.get("input"), dict | list | tuple | BaseModel):
+        message += f", not {first.get('input')!r}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{_key(first['loc'], raw)}: {message}{more}"
+
+
+def _key(location: tuple[Any, ...], raw: Any) -> str:
+    """Return the place in the table as a reader would name it: files by their names."""
+    parts: list[str] = []
+    for step in location:
+        try:
+            raw = raw[step]
+        except (KeyError, IndexError, TypeError):
+            raw = None
+        if isinstance(step, int) and isinstance(raw, dict) and "name" in raw:
+            parts[-1] += f"[{raw['name']}]"
+        elif isinstance(step, int):
+            parts[-1] += f"[{step}]"
+        elif step != "[key]":
+            parts.append(str(step))
+    return ".".join(parts)
+
+
+def _known(names: Any) -> str:
+    return f"there are {', '.join(names)}"

@@ -1,0 +1,147 @@
+"""The source table: what it accepts, what it says of mistakes, and what it says of real files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cch.errors import CchError
+from cch.files import sha256_file
+from cch.sources.fetch import fetch
+from cch.sources.kinds import KINDS, Delivery, register
+from cch.sources.table import load_table
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = ROOT / "workflow" / "sources.yaml"
+REAL = Path(os.environ.get("CCH_TEST_MIRROR") or ROOT.parent / "shared" / "data")
+
+
+def entry(**changes):
+    base = {"name": "a.gz", "role": "a", "kind": "http", "addresses": ["https://host/a.gz"]}
+    return {key: value for key, value in (base | changes).items() if value is not None}
+
+
+def source(*files, **changes):
+    base = {"title": "T", "licence": "L", "citation": "C", "reader": "mnist-idx"}
+    return base | {"files": list(files or [entry()])} | changes
+
+
+def write(tmp_path, content):
+    path = tmp_path / "sources.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def test_the_project_s_table_is_valid_and_names_its_sources():
+    table = load_table(TABLE)
+    assert list(table.sources) == ["mnist", "bsds500", "bsds500-images", "digits", "photographs"]
+    assert [entry.role for entry in table.source("mnist").files] == [
+        "train-images",
+        "train-labels",
+        "test-images",
+        "test-labels",
+    ]
+    for source_ in table.sources.values():
+        kinds = {entry.kind for entry in source_.files}
+        assert bool(source_.stand_in) == (kinds == {"package"})
+
+
+def test_every_downloaded_file_has_a_published_digest_and_size():
+    files = [e for s in load_table(TABLE).sources.values() for e in s.files if e.kind == "http"]
+    assert len(files) == 5
+    assert all(entry.sha256 and entry.bytes for entry in files)
+
+
+def test_mirror_path_defaults_to_source_and_name():
+    table = load_table(TABLE)
+    name = "t10k-labels-idx1-ubyte.gz"
+    assert table.file("mnist", name).mirror == f"mnist/{name}"
+    images = table.file("bsds500-images", "bsds500-images.tar")
+    assert images.mirror == "bsds500/bsds500-images.tar"
+
+
+def test_both_bsds500_sources_are_read_by_the_same_reader_in_the_same_role():
+    table = load_table(TABLE)
+    for name in ("bsds500", "bsds500-images"):
+        assert table.source(name).reader == "bsds500"
+        assert table.source(name).with_role("archive").name in ("BSR_bsds500.tgz", f"{name}.tar")
+
+
+@pytest.mark.skipif(not (REAL / "mnist").is_dir(), reason=f"no real files at {REAL}")
+def test_digests_and_sizes_are_those_of_the_real_files():
+    table = load_table(TABLE)
+    for entry_ in table.source("mnist").files:
+        path = REAL / entry_.mirror
+        assert path.stat().st_size == entry_.bytes
+        assert sha256_file(path) == entry_.sha256
+
+
+def test_unknown_names_list_the_known_ones(tmp_path):
+    table = load_table(write(tmp_path, {"one": source(), "two": source()}))
+    with pytest.raises(CchError, match=r"no source 'three'; there are one, two"):
+        table.source("three")
+    with pytest.raises(CchError, match=r"source 'one' has no file 'b'; there are a\.gz"):
+        table.file("one", "b")
+    with pytest.raises(CchError, match=r"no file with the role 'b'; there are a"):
+        table.source("one").with_role("b")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"one": source(colour="red")}, "one.colour: there is no such key; expected one of title"),
+        ({"one": source(entry(colour=1))}, "one.files[a.gz].colour: there is no such key"),
+        ({"one": source(licence=None)}, "one.licence: "),
+        ({"one": source(reader="zip")}, "one.reader: "),
+        ({"one": {k: v for k, v in source().items() if k != "citation"}}, "one.citation: this key"),
+        ({"One!": source()}, "One!: "),
+        ({"one": source(entry(sha256="xyz"))}, "one.files[a.gz].sha256: "),
+        ({"one": source(entry(bytes=-1))}, "one.files[a.gz].bytes: "),
+        ({"one": source(entry(name="../a"))}, "one.files[../a].name: "),
+        ({"one": source(entry(mirror="../a"))}, "one.files[a.gz].mirror: '../a' must be"),
+        ({"one": source(entry(mirror="/etc/a"))}, "one.files[a.gz].mirror: '/etc/a' must be"),
+        ({"one": source(entry(addresses=["ftp://a/b"]))}, "one.files[a.gz].addresses[0]: "),
+        ({"one": source(entry(addresses=None))}, "'http' requires the key 'addresses'"),
+        ({"one": source(entry(kind="carrier"))}, "kind 'carrier' is unknown; expected one of http"),
+        ({"one": source(entry(steps=["go"]))}, "key 'steps' belongs to kind 'manual'"),
+        ({"one": source(entry(), entry(role="b"))}, "two files have the name 'a.gz'"),
+        ({"one": source(entry(), entry(name="b"))}, "two files have the role 'a'"),
+        ({"one": source(files=[])}, "one.files: "),
+        ("one: [", "is not readable as YAML"),
+        ("", "must map names of sources"),
+        ("- one", "must map names of sources"),
+    ],
+)
+def test_a_mistake_is_one_line_naming_file_and_key(tmp_path, content, expected):
+    path = write(tmp_path, content)
+    with pytest.raises(CchError) as caught:
+        load_table(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ")
+    assert expected in line
+    assert "\n" not in line
+
+
+def test_a_missing_table_is_said(tmp_path):
+    with pytest.raises(CchError, match="there is no such source table"):
+        load_table(tmp_path / "none.yaml")
+
+
+def test_a_kind_is_added_by_one_registered_function(tmp_path):
+    @register("told", needs=("steps",))
+    def _told(request):
+        request.part.write_text("told")
+        return Delivery("hearsay")
+
+    try:
+        content = {"one": source(entry(kind="told", addresses=None, steps=["listen"]))}
+        table = load_table(write(tmp_path, content))
+        fetched = fetch(
+            "one", "a.gz", table=table, destination=tmp_path / "a.gz", lock=tmp_path / "lock"
+        )
+        assert (fetched.address, fetched.path.read_text()) == ("hearsay", "told")
+    finally:
+        del KINDS["told"]
