@@ -48,10 +48,13 @@ class SyntheticDataset(Model):
 
     @model_validator(mode="after")
     def _valid_covariance(self) -> SyntheticDataset:
+        if len({f"{value:g}" for value in self.sigma_12}) < len(self.sigma_12):
+            raise ValueError("sigma_12 lists a value twice")
         for value in self.sigma_12:
             s12, s13, s23 = value, self.sigma_13, self.sigma_23
             residual = 1 - (s12**2 + s13**2 - 2 * s12 * s13 * s23) / (1 - s23**2)
-            if residual < 0:
+            # Rounding alone may leave a variance of exactly zero slightly below it.
+            if residual < -1e-12:
                 raise ValueError(
                     f"sigma_12 = {value} with sigma_13 = {s13}, sigma_23 = {s23} leaves X1 a "
                     f"negative variance ({residual:.4f}); take a sigma_12 nearer to "
@@ -148,6 +151,14 @@ class Split(Model):
     test: Fraction
     valid: Fraction = 0.0
     stratified: bool = True
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> Split:
+        if self.test == 0 or self.test + self.valid >= 1:
+            raise ValueError(
+                f"test = {self.test} and valid = {self.valid} leave no test or no training rows"
+            )
+        return self
 
     def build(self, study: str) -> RandomSplit:
         """The split with its generator keyed by the study."""

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import h5py
 import numpy as np
@@ -65,7 +65,8 @@ def write_paired(path: str | os.PathLike[str], contents: Contents) -> None:
     """Check ``contents`` and write them, whole or not at all; equal contents give equal bytes.
 
     Raises:
-        CchError: rows differ between parts, a value is not finite, ids repeat, a label is no class.
+        CchError: rows differ between parts, a value is not finite or no float or uint8, ids
+            repeat, a label is no class, a row's split is none of train, valid, test.
     """
     _check_contents(Path(path).name, contents)
     with whole_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
@@ -81,11 +82,19 @@ def write_paired(path: str | os.PathLike[str], contents: Contents) -> None:
         if contents.draw is not None:
             file["draw"] = np.asarray(contents.draw, dtype=np.int32)
         for name, modality in contents.modalities.items():
-            values = file.create_dataset(f"modalities/{name}/values", data=modality.values)
+            values = file.create_dataset(f"modalities/{name}/values", data=_stored(modality.values))
             values.attrs["scale"] = float(modality.scale)
             values.attrs["channels"] = int(modality.channels)
             if modality.feature is not None:
                 _write_strings(file, f"modalities/{name}/feature", modality.feature)
+
+
+def _stored(values: np.ndarray) -> np.ndarray:
+    """Return values as they are stored: uint8 as it is, floating point as float32."""
+    if values.dtype.kind != "f":
+        return values
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
+        return values.astype(np.float32, copy=False)
 
 
 def _write_strings(file: h5py.File, name: str, values: Sequence[str]) -> None:
@@ -97,6 +106,8 @@ def _check_contents(where: str, contents: Contents) -> None:
     rows = len(contents.label)
     if rows == 0:
         raise CchError(where, "the dataset has no rows")
+    if not contents.modalities:
+        raise CchError(where, "the dataset has no modality")
     parts: dict[str, int] = {"sample": len(contents.sample)}
     if contents.split is not None:
         parts["split"] = len(contents.split)
@@ -108,24 +119,41 @@ def _check_contents(where: str, contents: Contents) -> None:
             raise CchError(where, f"{name!r} has {count} rows but there are {rows} labels")
     if len(set(contents.sample)) != rows:
         raise CchError(where, "sample ids repeat", "give every row an id of its own")
-    if not np.isfinite(np.asarray(contents.label, dtype=float)).all():
-        raise CchError(where, "labels contain NaN or infinity")
-    if contents.task == "classification":
-        label = np.asarray(contents.label)
-        if label.min() < 0 or label.max() >= len(contents.class_names):
-            raise CchError(
-                where, f"labels must lie in 0..{len(contents.class_names) - 1}, one per class name"
-            )
+    if contents.split is not None:
+        strange = {str(part) for part in contents.split} - set(get_args(Part))
+        if strange:
+            expected = ", ".join(get_args(Part))
+            raise CchError(where, f"a row's split is {min(strange)!r}, expected {expected}")
+    _check_labels(where, contents)
     for name, modality in contents.modalities.items():
-        values = modality.values
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise CchError(where, f"modality {name!r} contains NaN or infinity")
-        if modality.feature is not None and len(modality.feature) != values.shape[-1]:
-            raise CchError(
-                where,
-                f"modality {name!r} has {values.shape[-1]} features but "
-                f"{len(modality.feature)} names",
-            )
+        _check_modality(where, name, modality)
+
+
+def _check_labels(where: str, contents: Contents) -> None:
+    label = np.asarray(contents.label)
+    if label.ndim != 1:
+        raise CchError(where, f"labels have shape {label.shape}, expected one number for each row")
+    if not np.isfinite(label.astype(float)).all():
+        raise CchError(where, "labels contain NaN or infinity")
+    if contents.task == "classification" and (
+        label.min() < 0 or label.max() >= len(contents.class_names) or (label % 1).any()
+    ):
+        raise CchError(
+            where, f"labels must lie in 0..{len(contents.class_names) - 1}, one per class name"
+        )
+
+
+def _check_modality(where: str, name: str, modality: Modality) -> None:
+    values = _stored(modality.values)
+    if values.dtype not in (np.float32, np.uint8):
+        raise CchError(where, f"modality {name!r} is {values.dtype}, expected float or uint8")
+    if not np.isfinite(values).all():
+        raise CchError(where, f"modality {name!r} contains NaN or infinity")
+    if modality.feature is not None and len(modality.feature) != values.shape[-1]:
+        raise CchError(
+            where,
+            f"modality {name!r} has {values.shape[-1]} features but {len(modality.feature)} names",
+        )
 
 
 class PairedDataset:
@@ -149,12 +177,18 @@ class PairedDataset:
             found = self._file.attrs.get("format")
             self._file.close()
             raise CchError(self.path, f"format is {found!r}, expected {FORMAT!r}")
-        self.task: Task = self._file.attrs["task"]
-        self.class_names: list[str] = json.loads(self._file.attrs["class_names"])
-        self.notes: dict[str, Any] = json.loads(self._file.attrs["notes"])
-        self.label: np.ndarray = self._file["label"][()]
-        self.modalities: list[str] = sorted(self._file["modalities"])
-        self._check_rows()
+        try:
+            self.task: Task = self._file.attrs["task"]
+            self.class_names: list[str] = json.loads(self._file.attrs["class_names"])
+            self.notes: dict[str, Any] = json.loads(self._file.attrs["notes"])
+            self.label: np.ndarray = self._file["label"][()]
+            self.modalities: list[str] = sorted(self._file["modalities"])
+            self._check_rows()
+        except (KeyError, OSError, ValueError) as error:
+            self._file.close()
+            raise CchError(
+                self.path, f"is incomplete or damaged ({error})", "delete it and prepare it again"
+            ) from None
 
     def _check_rows(self) -> None:
         names = [f"modalities/{name}/values" for name in self.modalities]

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ROOT, overlay, raw_config
 
 from cch import reference
 from cch.config import load
 from cch.errors import CchError
+from support import ROOT, overlay, raw_config
 
 
 @pytest.mark.parametrize("preset", [None, "demo", "open"])
@@ -80,6 +80,16 @@ def test_shipped_configurations_are_valid(preset):
             "studies.mnistm-a20.information.estimators.0",
             "not 'mine2'",
         ),
+        (
+            {"datasets": {"synthetic": {"sigma_12": [0.1, 0.1]}}},
+            "datasets.synthetic",
+            "lists a value twice",
+        ),
+        (
+            {"studies": {"mnistm-a20": {"split": {"kind": "random", "test": 0.7, "valid": 0.3}}}},
+            "studies.mnistm-a20.split",
+            "no training rows",
+        ),
         ({"stuides": {}}, "stuides", "expected one of results, resources"),
         ({"compute": {"device": "tpu"}}, "compute.device", "not 'tpu'"),
     ],
@@ -91,6 +101,13 @@ def test_wrong_key_type_or_range_is_one_line_with_the_key(paper_config, change, 
     assert "\n" not in message
     assert key in message
     assert expected in message
+
+
+def test_a_covariance_on_the_edge_is_valid(paper_config):
+    dataset = {"sigma_12": [0], "sigma_13": 0.6, "sigma_23": 0.8}
+    levels = {"degradation": {"levels": [0]}}
+    change = {"datasets": {"synthetic": dataset}, "studies": {"synthetic": levels}}
+    assert load(overlay(paper_config, change)).datasets["synthetic"].sigma_12 == [0]
 
 
 def test_a_missing_key_is_named(paper_config):

@@ -18,13 +18,13 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from server import Answer, Server
 
 from cch.errors import CchError
 from cch.sources import transfer
 from cch.sources.fetch import FOUND, _sole_writer, available, fetch, manual_steps, raw_path
 from cch.sources.pins import Pin, read_pins, write_pin
 from cch.sources.table import load_table
+from server import Answer, Server
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = Path(os.environ.get("CCH_TEST_MIRROR") or ROOT.parent / "shared" / "data")

@@ -11,7 +11,9 @@ from cch.rng import keyed_seed, numpy_generator, torch_generator
 
 def test_seeds_depend_on_the_key_and_its_types_alone():
     assert keyed_seed("a", 1) == keyed_seed("a", 1)
-    assert len({keyed_seed("a", 1), keyed_seed("a", "1"), keyed_seed("a1"), keyed_seed("a", 2)}) == 4
+    assert (
+        len({keyed_seed("a", 1), keyed_seed("a", "1"), keyed_seed("a1"), keyed_seed("a", 2)}) == 4
+    )
 
 
 def test_a_seed_is_the_same_on_every_machine_and_version():

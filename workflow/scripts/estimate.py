@@ -1,4 +1,4 @@
-"""Estimate one quantity by one estimator: results/information/<study>/<estimator>.<quantity>.json."""
+"""Estimate one quantity by one estimator: information/<study>/<estimator>.<quantity>.json."""
 
 from pathlib import Path
 

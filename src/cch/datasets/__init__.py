@@ -1,0 +1,131 @@
+"""Raw files (or a keyed generator) to a PairedDataset.
+
+A kind of dataset is a module here with a ``prepare`` and an entry in ``KINDS``; a way to read a
+raw source is a function and an entry in ``READERS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cch.datasets import digits, mnistm, photographs, synthetic
+from cch.errors import CchError
+from cch.paired import Contents
+
+__all__ = ["KINDS", "READERS", "Kind", "Reader", "prepare_dataset", "required_sources"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How the raw files of a source become content.
+
+    Attributes:
+        roles: what the files are to the source; ``read`` takes their paths in this order.
+        gives: the type that ``read`` returns.
+        read: the function.
+    """
+
+    roles: tuple[str, ...]
+    gives: type
+    read: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of dataset.
+
+    Attributes:
+        needs: keys of the specification that name a source, with the type it must hold.
+        prepare: takes the specification, then what those sources hold, in this order.
+    """
+
+    needs: Mapping[str, type]
+    prepare: Callable[..., Contents]
+
+
+READERS: dict[str, Reader] = {
+    "mnist-idx": Reader(
+        ("train-images", "train-labels", "test-images", "test-labels"),
+        digits.Digits,
+        digits.read_mnist,
+    ),
+    "digits-csv": Reader(("digits",), digits.Digits, digits.read_digits_csv),
+    "bsds500": Reader(("archive",), photographs.Photographs, photographs.read_archive),
+    "sample-photographs": Reader(
+        ("china", "flower"), photographs.Photographs, photographs.read_samples
+    ),
+}
+
+KINDS: dict[str, Kind] = {
+    "synthetic": Kind({}, synthetic.prepare),
+    "mnistm": Kind(
+        {"digits": digits.Digits, "photographs": photographs.Photographs}, mnistm.prepare
+    ),
+}
+
+
+def required_sources(spec: Any) -> list[str]:
+    """Return the names of the sources that the dataset ``spec`` is prepared from."""
+    return [getattr(spec, key) for key in KINDS[spec.kind].needs]
+
+
+def prepare_dataset(
+    name: str,
+    spec: Any,
+    files: Mapping[str, Mapping[str, Path]],
+    readers: Mapping[str, str],
+) -> Contents:
+    """Prepare the dataset ``name`` as its specification says.
+
+    Args:
+        name: the dataset's key in the configuration, for messages.
+        spec: one of ``cch.config``'s datasets.
+        files: for every source its raw files by role.
+        readers: for every source the name of its reader.
+
+    Raises:
+        CchError: a source is unknown, lacks a file, has an unknown reader or one that gives
+            something else than the dataset needs; or a raw file is malformed.
+    """
+    kind = KINDS[spec.kind]
+    read = [
+        _read_source(f"datasets.{name}.{key}", getattr(spec, key), files, readers, needed)
+        for key, needed in kind.needs.items()
+    ]
+    return kind.prepare(spec, *read)
+
+
+def _read_source(
+    where: str,
+    source: str,
+    files: Mapping[str, Mapping[str, Path]],
+    readers: Mapping[str, str],
+    needed: type,
+) -> Any:
+    if source not in readers or source not in files:
+        known = ", ".join(sorted(readers))
+        raise CchError(where, f"there is no source {source!r}", f"there are {known}")
+    if readers[source] not in READERS:
+        known = ", ".join(sorted(READERS))
+        raise CchError(
+            f"source {source!r}", f"there is no reader {readers[source]!r}", f"there are {known}"
+        )
+    reader = READERS[readers[source]]
+    if reader.gives is not needed:
+        raise CchError(
+            where,
+            f"source {source!r} gives {reader.gives.__name__.lower()}, "
+            f"{needed.__name__.lower()} are needed",
+            "name another source",
+        )
+    missing = [role for role in reader.roles if role not in files[source]]
+    if missing:
+        raise CchError(
+            f"source {source!r}",
+            f"has no file with the role {missing[0]!r}",
+            f"{readers[source]} reads {', '.join(reader.roles)}",
+        )
+    return reader.read(*(files[source][role] for role in reader.roles))

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cch.config import load
+from cch.errors import CchError
+from cch.explain import explain
+from cch.files import sha256_file, write_json
+from cch.paired import Contents, Modality, write_paired
+from cch.paths import Paths
+from cch.record import Recorder
+from cch.tables.cells import build_document
+from cch.tables.claims import load_claims
+from cch.tables.layouts import all_layouts
+from cch.training.store import write_runs
+from support import ROOT, overlay, raw_config
+
+ACCURACY = {"baseline": [0.80, 0.82, 0.81], "student": [0.83, 0.84, 0.85], "teacher": [0.9] * 3}
+GAPS = {"teacher-student": [1.5, 1.7], "student-label": [1.2, 1.1], "teacher-label": [2.0, 2.0]}
+
+
+def entry(role, seed, level=None, value=None, diverged=None):
+    return {
+        "id": f"{role}-{seed}-{level}",
+        "role": role,
+        "modality": "m",
+        "seed": seed,
+        "level": level,
+        "temperature": 3.0 if role == "student" else 1.0,
+        "weight": 0.5 if role == "student" else 0.0,
+        "diverged": diverged,
+        "metrics": {"accuracy": ACCURACY[role][seed] if value is None else value},
+    }
+
+
+def estimate(quantity, seed, level):
+    value = GAPS[quantity][seed]
+    return {
+        "id": f"{quantity}-{seed}",
+        "level": level,
+        "seed": seed,
+        "value": value,
+        "runs": [],
+        "flags": ["below zero"] if value < 0 else [],
+    }
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Runs and estimates of a small image study, written by hand, with their records."""
+    monkeypatch.chdir(tmp_path)
+    change = {
+        "studies": {
+            "mnistm-a18": {
+                "seeds": 3,
+                "information": {"runs": 2, "estimators": ["latentmi"]},
+                "degradation": {"levels": [0, 2.5]},
+            }
+        }
+    }
+    config = load(overlay(raw_config(), change))
+    paths = Paths.of(config)
+    arrays = {"logits": np.zeros((3, 2, 2), np.float32)}
+    for role in ("teacher", "baseline"):
+        runs = [entry(role, seed) for seed in range(3)]
+        write_runs(paths.runs("mnistm-a18", role), {"study": "x"}, runs, arrays)
+    students = [entry("student", seed, level) for level in ("0", "2.5") for seed in range(3)]
+    write_runs(paths.runs("mnistm-a18", "student"), {"study": "x"}, students, arrays)
+    for quantity in GAPS:
+        levels = [None] if quantity == "student-label" else ["0", "2.5"]
+        found = [estimate(quantity, seed, level) for level in levels for seed in range(2)]
+        write_json(
+            paths.information("mnistm-a18", "latentmi", quantity),
+            {"estimates": found, "unit": "nats"},
+        )
+    return config
+
+
+def document(config, stand_ins=()):
+    layouts = all_layouts(config, ROOT / "paper" / "tables.yaml")
+    claims = load_claims(ROOT / "paper" / "claims.yaml")
+    return build_document("table13", layouts["table13"], config, claims, list(stand_ins))
+
+
+def test_a_mean_has_its_standard_error_n_members_and_files(results):
+    cell = document(results)["cells"]["0/no-kd"]
+    assert cell["value"] == pytest.approx(0.81)
+    assert cell["se"] == pytest.approx(np.std([0.80, 0.82, 0.81], ddof=1) / math.sqrt(3))
+    assert cell["n"] == 3
+    assert [member["value"] for member in cell["members"]] == [0.80, 0.82, 0.81]
+    path = "results/runs/mnistm-a18/baseline.h5"
+    assert cell["inputs"] == [{"path": path, "sha256": sha256_file(path)}]
+    assert cell["paper"] == {"text": "0.8338 ± 0.0034", "value": 0.8338, "se": 0.0034}
+
+
+def test_a_difference_is_paired_by_seed(results):
+    cell = document(results)["cells"]["2.5/difference"]
+    paired = np.array([0.83 - 0.80, 0.84 - 0.82, 0.85 - 0.81])
+    assert cell["value"] == pytest.approx(paired.mean())
+    assert cell["se"] == pytest.approx(paired.std(ddof=1) / math.sqrt(3))
+    assert cell["members"][1]["id"] == "student-1-2.5"
+    assert cell["members"][1]["minus"] == "baseline-1-None"
+    assert cell["verdict"] == "contradicted"  # the paper prints -0.2122
+
+
+def test_a_gap_is_paired_by_run_and_in_nats(results):
+    cell = document(results)["cells"]["0/mi-gap"]
+    assert cell["value"] == pytest.approx(((1.5 - 1.2) + (1.7 - 1.1)) / 2)
+    assert (cell["unit"], cell["n"]) == ("nats", 2)
+
+
+def test_diverged_runs_are_left_out_and_said(results):
+    path = Paths.of(results).runs("mnistm-a18", "baseline")
+    runs = [entry("baseline", 0), entry("baseline", 1, diverged=4), entry("baseline", 2)]
+    write_runs(path, {"study": "x"}, runs, {})
+    cells = document(results)["cells"]
+    assert cells["0/no-kd"]["n"] == 2
+    assert cells["0/no-kd"]["value"] == pytest.approx(0.805)
+    assert cells["0/no-kd"]["flags"] == ["1 of 3 runs diverged: seeds [1]"]
+    assert [member["seed"] for member in cells["0/difference"]["members"]] == [0, 2]
+
+
+def test_what_was_not_run_has_no_value_and_says_so(results):
+    layouts = all_layouts(results, ROOT / "paper" / "tables.yaml")
+    layout = layouts["table13"].model_copy(update={"study": "mnistm-a18"})
+    columns = [
+        column.model_copy(update={"query": {**column.query, "temperature": 2}})
+        if column.key == "kd"
+        else column
+        for column in layout.columns
+    ]
+    claims = load_claims(ROOT / "paper" / "claims.yaml")
+    layout = layout.model_copy(update={"columns": columns})
+    cell = build_document("table13", layout, results, claims, [])["cells"]["0/kd"]
+    assert (cell["value"], cell["n"], cell["se"]) == (None, 0, None)
+    assert cell["flags"] == ["not run in this configuration: T = 2, λ = 0.5"]
+    assert cell["verdict"] == "undetermined"
+
+
+def test_notes_are_cells_with_the_papers_value(results):
+    notes = {note["label"]: note["cell"] for note in document(results)["notes"]}
+    assert notes["I(teacher; label)"]["paper"]["value"] == 1.9095
+    assert notes["I(teacher; label)"]["value"] == pytest.approx(2.0)
+    assert notes["I(teacher; label)"]["id"] == "table13/notes/teacher-label"
+
+
+def test_the_teachers_information_of_the_caption_is_of_clean_inputs(results):
+    path = Paths.of(results).information("mnistm-a18", "latentmi", "teacher-label")
+    found = [estimate("teacher-label", seed, level) for level in ("0", "2.5") for seed in range(2)]
+    for item in found:
+        item["value"] = 2.0 if item["level"] == "0" else 0.1
+    write_json(path, {"estimates": found, "unit": "nats"})
+    notes = {note["label"]: note["cell"] for note in document(results)["notes"]}
+    assert notes["I(teacher; label)"]["value"] == pytest.approx(2.0)
+
+
+def test_marks_name_settings_and_stand_in_data(results):
+    marks = document(results, ["digits of a package"])["marks"]
+    assert marks[0] == "digits of a package"
+    assert "seeds: 3 (paper: 5)" in marks
+    cells = document(results, ["digits of a package"])["cells"]
+    assert {cell["verdict"] for cell in cells.values()} == {"not comparable"}
+
+
+def test_a_missing_input_is_named(results):
+    path = Paths.of(results).runs("mnistm-a18", "student")
+    (ROOT.__class__(path)).unlink()
+    with pytest.raises(CchError, match=r"table13: needs .*student\.h5"):
+        document(results)
+
+
+def test_equal_inputs_give_equal_documents(results):
+    assert document(results) == document(results)
+
+
+def write_chain(tmp_path):
+    """A raw file, a dataset made of it, and a table that rests on the dataset."""
+    script = ROOT / "workflow" / "scripts" / "prepare.py"
+    raw = tmp_path / "resources" / "s" / "raw.bin"
+    raw.parent.mkdir(parents=True)
+    raw.write_bytes(b"raw")
+    fetched = Recorder("fetch_raw", script, [], {})
+    address = "https://example.org/raw.bin"
+    fetched.facts["raw"] = {
+        "address": address,
+        "published_addresses": [address],
+        "bytes": 3,
+        "retrieved": "2026-11-23",
+    }
+    fetched.write("resources/s/raw.bin.record.json", ["resources/s/raw.bin"])
+    modality = Modality(np.zeros((4, 2), np.float32))
+    contents = Contents("classification", np.arange(4) % 2, list("abcd"), {"m": modality}, "01")
+    write_paired("results/datasets/d.h5", contents)
+    Recorder("prepare", script, ["resources/s/raw.bin"], {}).write(
+        "results/datasets/d.record.json", ["results/datasets/d.h5"]
+    )
+    inputs = [{"path": "results/datasets/d.h5", "sha256": sha256_file("results/datasets/d.h5")}]
+    cell = {"id": "t/r/c", "inputs": inputs}
+    content = {"cells": {"r/c": cell}, "notes": [], "title": "T", "marks": []}
+    write_json("results/tables/t.json", content)
+
+
+def test_a_cell_is_followed_to_its_raw_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_chain(tmp_path)
+    found = explain("t/r/c", "results")
+    assert found["whole"]
+    raw = found["files"][0]["inputs"][0]
+    assert raw["raw"]["address"] == "https://example.org/raw.bin"
+    assert raw["sha256"] == sha256_file("resources/s/raw.bin")
+
+
+@pytest.mark.parametrize("broken", ["raw byte", "no record", "missing", "dataset byte"])
+def test_a_broken_chain_is_said(tmp_path, monkeypatch, broken):
+    monkeypatch.chdir(tmp_path)
+    write_chain(tmp_path)
+    raw, data = tmp_path / "resources/s/raw.bin", tmp_path / "results/datasets/d.h5"
+    if broken == "raw byte":
+        raw.write_bytes(b"row")
+    elif broken == "no record":
+        (tmp_path / "resources/s/raw.bin.record.json").unlink()
+    elif broken == "missing":
+        raw.unlink()
+    else:
+        data.write_bytes(data.read_bytes() + b"x")
+    found = explain("t/r/c", "results")
+    assert not found["whole"]
+    states = {found["files"][0]["state"], found["files"][0]["inputs"][0]["state"]}
+    wanted = {"no record": "no record", "missing": "missing"}.get(broken, "changed")
+    assert wanted in states
+
+
+def test_unknown_tables_and_cells_list_what_there_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_chain(tmp_path)
+    with pytest.raises(CchError, match="there is no table 'u' in results/tables; there are t"):
+        explain("u/r/c", "results")
+    with pytest.raises(CchError, match="t has no such cell; it has r/c"):
+        explain("t/r/d", "results")

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import pytest
+
+from cch.config import load
+from cch.errors import CchError
+from cch.tables.claims import Claim, deviations, load_claims, setting
+from cch.tables.compare import compare_numbers, compare_texts
+from cch.tables.layouts import all_layouts, layout_inputs
+from support import ROOT, overlay, raw_config
+
+CLAIMS = ROOT / "paper" / "claims.yaml"
+TABLES = ROOT / "paper" / "tables.yaml"
+PAPER = ROOT.parent / "shared" / "paper.txt"
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "se", "rounding"),
+    [
+        ("0.0010 ± 0.0040", 0.0010, 0.0040, 0.00005),
+        ("-0.1190 ± 0.0165", -0.1190, 0.0165, 0.00005),
+        ("0.981", 0.981, None, 0.0005),
+        ("10,000", 10000.0, None, 0.5),
+        ("Adam", None, None, 0.0),
+    ],
+)
+def test_a_printed_cell_is_read_as_number_error_and_rounding(text, value, se, rounding):
+    claim = Claim.parse(text)
+    assert (claim.value, claim.se) == (value, se)
+    assert claim.rounding == pytest.approx(rounding)
+
+
+def test_every_claim_belongs_to_a_cell_of_its_layout():
+    config = load(raw_config())
+    claims, layouts = load_claims(CLAIMS), all_layouts(config, TABLES)
+    for name in claims.tables:
+        layout = layouts[name]
+        keys = {key for key, _ in layout.queries(config.studies[layout.study])}
+        assert set(claims.cells(name)) <= keys
+
+
+@pytest.mark.skipif(not PAPER.is_file(), reason="the paper's text is not beside the checkout")
+def test_every_transcribed_number_stands_in_the_paper():
+    words = set(PAPER.read_text(encoding="utf-8").replace("|", " ").split())
+    text = PAPER.read_text(encoding="utf-8")
+    for name in ("table01", "table13"):
+        for key, claim in load_claims(CLAIMS).cells(name).items():
+            for number in claim.text.split(" ± "):
+                assert number in words or number in text, (name, key, number)
+
+
+def test_a_ragged_transcription_is_refused(tmp_path):
+    path = tmp_path / "claims.yaml"
+    path.write_text("tables: {t: {columns: [a, b], rows: {r: ['1']}}}\nsettings: {}\n")
+    with pytest.raises(CchError, match=r"claims\.yaml: tables\.t\.rows\.r has 1 cells for 2"):
+        load_claims(path)
+
+
+def test_the_full_configuration_is_the_papers():
+    config, claims = load(raw_config()), load_claims(CLAIMS)
+    assert {name: deviations(config, claims, name) for name in config.studies} == {
+        "synthetic": [],
+        "mnistm-a20": [],
+        "mnistm-a18": [],
+    }
+
+
+def test_what_differs_from_the_paper_is_said(paper_config):
+    change = {"studies": {"mnistm-a18": {"training": {"epochs": 7}}}}
+    config = load(overlay(paper_config, change))
+    assert deviations(config, load_claims(CLAIMS), "mnistm-a18") == [
+        "training.epochs: 7 (paper: 100)"
+    ]
+
+
+def test_either_side_of_a_contradiction_is_the_papers(paper_config):
+    for test, expected in ((1000, 0), (5000, 0), (2000, 1)):
+        config = load(overlay(paper_config, {"datasets": {"synthetic": {"test": test}}}))
+        assert len(deviations(config, load_claims(CLAIMS), "synthetic")) == expected
+
+
+def test_settings_are_found_by_path():
+    config = load(raw_config())
+    assert setting(config, "synthetic", "network.hidden.0") == 64
+    assert setting(config, "synthetic", "dataset.features") == 100
+    with pytest.raises(CchError, match="no setting 'network\\.depth'"):
+        setting(config, "synthetic", "network.depth")
+
+
+@pytest.mark.parametrize(
+    ("value", "se", "text", "signed", "verdict"),
+    [
+        (0.983, 0.001, "0.981", False, "reproduced"),
+        (0.975, 0.001, "0.981", False, "differs"),
+        (0.0300, 0.003, "0.0318 ± 0.0040", True, "reproduced"),
+        (0.0500, 0.003, "0.0318 ± 0.0040", True, "same direction"),
+        (-0.0500, 0.003, "0.0318 ± 0.0040", True, "contradicted"),
+        (-0.0500, 0.040, "0.4399", True, "undetermined"),
+        (None, None, "0.4399", True, "undetermined"),
+        (0.43994, None, "0.4399", True, "reproduced"),
+        (0.4401, None, "0.4399", False, "differs"),
+    ],
+)
+def test_verdicts_on_numbers(value, se, text, signed, verdict):
+    assert compare_numbers(value, se, Claim.parse(text), signed, stand_in=False) == verdict
+
+
+def test_stand_in_data_is_never_compared():
+    claim = Claim.parse("0.981")
+    assert compare_numbers(0.981, 0.001, claim, False, stand_in=True) == "not comparable"
+    assert compare_numbers(0.981, 0.001, None, False, stand_in=True) == "not in the paper"
+
+
+def test_settings_are_compared_as_texts():
+    assert compare_texts("60,000 / 10,000", Claim.parse("60000 / 10000"), False) == "reproduced"
+    assert compare_texts("LeakyReLU", Claim.parse("LeakyReLU"), True) == "reproduced"
+    assert compare_texts("0.0020", Claim.parse("0.002"), False) == "reproduced"
+    assert compare_texts("40", Claim.parse("100"), False) == "differs"
+    assert compare_texts("40", Claim.parse("100"), True) == "not comparable"
+
+
+def test_a_table_of_settings_needs_no_training_and_a_difference_no_estimates():
+    config = load(raw_config())
+    layouts = all_layouts(config, TABLES)
+    assert layout_inputs(layouts["table10"], config) == ["results/datasets/synthetic.h5"]
+    assert layout_inputs(layouts["fig04"], config) == [
+        "results/runs/synthetic/baseline.h5",
+        "results/runs/synthetic/student.h5",
+    ]
+
+
+def test_a_study_of_ones_own_gets_its_sweep(paper_config):
+    mine = paper_config["studies"]["mnistm-a20"] | {"title": "Mine", "group": None}
+    config = load(overlay(paper_config, {"studies": {"my-cohort": mine}}))
+    layout = all_layouts(config, TABLES)["sweep-my-cohort"]
+    keys = {key for key, _ in layout.queries(config.studies["my-cohort"])}
+    assert {"0.5/latentmi-gap", "0.5/ksg-gap", "0.5/kd-t3-w0.5", "3.5/difference-t4-w0.5"} <= keys
+
+
+def test_a_wrong_layout_names_file_and_key(tmp_path):
+    path = tmp_path / "tables.yaml"
+    path.write_text("t: {number: T, title: t, study: synthetic, colums: []}\n")
+    with pytest.raises(CchError, match=r"tables\.yaml: .*colums"):
+        all_layouts(load(raw_config()), path)

@@ -1,0 +1,79 @@
+"""The real DAG, small: a configuration of seconds, and Snakemake as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support import ROOT, overlay
+
+# Over the demo: fewer epochs, runs and levels, so that everything runs in seconds.
+TINY: dict[str, Any] = {
+    "results": "results/tiny",
+    "datasets": {"synthetic": {"train": 200, "test": 100, "features": 5, "sigma_12": [0, 0.7]}},
+    "studies": {
+        "synthetic": {
+            "training": {"epochs": 3},
+            "degradation": {"levels": [0, 0.7]},
+            "information": {"limit": 60, "options": {"latentmi": {"epochs": 2}}},
+        },
+        "mnistm-a20": {
+            "network": {"hidden": [32, 16]},
+            "training": {"epochs": 2},
+            "distillation": {"temperatures": [1, 3]},
+            "degradation": {"levels": [0, 2.5]},
+            "information": {"limit": 60, "options": {"latentmi": {"epochs": 2}}},
+        },
+        "mnistm-a18": {
+            "network": {"hidden": [32, 16]},
+            "training": {"epochs": 2},
+            "degradation": {"levels": [0, 2.5]},
+            "information": {"limit": 60, "options": {"latentmi": {"epochs": 2}}},
+        },
+    },
+}
+
+
+def write_config(folder: Path, change: dict[str, Any] | None = None) -> Path:
+    """Write demo + TINY + ``change`` as one overlay into ``folder``."""
+    demo = yaml.safe_load((ROOT / "presets" / "demo.yaml").read_text(encoding="utf-8"))
+    path = folder / "tiny.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(overlay(overlay(demo, TINY), change or {})), encoding="utf-8")
+    return path
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    """Snakemake's command line for ``folder``, whose ``tiny.yaml`` is the overlay."""
+    return [
+        *(sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)),
+        *("--snakefile", str(ROOT / "Snakefile"), "--configfile", str(folder / "tiny.yaml")),
+        *arguments,
+    ]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a user without a mirror."""
+    kept = {key: value for key, value in os.environ.items() if key != "CCH_MIRROR"}
+    return kept | more
+
+
+def snakemake(
+    folder: Path, *arguments: str, fails: bool = False, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake in ``folder``; it must succeed, or fail where ``fails``."""
+    done = subprocess.run(
+        command(folder, *arguments),
+        capture_output=True,
+        text=True,
+        env=environment(**variables),
+        timeout=600,
+        check=False,
+    )
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done
