@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parent
 # What these modules hold cannot change a number: the values of the configuration reach a stage
 # through its parameters, and the rest reports. An edit there must not retrain anything.
 NEUTRAL = frozenset(
-    f"{PACKAGE}.{name}" for name in ("code", "config", "errors", "paths", "planning", "progress", "record", "stage")
+    f"{PACKAGE}.{name}"
+    for name in ("code", "config", "errors", "paths", "planning", "progress", "record", "stage")
 ) | {PACKAGE}
 
 

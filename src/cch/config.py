@@ -48,8 +48,6 @@ class SyntheticDataset(Model):
 
     @model_validator(mode="after")
     def _valid_covariance(self) -> SyntheticDataset:
-        if len({f"{value:g}" for value in self.sigma_12}) < len(self.sigma_12):
-            raise ValueError("sigma_12 lists a value twice")
         for value in self.sigma_12:
             s12, s13, s23 = value, self.sigma_13, self.sigma_23
             residual = 1 - (s12**2 + s13**2 - 2 * s12 * s13 * s23) / (1 - s23**2)

@@ -51,7 +51,7 @@ def summary(directory: Path) -> str:
     return "\n".join(
         [
             "",
-            "The demo is done. Its numbers are about the digits inside scikit-learn, not the paper's data.",
+            "The demo is done. It is about the digits inside scikit-learn, not the paper's data.",
             f"  tables       {results}/tables/    (JSON, CSV, Markdown, LaTeX)",
             f"  figures      {results}/figures/   (PDF, PNG)",
             f"  comparison   {results}/comparison.md",

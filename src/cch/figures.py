@@ -127,9 +127,7 @@ def draw_samples(
         blank = np.zeros((-len(images) % across, *images.shape[1:]), images.dtype)
         grid = np.concatenate([images, blank])
         grid = grid.reshape(-1, across, *images.shape[1:]).transpose(0, 2, 1, 3)
-        axis.imshow(
-            grid.reshape(grid.shape[0] * grid.shape[1], -1), cmap="gray", vmin=0, vmax=255
-        )
+        axis.imshow(grid.reshape(grid.shape[0] * grid.shape[1], -1), cmap="gray", vmin=0, vmax=255)
         axis.set_title(name, fontsize=9)
         axis.set_axis_off()
     _head(figure, title, marks)

@@ -81,11 +81,6 @@ def test_shipped_configurations_are_valid(preset):
             "not 'mine2'",
         ),
         (
-            {"datasets": {"synthetic": {"sigma_12": [0.1, 0.1]}}},
-            "datasets.synthetic",
-            "lists a value twice",
-        ),
-        (
             {"studies": {"mnistm-a20": {"split": {"kind": "random", "test": 0.7, "valid": 0.3}}}},
             "studies.mnistm-a20.split",
             "no training rows",

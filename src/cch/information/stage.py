@@ -59,7 +59,11 @@ def pairs(quantity: str, files: dict[str, RunsFile]) -> Iterator[Pair]:
         if quantity == "teacher-student"
         else None
     )
-    for level in teacher.levels("representation"):
+    levels = teacher.levels("representation")
+    if students is None and all(run["level"] is None for run in teacher.runs):
+        # What a teacher knows of the label is asked once, on its cleanest inputs.
+        levels = levels[:1]
+    for level in levels:
         for seed, x in enumerate(teacher.array(f"representation/{level}")):
             ids = _ids(teacher, seed, level)
             if students is None:

@@ -331,5 +331,3 @@ def build_document(
             {"label": note.label, "cell": cells[f"notes/{note.key}"]} for note in layout.notes
         ],
     }
-
-

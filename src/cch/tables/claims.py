@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import Field
 
 from cch.config import Config, Model
 from cch.errors import CchError
@@ -46,9 +47,9 @@ class ClaimedTable(Model):
     numbers by key.
     """
 
-    columns: list[str] = []
-    rows: dict[str, list[str | None]] = {}
-    notes: dict[str, str] = {}
+    columns: list[str] = Field(default_factory=list)
+    rows: dict[str, list[str | None]] = Field(default_factory=dict)
+    notes: dict[str, str] = Field(default_factory=dict)
 
 
 class Claims(Model):

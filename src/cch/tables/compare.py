@@ -27,7 +27,8 @@ def compare_numbers(
     """Compare a mean with the printed one.
 
     Args:
-        value, se: ours; None where the value could not be had or has no standard error.
+        value: ours; None where it could not be had.
+        se: its standard error, or None.
         claim: the printed cell.
         signed: the sign carries the meaning (differences and gaps).
         stand_in: our number rests on other data than the paper's.

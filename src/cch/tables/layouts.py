@@ -95,7 +95,7 @@ class Column(Model):
     key: str
     label: str
     unit: str | None = None
-    query: dict[str, Any] = {}
+    query: dict[str, Any] = Field(default_factory=dict)
     style: Literal["kd", "no-kd", "teacher-student", "student-label"] | None = None
 
 
@@ -104,7 +104,7 @@ class Row(Model):
 
     key: str
     label: str
-    cells: dict[str, dict[str, Any]] = {}
+    cells: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class Note(Model):
@@ -134,9 +134,9 @@ class Layout(Model):
     kind: Literal["table", "curves", "samples"] = "table"
     row_label: str = ""
     rows: Literal["levels"] | list[Row] = "levels"
-    columns: list[Column] = []
-    notes: list[Note] = []
-    panels: list[Panel] = []
+    columns: list[Column] = Field(default_factory=list)
+    notes: list[Note] = Field(default_factory=list)
+    panels: list[Panel] = Field(default_factory=list)
 
     def row_list(self, study: Study) -> list[Row]:
         """The rows: those written out, or one for every level of the study."""

@@ -2,14 +2,14 @@
 
 Layout (R runs in the order of ``runs``, S seeds, n rows of a part)::
 
-    attribute ``header``          JSON: format, study, role, task, class names, shapes of the network
+    attribute ``header``          JSON: format, study, role, task, class names, shapes
     runs                          JSON: the runs with id, treatment, metrics, divergence
     logits                        (R, n_test, K) float32, at the last epoch
     loss                          (R, epochs) float32, mean training loss of each epoch
     test_rows, test_label         (S, n_test)
     information_rows, information_label   (S', n_info) for the seeds that information needs
-    representation/<level>        (S', n_info, H) float32, penultimate activations (baselines: level 0)
-    soft_target/<level>           (S, n_train, K) float32, teacher logits on training rows (teachers)
+    representation/<level>        (S', n_info, H) float32, penultimate (baselines: level 0)
+    soft_target/<level>           (S, n_train, K) float32, logits on training rows (teachers)
 """
 
 from __future__ import annotations

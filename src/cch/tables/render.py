@@ -1,0 +1,514 @@
+"""Tables for readers: CSV, Markdown and LaTeX from a table document, and the comparison page.
+
+A table document (format ``cch-table-1``, see ``cch.tables.cells``) is the truth; nothing here
+computes a number. What sets a table apart from the paper's setting (its ``marks``) stands in
+every rendering: in each line of the CSV, under the title in Markdown, in the caption in LaTeX.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from cch.errors import CchError
+from cch.tables.compare import Verdict
+
+FORMAT = "cch-table-1"
+NO_VALUE = "–"
+MARKED = "Not the paper's setting"
+Document = Mapping[str, Any]
+Cell = Mapping[str, Any]
+
+VERDICTS: dict[str, str] = {
+    "reproduced": "within 1.96 combined standard errors and the rounding of the print, or the "
+    "same text",
+    "same direction": "another size, but the sign is the paper's",
+    "differs": "another value, of a quantity whose sign says nothing",
+    "contradicted": "the other sign, and our interval excludes zero",
+    "undetermined": "our interval covers zero, or one side has no number",
+    "not comparable": "rests on stand-in data",
+    "not in the paper": "the paper prints no such cell",
+}
+"""What each verdict means, in the order of the comparison page; see ``cch.tables.compare``."""
+
+
+def format_value(value: float | str | None, se: float | None = None, digits: int = 4) -> str:
+    """Return the printed text of a value: ``0.4399 ± 0.0100``, ``-0.0032``, or ``–`` for none.
+
+    Args:
+        value: a number, a text (returned as it is), or None; NaN and infinities print as none.
+        se: its standard error, left out where None or not finite.
+        digits: decimals. What rounds to zero has no sign.
+    """
+    if isinstance(value, str):
+        return value
+    if value is None or not math.isfinite(value):
+        return NO_VALUE
+    text = f"{value:z.{digits}f}"
+    if se is not None and math.isfinite(se):
+        text += f" ± {se:.{digits}f}"
+    return text
+
+
+class _View:
+    """A checked document with what all renderings need of it."""
+
+    def __init__(self, document: Document) -> None:
+        _check(document)
+        self.id: str = document["id"]
+        self.number: str = document.get("number") or ""
+        self.title: str = document["title"]
+        self.caption: str = document.get("caption") or ""
+        self.marks: list[str] = list(document["marks"])
+        self.row_label: str = document.get("row_label") or ""
+        self.rows = [(row["key"], row["label"]) for row in document["rows"]]
+        self.columns = _headings(document)
+        self._cells: Mapping[str, Cell] = document["cells"]
+        self.notes = [(note["label"], note["cell"]) for note in document.get("notes", [])]
+        self.units = {key: self._unit(key, document) for key, _ in self.columns}
+        every = [cell for _, _, cell in self.every()]
+        self.flags = {
+            flag: number
+            for number, flag in enumerate(
+                dict.fromkeys(flag for cell in every for flag in cell["flags"]), start=1
+            )
+        }
+        counts = Counter(cell["n"] for cell in every if cell["n"])
+        self.n: int | None = max(counts, key=lambda n: (counts[n], n)) if counts else None
+        self.same_n = {cell["n"] for cell in every} <= {self.n, None}
+        self.has_se = any(cell["se"] is not None for cell in every)
+
+    def cell(self, row: str, column: str) -> Cell | None:
+        """The cell at a place, or None where the table is empty."""
+        return self._cells.get(f"{row}/{column}")
+
+    def every(self) -> Iterator[tuple[str, str, Cell]]:
+        """Yield (row label, column label, cell) in reading order; notes have no row."""
+        for row, row_label in self.rows:
+            for column, column_label in self.columns:
+                cell = self.cell(row, column)
+                if cell is not None:
+                    yield row_label, column_label, cell
+        for label, cell in self.notes:
+            yield "", label, cell
+
+    def _unit(self, key: str, document: Document) -> str | None:
+        """Unit of a heading: the column's, or the one that all its cells share."""
+        stated = {column["key"]: column.get("unit") for column in document["columns"]}[key]
+        units = {cell["unit"] for row, _ in self.rows if (cell := self.cell(row, key))}
+        return stated or (units.pop() if len(units) == 1 else None)
+
+    def heading(self, key: str, label: str) -> str:
+        """A column's heading with its unit."""
+        return f"{label} ({self.units[key]})" if self.units[key] else label
+
+    def shown(self, cell: Cell, column: str | None = None) -> str:
+        """Our text of a cell, with a unit or an n that heading and foot do not already state."""
+        text = str(cell["text"])
+        unit = cell["unit"]
+        if unit and unit != (self.units[column] if column else None):
+            text += f" {unit}"
+        if cell["n"] is not None and cell["n"] != self.n:
+            text += f" (n = {cell['n']})"
+        return text
+
+    def foot(self) -> list[str]:
+        """Sentences on n and on what stands behind ±."""
+        lines = []
+        if self.n is not None:
+            lines.append(f"n = {self.n}" + ("." if self.same_n else " where no other n is stated."))
+        if self.has_se:
+            lines.append("± is the standard error over n.")
+        return lines
+
+    def marked(self) -> str:
+        """What sets the table apart from the paper's setting, or an empty text."""
+        return f"{MARKED}: {'; '.join(self.marks)}" if self.marks else ""
+
+    def name(self) -> str:
+        """Number and title."""
+        return f"{self.number}. {self.title}" if self.number else self.title
+
+
+def _headings(document: Document) -> list[tuple[str, str]]:
+    """Column keys with headings; equal headings are told apart by their panel, else their key."""
+    labels = Counter(column["label"] for column in document["columns"])
+    panels = {
+        key: panel["title"] for panel in document.get("panels", []) for key in panel["columns"]
+    }
+    return [
+        (key, label if labels[label] == 1 else f"{label} [{panels.get(key, key)}]")
+        for key, label in ((column["key"], column["label"]) for column in document["columns"])
+    ]
+
+
+def _check(document: Document) -> None:
+    """Refuse a document from which a number or its qualification would be lost."""
+    where = document.get("id", "table document")
+    if document.get("format") != FORMAT:
+        raise CchError(where, f"format is {document.get('format')!r}, expected {FORMAT!r}")
+    missing = [k for k in ("id", "title", "marks", "columns", "rows", "cells") if k not in document]
+    if missing:
+        raise CchError(where, f"has no {missing[0]!r}")
+    for part in ("columns", "rows"):
+        keys = [entry["key"] for entry in document[part]]
+        if len(set(keys)) != len(keys):
+            raise CchError(where, f"keys of {part} repeat", "give each a key of its own")
+    places = {f"{r['key']}/{c['key']}" for r in document["rows"] for c in document["columns"]}
+    lost = [key for key in document["cells"] if key not in places]
+    if lost:
+        raise CchError(where, f"cell {lost[0]!r} is at no row and column of the table")
+    notes = {f"note {note['label']!r}": note["cell"] for note in document.get("notes", [])}
+    for key, cell in {**document["cells"], **notes}.items():
+        if cell.get("verdict") not in get_args(Verdict):
+            raise CchError(
+                where,
+                f"{key} has the verdict {cell.get('verdict')!r}",
+                f"it must be one of {', '.join(get_args(Verdict))}",
+            )
+
+
+# CSV
+
+CSV_FIELDS = (
+    "cell",
+    "table",
+    "row",
+    "column",
+    "value",
+    "text",
+    "unit",
+    "n",
+    "se",
+    "paper",
+    "verdict",
+    "flags",
+    "marks",
+)
+_FORMULA = re.compile(r"[=+\-@\t\n＝＋－＠]")
+_NUMBERS = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?( ± \d[\d.,]*(e[-+]?\d+)?%?)?")
+
+
+def to_csv(document: Document) -> str:
+    """Return a document as CSV: a line for each cell, its value unrounded, notes without a row.
+
+    Lists are joined by ``; ``. A text that a spreadsheet would run as a formula is preceded by an
+    apostrophe; numbers, negative ones too, are not.
+
+    Raises:
+        CchError: the document is of another format or inconsistent.
+    """
+    view = _View(document)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_FIELDS)
+    for row, column, cell in view.every():
+        line = [cell["id"], view.id, row, column, cell["value"], cell["text"], cell["unit"]]
+        line += [cell["n"], cell["se"], _paper(cell), cell["verdict"]]
+        line += ["; ".join(cell["flags"]), "; ".join(view.marks)]
+        writer.writerow([_csv_field(entry) for entry in line])
+    return out.getvalue()
+
+
+def _csv_field(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return repr(value)
+    # Python's csv before 3.13 does not quote a lone carriage return, and readers end a line there.
+    value = value.replace("\r\n", "\n").replace("\r", "\n")
+    harmless = not _FORMULA.match(value) or _NUMBERS.fullmatch(value)
+    return value if harmless else f"'{value}"
+
+
+def _paper(cell: Cell) -> str:
+    return cell["paper"]["text"] if cell.get("paper") else ""
+
+
+# Markdown
+
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~$])")
+
+
+def _markdown(text: str) -> str:
+    """Return text that Markdown shows as it is, also within a table."""
+    escaped = _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    escaped = re.sub(r"&(?=#?\w+;)", "&amp;", escaped)
+    # What would open a heading, a rule or a list at the start of a paragraph.
+    escaped = re.sub(r"^([#=+-])(?![\d.])", r"\\\1", escaped)
+    return re.sub(r"^(\d+)([.)])(?= )", r"\1\\\2", escaped)
+
+
+def _markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Lines of a Markdown table whose first ``left`` columns are left-aligned, the rest right."""
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
+    return [f"| {' | '.join(entries)} |" for entries in (head, rule, *lines)]
+
+
+def to_markdown(document: Document) -> str:
+    """Return a document as a Markdown page: title, marks, the table with the paper's values, notes.
+
+    Raises:
+        CchError: the document is of another format or inconsistent.
+    """
+    view = _View(document)
+    parts = [_markdown_head(view, "#")]
+    if view.caption:
+        parts.append(_markdown(view.caption))
+    head = [_markdown(view.row_label)]
+    head += [_markdown(view.heading(key, label)) for key, label in view.columns]
+    lines = [
+        [_markdown(label)] + [_markdown_cell(view, view.cell(row, key), key) for key in view.units]
+        for row, label in view.rows
+    ]
+    if lines:
+        parts.append("\n".join(_markdown_table(head, lines, left=1)))
+    if view.foot():
+        parts.append(" ".join(view.foot()))
+    if view.notes:
+        parts.append(
+            "\n".join(
+                f"- {_markdown(label)}: {_markdown_cell(view, cell, None, ', ')}"
+                for label, cell in view.notes
+            )
+        )
+    if view.flags:
+        parts.append(
+            "\n".join(f"{number}. {_markdown(flag)}" for flag, number in view.flags.items())
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_head(view: _View, level: str) -> str:
+    title = f"{level} {_markdown(view.name())}"
+    return f"{title}\n\n**{_markdown(view.marked())}**" if view.marks else title
+
+
+def _markdown_cell(
+    view: _View, cell: Cell | None, column: str | None, between: str = "<br>"
+) -> str:
+    if cell is None:
+        return ""
+    text = _markdown(view.shown(cell, column))
+    if cell["flags"]:
+        text += f"<sup>{_references(view, cell)}</sup>"
+    paper = _paper(cell)
+    return f"{text}{between}paper: {_markdown(paper)}" if paper else text
+
+
+def _references(view: _View, cell: Cell) -> str:
+    """Numbers of a cell's footnotes."""
+    return ", ".join(str(view.flags[flag]) for flag in dict.fromkeys(cell["flags"]))
+
+
+# LaTeX
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"{\char34}",
+    # After the end of a line these two would be read as its options.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    "–": "--",
+    "—": "---",
+    "…": r"\ldots{}",
+    "\u00a0": "~",
+    "\u2009": r"\,",
+    "\u202f": r"\,",
+    "‘": "`",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+} | {character: f"\\{character}" for character in "{}$&#%_"}
+_TEX_MATH = {
+    "±": r"\pm",
+    "×": r"\times",
+    "·": r"\cdot",
+    "−": "-",
+    "≤": r"\leq",
+    "≥": r"\geq",
+    "≈": r"\approx",
+    "≠": r"\neq",
+    "∞": r"\infty",
+    "→": r"\rightarrow",
+    "←": r"\leftarrow",
+    "∈": r"\in",
+    "°": r"^{\circ}",
+    "µ": r"\mu",
+    "ϵ": r"\epsilon",
+    "ϕ": r"\phi",
+}
+_LOW, _HIGH = "₀₁₂₃₄₅₆₇₈₉", "⁰¹²³⁴⁵⁶⁷⁸⁹"
+# TeX has no macro for Greek letters that look like a Latin one.
+_LATIN_TWINS = dict(
+    zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧο", (f"\\mathrm{{{letter}}}" for letter in "ABEZHIKMNOPTXo"), strict=True)
+)
+_TEX_TOKEN = re.compile(
+    rf"(?P<low>[{_LOW}]+)|(?P<high>[{_HIGH}]+)"
+    r"|(?P<greek>[Α-Ωα-ω])(?:_?(?P<index>\d+))?"
+    r"|(?P<minus>(?<![\w.)\]])-(?=\.?\d))|.",
+    re.DOTALL | re.ASCII,
+)
+
+
+def _tex(text: str) -> str:
+    """Return text that LaTeX prints as it is: specials escaped, Greek and signs in mathematics.
+
+    Digits that follow a Greek letter, with or without ``_``, become its index (σ12).
+    """
+    pieces = "".join(_tex_token(match) for match in _TEX_TOKEN.finditer(text))
+    # Two neighbouring formulas are one; a dollar sign of the text is escaped and stays.
+    return re.sub(r"(?<!\\)\$\$", "", pieces)
+
+
+def _tex_token(match: re.Match[str]) -> str:
+    for group, sign, digits in (("low", "_", _LOW), ("high", "^", _HIGH)):
+        if match[group]:
+            return f"${sign}{{{''.join(str(digits.index(c)) for c in match[group])}}}$"
+    if greek := match["greek"]:
+        index = f"_{{{match['index']}}}" if match["index"] else ""
+        return f"${_greek(greek)}{index}$"
+    if match["minus"]:
+        return "$-$"
+    character = match[0]
+    if character in _TEX_MATH:
+        return f"${_TEX_MATH[character]}$"
+    if character.isspace() and character not in _TEX:
+        return " "
+    return _TEX.get(character, character)
+
+
+def _greek(letter: str) -> str:
+    if letter in _LATIN_TWINS:
+        return _LATIN_TWINS[letter]
+    words = unicodedata.name(letter).split()  # GREEK SMALL LETTER LAMDA, ... FINAL SIGMA
+    name = {"LAMDA": "lambda"}.get(words[-1], words[-1].lower())
+    if "FINAL" in words:
+        return r"\varsigma"
+    return "\\" + (name.capitalize() if "CAPITAL" in words else name)
+
+
+def to_latex(document: Document) -> str:
+    """Return a document as a LaTeX table float; needs the package booktabs, input is UTF-8.
+
+    The paper's values stand in a line of their own under ours.
+
+    Raises:
+        CchError: the document is of another format or inconsistent.
+    """
+    view = _View(document)
+    label = re.sub(r"[^\w.-]", "-", view.id, flags=re.ASCII)
+    caption = [f"{_tex(view.title)}{f' ({_tex(view.number)})' if view.number else ''}."]
+    caption += [rf"\textbf{{{_tex(view.marked())}.}}"] if view.marks else []
+    caption += [_tex(view.caption)] if view.caption else []
+    head = [_tex(view.row_label), *(_tex(view.heading(*column)) for column in view.columns)]
+    lines = [
+        f"% rendered from {label}.json; needs \\usepackage{{booktabs}}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{' '.join(caption)}}}",
+        rf"\label{{tab:{label}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(view.columns)}}}",
+        r"\toprule",
+        _tex_line(head),
+        r"\midrule",
+        *(line for row in view.rows for line in _tex_row(view, *row)),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *_tex_foot(view),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tex_line(entries: Sequence[str]) -> str:
+    return " & ".join(entries) + r" \\"
+
+
+def _tex_row(view: _View, row: str, label: str) -> list[str]:
+    """The line of a row, and the paper's line where it prints any of its cells."""
+    cells = [view.cell(row, key) for key in view.units]
+    ours = [_tex_cell(view, cell, key) for cell, key in zip(cells, view.units, strict=True)]
+    lines = [_tex_line([_tex(label), *ours])]
+    papers = [_tex(_paper(cell)) if cell else "" for cell in cells]
+    if any(papers):
+        lines.append(_tex_line([r"\quad\textit{paper}", *papers]))
+    return lines
+
+
+def _tex_cell(view: _View, cell: Cell | None, column: str | None) -> str:
+    if cell is None:
+        return ""
+    text = _tex(view.shown(cell, column))
+    return f"{text}\\textsuperscript{{{_references(view, cell)}}}" if cell["flags"] else text
+
+
+def _tex_foot(view: _View) -> list[str]:
+    """Lines under the table, each a paragraph: n, notes, footnotes."""
+    lines = [_tex(" ".join(view.foot()))] if view.foot() else []
+    for label, cell in view.notes:
+        paper = f", paper: {_tex(_paper(cell))}" if _paper(cell) else ""
+        lines.append(f"{_tex(label)}: {_tex_cell(view, cell, None)}{paper}")
+    lines += [f"\\textsuperscript{{{number}}} {_tex(flag)}" for flag, number in view.flags.items()]
+    if not lines:
+        return []
+    return [r"\par\medskip", r"{\footnotesize\raggedright", *(f"{x}\\par" for x in lines), "}"]
+
+
+# Comparison
+
+
+def to_comparison(documents: Sequence[Document]) -> str:
+    """Return one Markdown page with every cell of all documents beside the paper's, and counts.
+
+    Raises:
+        CchError: a document is of another format or inconsistent.
+    """
+    views = [_View(document) for document in documents]
+    parts = [
+        "# Every cell beside the paper's",
+        "\n".join(f"- **{verdict}**: {meaning}" for verdict, meaning in VERDICTS.items()),
+        "\n".join(_verdict_counts(views)),
+        *(_comparison_section(view) for view in views),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdict_counts(views: Sequence[_View]) -> list[str]:
+    """A table of how often each verdict falls in each table, and in all."""
+    counts = [Counter(cell["verdict"] for _, _, cell in view.every()) for view in views]
+    total: Counter[str] = sum(counts, Counter())
+    names = [_markdown(view.number or view.id) for view in views]
+    lines = [
+        [name, *(str(count[verdict]) for verdict in VERDICTS), str(count.total())]
+        for name, count in zip([*names, "**all**"], [*counts, total], strict=True)
+    ]
+    return _markdown_table(["", *VERDICTS, "cells"], lines, left=1)
+
+
+def _comparison_section(view: _View) -> str:
+    head = ["cell", view.row_label or "row", "column", "ours", "paper", "n", "verdict", "flags"]
+    lines = [
+        [
+            f"`{cell['id']}`",
+            *map(_markdown, (row, column, f"{cell['text']} {cell['unit'] or ''}", _paper(cell))),
+            "" if cell["n"] is None else str(cell["n"]),
+            cell["verdict"],
+            "; ".join(map(_markdown, cell["flags"])),
+        ]
+        for row, column, cell in view.every()
+    ]
+    table = _markdown_table([*map(_markdown, head)], lines, left=3)
+    return "\n\n".join([_markdown_head(view, "##"), "\n".join(table) if lines else "No cells."])

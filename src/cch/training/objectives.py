@@ -1,0 +1,84 @@
+"""Objectives of the paper, one value per member of a stack.
+
+Every function takes what M members say about B samples and returns (M,): each member's mean over
+its batch. A member's value and gradient depend on that member's row alone, so members with
+different temperatures and weights, and members without a teacher, share a stack. A weight of 0
+gives the baseline's value and gradient exactly.
+
+Symbols: T is the temperature, λ the weight, t the frozen teacher's output, s the student's.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy CE(Y, softmax(s)), in nats.
+
+    Args:
+        logits: s, (M, B, K) float.
+        labels: Y, (M, B) int64 in 0..K-1.
+    """
+    return functional.cross_entropy(_class_first(logits), labels, reduction="none").mean(dim=1)
+
+
+def distilled_cross_entropy(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    teacher: torch.Tensor,
+    temperature: torch.Tensor,
+    weight: torch.Tensor,
+) -> torch.Tensor:
+    """Eqs. 1 and 2: (1 - λ) CE(Y, s; 1) + λ T² KL(softmax(t/T) || softmax(s/T)), in nats.
+
+    The two equations differ in what the networks are fed, not in the loss. KL is the full
+    divergence, with the teacher's entropy, so it is 0 where the student agrees with the teacher.
+
+    Args:
+        logits: s, (M, B, K) float.
+        labels: Y, (M, B) int64 in 0..K-1.
+        teacher: t, the teacher's logits for the same samples, (M, B, K); no gradient flows to it.
+        temperature: T > 0, (M,).
+        weight: λ in [0, 1], (M,).
+    """
+    scale = temperature[:, None, None]
+    student = functional.log_softmax(_class_first(logits) / scale, dim=1)
+    with torch.no_grad():
+        target = functional.log_softmax(_class_first(teacher) / scale, dim=1)
+    divergence = functional.kl_div(student, target, reduction="none", log_target=True)
+    distilled = divergence.sum(dim=1).mean(dim=1)
+    return (1 - weight) * cross_entropy(logits, labels) + weight * temperature**2 * distilled
+
+
+def _class_first(logits: torch.Tensor) -> torch.Tensor:
+    """(M, B, K) -> (M, K, B): softmax over a few classes is several times faster down columns."""
+    return logits.transpose(1, 2)
+
+
+def squared_error(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean squared error (y - s)².
+
+    Args:
+        outputs: s, (M, B, 1) float.
+        labels: y, (M, B) float.
+    """
+    return (labels - outputs.squeeze(2)).square().mean(dim=1)
+
+
+def distilled_squared_error(
+    outputs: torch.Tensor, labels: torch.Tensor, teacher: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
+    """Eq. 4: (y - s)² + λ (s - t)², as means over the batch where the paper writes sums.
+
+    There is no factor (1 - λ), and λ may exceed 1. The mean leaves the minimiser as it is.
+
+    Args:
+        outputs: s, (M, B, 1) float.
+        labels: y, (M, B) float.
+        teacher: t, the teacher's outputs for the same samples, (M, B, 1); frozen.
+        weight: λ >= 0, (M,).
+    """
+    pull = (outputs - teacher.detach()).squeeze(2).square().mean(dim=1)
+    return squared_error(outputs, labels) + weight * pull
