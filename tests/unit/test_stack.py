@@ -1,8 +1,8 @@
 """The stacked engine beside ordinary trainings of one module at a time.
 
-TOLERANCE: what a stack and an ordinary loop may differ by after training. Both are float32 and sum
-in different orders; a few dozen steps keep the difference near 1e-6, and Adam, which divides by
-gradients that may be small, near 1e-5.
+TOLERANCE is what logits, representations and losses of a stack and of an ordinary loop may differ
+by after training. Both are float32 and sum in different orders; over the few dozen steps here they
+stayed within a tenth of it.
 """
 
 import logging
@@ -19,7 +19,7 @@ from cch.errors import CchError
 from cch.rng import keyed_seed, torch_generator
 from cch.training.stack import Member, TrainedStack, out_of_memory, train_stack
 
-TOLERANCE: dict[str, Any] = {"rtol": 1e-3, "atol": 1e-4}
+TOLERANCE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
 ROWS, FEATURES, USED = 90, 6, 50
 SMALL = Network(hidden=[12])
 SGD = Training(optimizer="sgd", learning_rate=0.05, batch_size=16, epochs=4)
@@ -35,6 +35,15 @@ MEMBERS = [
     Member(("student", 1), rows=1, teacher=1, temperature=4.0, weight=0.2),
     Member(("student", 1), rows=1, teacher=0, temperature=2.0, weight=0.0),
 ]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tests this small gain nothing from threads, and wait for each other on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def examples(task: str = "classification", dtype: torch.dtype = torch.float32) -> dict[str, Any]:
@@ -120,19 +129,19 @@ def ordinary_training(
 
 def assert_equals_ordinary(trained: TrainedStack, network, training, data, members) -> None:
     scaled = data["inputs"].float() * data["input_scale"]
+    channels = data.get("channels", 1)
     prediction = trained.predict(data["inputs"])
     for place, member in enumerate(members):
         module, losses = ordinary_training(network, training, data, member)
-        channels = data.get("channels", 1)
         with torch.no_grad():
             representation = module[:-1](scaled.repeat(1, channels))
         logits = module[-1](representation)
         torch.testing.assert_close(prediction.logits[place], logits, **TOLERANCE)
         torch.testing.assert_close(prediction.representation[place], representation, **TOLERANCE)
         torch.testing.assert_close(trained.losses[place], torch.tensor(losses), **TOLERANCE)
-    initial = ordinary_module(network, scaled.shape[1] * channels, data["outputs"], member.key)
-    moved = (module[0].weight - initial[0].weight).abs().max()
-    assert moved > 1e-2  # training did something
+        initial = ordinary_module(network, channels * FEATURES, data["outputs"], member.key)
+        moved = (module[0].weight - initial[0].weight).abs().max()
+        assert moved > 100 * TOLERANCE["atol"]  # training did something
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])

@@ -245,9 +245,9 @@ def _markdown(text: str) -> str:
     return re.sub(r"^(\d+)([.)])(?= )", r"\1\\\2", escaped)
 
 
-def _markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Lines of a Markdown table whose first ``left`` columns are left-aligned, the rest right."""
-    rule = ["---"] * left + ["---:"] * (len(head) - left)
+def _markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], align: str) -> list[str]:
+    """Lines of a Markdown table; ``align`` has an ``l`` or an ``r`` for each column."""
+    rule = ["---:" if side == "r" else "---" for side in align]
     return [f"| {' | '.join(entries)} |" for entries in (head, rule, *lines)]
 
 
@@ -268,7 +268,7 @@ def to_markdown(document: Document) -> str:
         for row, label in view.rows
     ]
     if lines:
-        parts.append("\n".join(_markdown_table(head, lines, left=1)))
+        parts.append("\n".join(_markdown_table(head, lines, "l" + "r" * len(view.columns))))
     if view.foot():
         parts.append(" ".join(view.foot()))
     if view.notes:
@@ -495,7 +495,7 @@ def _verdict_counts(views: Sequence[_View]) -> list[str]:
         [name, *(str(count[verdict]) for verdict in VERDICTS), str(count.total())]
         for name, count in zip([*names, "**all**"], [*counts, total], strict=True)
     ]
-    return _markdown_table(["", *VERDICTS, "cells"], lines, left=1)
+    return _markdown_table(["", *VERDICTS, "cells"], lines, "l" + "r" * (len(VERDICTS) + 1))
 
 
 def _comparison_section(view: _View) -> str:
@@ -510,5 +510,5 @@ def _comparison_section(view: _View) -> str:
         ]
         for row, column, cell in view.every()
     ]
-    table = _markdown_table([*map(_markdown, head)], lines, left=3)
+    table = _markdown_table([*map(_markdown, head)], lines, "lllrrrll")
     return "\n\n".join([_markdown_head(view, "##"), "\n".join(table) if lines else "No cells."])

@@ -26,7 +26,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
@@ -41,6 +41,7 @@ from cch.training import objectives
 log = logging.getLogger("cch.training")
 
 Task = Literal["classification", "regression"]
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 CPU_STEP_BYTES = 32 * 2**20
@@ -89,7 +90,8 @@ class TrainedStack:
         input_scale: factor from stored values to network inputs.
         losses: (M, epochs) float32, each epoch's mean training loss; not finite once diverged.
         diverged: for each member the first epoch, counted from 1, after which its loss or a
-            parameter was not finite, or None. A diverged member's outputs are not finite.
+            parameter was not finite, or None. A diverged member counts for nothing, even where
+            its outputs are finite again.
         chunks: how members were trained together: ``{"members": [...], "halvings": h}``, h being
             how often the chunk was halved because memory ran out.
         device: where it was trained and predicts.
@@ -189,7 +191,7 @@ class _Examples:
     def to(self, device: torch.device) -> _Examples:
         """The same examples on ``device``."""
         moved = {name: tensor.to(device) for name, tensor in self._tensors().items()}
-        return _Examples(**{**self.__dict__, **moved})
+        return replace(self, **moved)
 
     def check(self, where: str) -> None:
         """Raise CchError where shapes, types or ranges do not agree."""
@@ -305,7 +307,11 @@ class _Job:
     def run(self) -> TrainedStack:
         """Train all chunks and put their members back in order."""
         chunks = _chunks_by_group(self.members, self._limit())
-        examples = self.examples.to(self.device)
+        moved = _unless_out_of_memory(self.examples.to, self.device)
+        if moved is None:
+            size = f"{self.examples.bytes / 2**30:.3g} GiB"
+            raise CchError(self.label, f"the data ({size}) do not fit on {self.device}")
+        examples = moved[0]
         progress = Progress(self.label, self.training.epochs * len(self.members), "member-epochs")
 
         def work(chunk: list[int]) -> _TrainedChunk:
@@ -568,12 +574,10 @@ def _in_chunks(
     return done
 
 
-def _unless_out_of_memory(
-    work: Callable[[list[int]], Result], chunk: list[int]
-) -> tuple[Result] | None:
-    """Return ``(work(chunk),)``, or None when memory ran out; by then all of it is free again."""
+def _unless_out_of_memory(work: Callable[[Given], Result], given: Given) -> tuple[Result] | None:
+    """Return ``(work(given),)``, or None when memory ran out; by then all of it is free again."""
     try:
-        return (work(chunk),)
+        return (work(given),)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
