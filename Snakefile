@@ -3,11 +3,12 @@
 #   <study>, <group>        e.g. synthetic, mnistm, mnistm-a18
 #   <table>, <figure>       e.g. table13, fig02, sweep-synthetic
 #   fetch                   only download
-# Settings: config.yaml, overlaid by --configfile presets/{demo,open}.yaml.
+# Settings: config.yaml, overlaid by --configfile presets/{demo,open}.yaml. Name targets before
+# --configfile: Snakemake takes every word after it for a file.
 from pathlib import Path
 
 
-configfile: Path(workflow.basedir) / "config.yaml"
+configfile: Path(workflow.current_basedir) / "config.yaml"
 
 
 include: "workflow/rules/common.smk"
@@ -21,9 +22,9 @@ include: "workflow/rules/plot.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         PLAN.everything(),
+    localrule: True
 
 
 # One target a study, group, table and figure, each with no more than its own needs.
@@ -32,18 +33,18 @@ for target, files in PLAN.targets().items():
     rule:
         name:
             target
-        localrule: True
         input:
             files,
+        localrule: True
 
 
 rule fetch:
-    localrule: True
     input:
         PLAN.fetchable(),
+    localrule: True
 
 
 rule comparison:
-    localrule: True
     input:
         PLAN.comparison,
+    localrule: True

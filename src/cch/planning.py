@@ -120,12 +120,12 @@ class Plan:
         return self.paths.dataset(self.config.studies[self.layouts[name].study].dataset)
 
     def documents(self, studies: Iterable[str]) -> list[str]:
-        """The JSON documents of all layouts over these studies."""
+        """The JSON documents of the paper's tables and figures over these studies."""
         wanted = set(studies)
         return [
             self.paths.table(name)
             for name, layout in self.layouts.items()
-            if layout.kind != "samples" and layout.study in wanted
+            if layout.kind != "samples" and layout.study in wanted and not layout.own
         ]
 
     @property

@@ -1,4 +1,5 @@
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -6,13 +7,11 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-ROOT = Path(workflow.basedir)
+ROOT = Path(workflow.current_basedir).parents[1]
 
 # Jobs run the library of this checkout, whatever is installed.
 sys.path.insert(0, str(ROOT / "src"))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+os.environ.update(PYTHONPATH=str(ROOT / "src"))
 
 from cch.errors import CchError
 from cch.planning import Plan
@@ -39,8 +38,6 @@ for name in CONFIG.studies:
 
 def alternatives(names):
     """A regular expression that matches exactly these names."""
-    import re
-
     return "|".join(re.escape(name) for name in names) or "$^"
 
 

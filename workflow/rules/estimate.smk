@@ -9,15 +9,15 @@ rule estimate_information:
         f"{RESULTS}/logs/estimate/{{study}}.{{estimator}}.{{quantity}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/estimate/{{study}}.{{estimator}}.{{quantity}}.tsv"
-    params:
-        spec=lambda w: PLAN.information_spec(w.study, w.estimator),
-        code=PLAN.code("estimate.py"),
+    conda:
+        "../../envs/cch.yaml"
     threads: CONFIG.compute.threads
     resources:
         mem_mb=8000,
         runtime=240,
         gpu=GPUS,
-    conda:
-        "../../envs/cch.yaml"
+    params:
+        spec=lambda w: PLAN.information_spec(w.study, w.estimator),
+        code=PLAN.code("estimate.py"),
     script:
         "../scripts/estimate.py"

@@ -1,21 +1,21 @@
 # Raw files, downloaded on the submitting host. No benchmark file: the time is the network's.
 rule fetch_raw:
-    localrule: True
     output:
         # Kept when the rule runs again: a file that verifies is not downloaded twice.
         file=update(PATHS.raw("{source}", "{file}")),
         record=PATHS.raw("{source}", "{file}.record.json"),
     log:
         f"{RESULTS}/logs/fetch/{{source}}/{{file}}.log",
-    params:
-        entry=lambda w: PLAN.table.file(w.source, w.file).model_dump_json(),
-        mirror=PLAN.mirror,
+    retries: 0
+    localrule: True
+    conda:
+        "../../envs/cch.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=120,
-    retries: 0
-    conda:
-        "../../envs/cch.yaml"
+    params:
+        entry=lambda w: PLAN.table.file(w.source, w.file).model_dump_json(),
+        mirror=PLAN.mirror,
     script:
         "../scripts/fetch.py"

@@ -10,14 +10,14 @@ rule plot_curves:
         f"{RESULTS}/logs/plot/{{curves}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot/{{curves}}.tsv"
-    params:
-        code=PLAN.code("plot_curves.py"),
+    conda:
+        "../../envs/cch.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
-    conda:
-        "../../envs/cch.yaml"
+    params:
+        code=PLAN.code("plot_curves.py"),
     script:
         "../scripts/plot_curves.py"
 
@@ -34,14 +34,14 @@ rule plot_samples:
         f"{RESULTS}/logs/plot/{{samples}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot/{{samples}}.tsv"
-    params:
-        spec=lambda w: PLAN.layout_spec(w.samples),
-        code=PLAN.code("plot_samples.py"),
+    conda:
+        "../../envs/cch.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
-    conda:
-        "../../envs/cch.yaml"
+    params:
+        spec=lambda w: PLAN.layout_spec(w.samples),
+        code=PLAN.code("plot_samples.py"),
     script:
         "../scripts/plot_samples.py"

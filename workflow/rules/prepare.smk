@@ -9,14 +9,14 @@ rule prepare_dataset:
         f"{RESULTS}/logs/prepare/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/prepare/{{dataset}}.tsv"
-    params:
-        spec=lambda w: PLAN.dataset_spec(w.dataset),
-        code=PLAN.code("prepare.py"),
+    conda:
+        "../../envs/cch.yaml"
     threads: 1
     resources:
         mem_mb=8000,
         runtime=60,
-    conda:
-        "../../envs/cch.yaml"
+    params:
+        spec=lambda w: PLAN.dataset_spec(w.dataset),
+        code=PLAN.code("prepare.py"),
     script:
         "../scripts/prepare.py"

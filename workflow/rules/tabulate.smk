@@ -12,15 +12,15 @@ rule tabulate:
         f"{RESULTS}/logs/tabulate/{{table}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/tabulate/{{table}}.tsv"
-    params:
-        spec=lambda w: PLAN.layout_spec(w.table),
-        code=PLAN.code("tabulate.py"),
+    conda:
+        "../../envs/cch.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
-    conda:
-        "../../envs/cch.yaml"
+    params:
+        spec=lambda w: PLAN.layout_spec(w.table),
+        code=PLAN.code("tabulate.py"),
     script:
         "../scripts/tabulate.py"
 
@@ -36,13 +36,13 @@ rule compare:
         f"{RESULTS}/logs/comparison.log",
     benchmark:
         f"{RESULTS}/benchmarks/comparison.tsv"
-    params:
-        code=PLAN.code("compare.py"),
+    conda:
+        "../../envs/cch.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=15,
-    conda:
-        "../../envs/cch.yaml"
+    params:
+        code=PLAN.code("compare.py"),
     script:
         "../scripts/compare.py"

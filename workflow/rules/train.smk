@@ -9,17 +9,17 @@ rule train_teacher:
         f"{RESULTS}/logs/train/{{study}}.teacher.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{study}}.teacher.tsv"
-    params:
-        role="teacher",
-        spec=lambda w: PLAN.training_spec(w.study, "teacher"),
-        code=PLAN.code("train.py"),
+    conda:
+        "../../envs/cch.yaml"
     threads: CONFIG.compute.threads
     resources:
         mem_mb=MEMORY_MB + 4000,
         runtime=240,
         gpu=GPUS,
-    conda:
-        "../../envs/cch.yaml"
+    params:
+        role="teacher",
+        spec=lambda w: PLAN.training_spec(w.study, "teacher"),
+        code=PLAN.code("train.py"),
     script:
         "../scripts/train.py"
 

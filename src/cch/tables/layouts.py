@@ -137,6 +137,7 @@ class Layout(Model):
     columns: list[Column] = Field(default_factory=list)
     notes: list[Note] = Field(default_factory=list)
     panels: list[Panel] = Field(default_factory=list)
+    own: bool = Field(False, description="A study's own sweep, not a table of the paper.")
 
     def row_list(self, study: Study) -> list[Row]:
         """The rows: those written out, or one for every level of the study."""
@@ -231,6 +232,7 @@ def sweep_layout(name: str, study: Study) -> Layout:
         title=study.title,
         caption="Every level of the teacher's degradation: information, metric, difference.",
         study=name,
+        own=True,
         kind="curves",
         row_label=study.degradation.symbol,
         columns=columns,
