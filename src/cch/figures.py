@@ -79,7 +79,7 @@ def _draw_panel(axis: Axes, document: dict[str, Any], panel: dict[str, Any]) -> 
     axis.set_xlabel(SYMBOLS.get(document["row_label"], document["row_label"]))
     axis.set_ylabel(panel["y_label"])
     count = f" (n = {min(runs)})" if len(runs) == 1 else ""
-    axis.set_title(f"({panel['key']}) {panel['title']}{count}", fontsize=9)
+    axis.set_title(f"({panel['key']}) {panel['title']}{count}", fontsize=8)
     axis.legend(frameon=False, fontsize=7)
     sns.despine(ax=axis)
 
@@ -135,13 +135,17 @@ def draw_samples(
 
 
 def _head(figure: Figure, title: str, marks: Sequence[str]) -> None:
-    """Put the title over the figure, and under it what sets the result apart from the paper's."""
-    width = int(figure.get_figwidth() * 16)
-    lines = textwrap.wrap(title, width)
+    """Put the title over the figure; what sets it apart from the paper's stands in both places."""
+    width = figure.get_figwidth()
+    lines = textwrap.wrap(title, int(width * 13))
+    notes: list[str] = []
     if marks:
-        lines += textwrap.wrap("Not the paper's setting: " + "; ".join(marks), int(width * 1.25))
-    figure.set_size_inches(figure.get_figwidth(), figure.get_figheight() + 0.16 * len(lines))
-    figure.suptitle("\n".join(lines), fontsize=8)
+        lines.append("Not the paper's setting (see below)")
+        notes = textwrap.wrap("Not the paper's setting: " + "; ".join(marks), int(width * 21))
+        figure.supxlabel("\n".join(notes), fontsize=6, ha="left", x=0.02)
+    extra = 0.14 * len(lines) + 0.11 * len(notes)
+    figure.set_size_inches(width, figure.get_figheight() + extra)
+    figure.suptitle("\n".join(lines), fontsize=8, fontweight="bold" if marks else "normal")
 
 
 def save(figure: Figure, pdf: str | os.PathLike[str], png: str | os.PathLike[str]) -> None:

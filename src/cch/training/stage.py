@@ -144,14 +144,19 @@ class Laboratory:
             rows: (S', n) row numbers for each seed.
             representation: whether the penultimate activations are wanted too.
         """
+        places = list(range(len(rows)))
+        if level and self.study.degradation.kind == "noise":
+            groups = [[place] for place in places]
+        else:
+            groups = [places]
         outputs = [
             trained.predict(
-                torch.from_numpy(self.degraded(modality, level, seed)),
-                torch.from_numpy(mine),
-                members=[seed],
+                torch.from_numpy(self.degraded(modality, level, group[0])),
+                torch.from_numpy(rows[group]),
+                members=group,
                 representation=representation,
             )
-            for seed, mine in enumerate(rows)
+            for group in groups
         ]
         return Prediction(
             torch.cat([output.logits for output in outputs]),
