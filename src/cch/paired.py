@@ -69,7 +69,7 @@ def write_paired(path: str | os.PathLike[str], contents: Contents) -> None:
             repeat, a label is no class, a row's split is none of train, valid, test.
     """
     _check_contents(Path(path).name, contents)
-    with whole_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["task"] = contents.task
         file.attrs["class_names"] = json.dumps(list(contents.class_names))

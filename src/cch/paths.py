@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from cch.config import Config
 
-QUANTITIES = ("teacher-student", "student-label", "teacher-label")
+# Which roles' runs a quantity is estimated from.
+ROLES = {
+    "teacher-student": ("teacher", "baseline"),
+    "student-label": ("baseline",),
+    "teacher-label": ("teacher",),
+}
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from cch.config import Config, load
 from cch.datasets import required_sources
 from cch.errors import CchError
 from cch.files import canonical_json, digest
-from cch.information.roles import roles
-from cch.paths import Paths
+from cch.paths import ROLES, Paths
 from cch.sources.fetch import Fetched, available
 from cch.sources.table import SourceTable, load_table
 from cch.tables.claims import Claims, deviations, load_claims
@@ -216,7 +215,7 @@ class Plan:
 
     def information_inputs(self, study: str, quantity: str) -> dict[str, str]:
         """The runs that a quantity is estimated from, by role."""
-        return {role: self.paths.runs(study, role) for role in roles(quantity)}
+        return {role: self.paths.runs(study, role) for role in ROLES[quantity]}
 
     def layout_spec(self, name: str) -> str:
         """What determines a table or figure, beside runs and estimates, as one digest."""

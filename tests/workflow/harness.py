@@ -77,3 +77,12 @@ def snakemake(
     )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done
+
+
+RESULTS = "results/tiny"
+
+
+def documents(folder: Path) -> dict[str, bytes]:
+    """The JSON documents of all tables and figures by name; records are not among them."""
+    paths = sorted((folder / RESULTS / "tables").glob("*.json"))
+    return {path.name: path.read_bytes() for path in paths if ".record." not in path.name}

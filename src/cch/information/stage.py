@@ -17,7 +17,7 @@ import numpy as np
 from cch.config import Information
 from cch.files import digest, write_json
 from cch.information import get_estimator
-from cch.information.roles import roles
+from cch.paths import ROLES
 from cch.progress import Progress
 from cch.training.store import RunsFile
 
@@ -105,7 +105,7 @@ def estimate(
         out: the JSON file to write.
     """
     estimator = get_estimator(estimator_name, spec.options.get(estimator_name))
-    files = {role: RunsFile(runs[role]) for role in roles(quantity)}
+    files = {role: RunsFile(runs[role]) for role in ROLES[quantity]}
     todo = list(pairs(quantity, files))
     progress = Progress(f"{study} {quantity} by {estimator_name}", len(todo), "estimates")
     estimates = []

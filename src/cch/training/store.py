@@ -35,7 +35,7 @@ def write_runs(
     arrays: Mapping[str, np.ndarray],
 ) -> None:
     """Write a runs file, whole or not at all; equal contents give equal bytes."""
-    with whole_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["header"] = json.dumps({"format": FORMAT, **header}, sort_keys=True)
         # Hundreds of runs exceed what an attribute may hold, so the list is a dataset.
         file["runs"] = json.dumps(runs, sort_keys=True, allow_nan=False)

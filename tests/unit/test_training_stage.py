@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cch.config import Compute, load
+from cch.errors import CchError
+from cch.paired import Contents, Modality, PairedDataset, write_paired
+from cch.rng import numpy_generator
+from cch.training.plan import run_id, student_runs, teacher_runs
+from cch.training.stage import Laboratory, train_role
+from cch.training.store import RunsFile, write_runs
+from support import overlay, raw_config
+
+CPU = Compute(device="cpu", threads=1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def study(**change):
+    """A study of a cohort as a reader would write it: features, noise, a split for each seed."""
+    mine = {
+        "title": "cohort",
+        "dataset": "mnistm-a20",
+        "teacher": "mrna",
+        "student": "cnv",
+        "network": {"hidden": [8], "activation": "relu"},
+        "training": {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 16, "epochs": 4},
+        "distillation": {"temperatures": [2.0], "weights": [0.0, 0.5]},
+        "degradation": {"kind": "noise", "levels": [0, 0.4], "symbol": "noise"},
+        "metric": "weighted_f1",
+        "seeds": 3,
+        "information": {"estimators": ["ksg"], "runs": 2, "rows": "test", "limit": 50},
+        "split": {"kind": "random", "test": 0.25},
+    }
+    raw = overlay(raw_config(), {"studies": {"cohort": overlay(mine, change)}})
+    return load(raw).studies["cohort"]
+
+
+def contents(rows=200):
+    generator = numpy_generator("cohort")
+    label = np.arange(rows) % 3
+    strong = generator.normal(size=(rows, 6)).astype(np.float32) + label[:, None]
+    weak = generator.normal(size=(rows, 5)).astype(np.float32) + 0.3 * label[:, None]
+    modalities = {"mrna": Modality(strong.astype(np.float32)), "cnv": Modality(weak)}
+    names = [f"case-{row}" for row in range(rows)]
+    return Contents("classification", label, names, modalities, ("a", "b", "c"))
+
+
+def train_all(folder, spec, data=None):
+    """Train the three roles of ``spec`` in ``folder``; return the open runs files by role."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_paired(folder / "d.h5", data or contents())
+    with PairedDataset(folder / "d.h5") as dataset:
+        lab = Laboratory("cohort", spec, dataset, CPU)
+        for role in ("teacher", "baseline", "student"):
+            train_role(lab, role, folder / f"{role}.h5", folder / "teacher.h5")
+    return {role: RunsFile(folder / f"{role}.h5") for role in ("teacher", "baseline", "student")}
+
+
+def test_a_student_of_weight_zero_is_its_seeds_baseline(tmp_path):
+    files = train_all(tmp_path, study())
+    baseline = files["baseline"].array("logits")
+    for place, run in enumerate(files["student"].runs):
+        same = np.allclose(files["student"].array("logits")[place], baseline[run["seed"]])
+        assert same == (run["weight"] == 0.0)
+
+
+def test_each_seed_has_a_split_of_its_own_with_the_class_mix(tmp_path):
+    files = train_all(tmp_path, study())
+    rows, label = files["teacher"].array("test_rows"), files["teacher"].array("test_label")
+    assert rows.shape == (3, 50)
+    assert not (np.sort(rows[0]) == np.sort(rows[1])).all()
+    assert all(abs(np.bincount(mine) - 50 / 3).max() < 1.5 for mine in label)
+
+
+def test_noise_degrades_what_the_teacher_says_and_nothing_else(tmp_path):
+    teacher = train_all(tmp_path, study())["teacher"]
+    clean, noisy = teacher.array("soft_target/0"), teacher.array("soft_target/0.4")
+    assert clean.shape == noisy.shape == (3, 150, 3)
+    assert not np.allclose(clean, noisy)
+    assert teacher.array("representation/0.4").shape == (2, 50, 8)
+    assert [run["degraded"]["0"] for run in teacher.runs] == [r["metrics"] for r in teacher.runs]
+
+
+def test_nothing_fitted_depends_on_test_rows(tmp_path):
+    first = train_all(tmp_path / "a", study())
+    data = contents()
+    test_rows = first["teacher"].array("test_rows")
+    everywhere_test = np.intersect1d(np.intersect1d(*test_rows[:2]), test_rows[2])
+    assert len(everywhere_test) > 0
+    changed = {}
+    for name, modality in data.modalities.items():
+        values = modality.values.copy()
+        values[everywhere_test] += 100.0
+        changed[name] = replace(modality, values=values)
+    second = train_all(tmp_path / "b", study(), replace(data, modalities=changed))
+    for name in ("loss", "soft_target/0", "soft_target/0.4"):
+        assert np.array_equal(first["teacher"].array(name), second["teacher"].array(name))
+    assert np.array_equal(first["student"].array("loss"), second["student"].array("loss"))
+
+
+def test_equal_runs_are_equal_bytes(tmp_path):
+    train_all(tmp_path / "a", study())
+    train_all(tmp_path / "b", study())
+    for name in ("d.h5", "teacher.h5", "baseline.h5", "student.h5"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_more_seeds_leave_the_first_ones_as_they_are(tmp_path):
+    few = train_all(tmp_path / "a", study(seeds=2))
+    many = train_all(tmp_path / "b", study(seeds=3))
+    assert np.allclose(few["baseline"].array("logits"), many["baseline"].array("logits")[:2])
+    ids = [run["id"] for run in many["baseline"].runs]
+    assert [run["id"] for run in few["baseline"].runs] == ids[:2]
+
+
+def test_a_diverging_run_is_flagged_and_has_no_metrics(tmp_path):
+    spec = study(training={"optimizer": "sgd", "learning_rate": 1e30, "epochs": 3})
+    files = train_all(tmp_path, spec)
+    assert all(run["diverged"] is not None for run in files["baseline"].runs)
+    assert all(run["diverged"] is not None for run in files["student"].runs)
+
+
+def test_an_id_changes_with_whatever_determines_the_run():
+    spec = study()
+    run = student_runs(spec)[0]
+    ids = {
+        run_id(run, spec, "data", "t1"),
+        run_id(run, spec, "data", "t2"),
+        run_id(run, spec, "other", "t1"),
+        run_id(student_runs(spec)[1], spec, "data", "t1"),
+        run_id(run, study(training={"epochs": 5}), "data", "t1"),
+        run_id(run, study(split={"test": 0.3}), "data", "t1"),
+    }
+    assert len(ids) == 6
+    retitled = spec.model_copy(update={"title": "other words"})
+    assert run_id(run, retitled, "data", "t1") == run_id(run, spec, "data", "t1")
+
+
+def test_teachers_are_one_a_seed_unless_levels_are_modalities():
+    config = load(raw_config())
+    assert len(teacher_runs(config.studies["mnistm-a20"])) == 5
+    assert len(teacher_runs(config.studies["synthetic"])) == 80
+    assert len(student_runs(config.studies["mnistm-a20"])) == 5 * 4 * 5
+    assert len(student_runs(config.studies["synthetic"])) == 8 * 5 * 10
+
+
+def test_teachers_of_another_dataset_are_refused(tmp_path):
+    train_all(tmp_path, study())
+    write_paired(tmp_path / "d.h5", contents(rows=220))
+    with PairedDataset(tmp_path / "d.h5") as dataset:
+        lab = Laboratory("cohort", study(), dataset, CPU)
+        with pytest.raises(CchError, match=r"teacher\.h5: was trained on another dataset"):
+            train_role(lab, "student", tmp_path / "s.h5", tmp_path / "teacher.h5")
+    assert not (tmp_path / "s.h5").exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "other format"])
+def test_a_broken_runs_file_is_named(tmp_path, damage):
+    path = tmp_path / "teacher.h5"
+    write_runs(path, {"study": "x"}, [], {"logits": np.zeros((100, 100))})
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:5000])
+    elif damage == "missing":
+        path.unlink()
+    else:
+        write_runs(path, {"format": "other"}, [], {})
+    with pytest.raises(CchError, match=r"teacher\.h5"):
+        RunsFile(path)

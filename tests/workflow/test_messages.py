@@ -1,0 +1,60 @@
+"""What a user reads when something is wrong: one line, no traceback."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import snakemake, write_config
+
+pytestmark = pytest.mark.workflow
+
+
+def last_line(done) -> str:
+    text = done.stdout + done.stderr
+    assert "Traceback" not in text
+    return [line for line in text.splitlines() if line.strip()][-1]
+
+
+def test_an_unknown_target_lists_what_there_is(tmp_path):
+    write_config(tmp_path)
+    done = snakemake(tmp_path, "-n", "brcaa", fails=True)
+    line = last_line(done)
+    assert line.startswith("cch: target 'brcaa'")
+    assert "mnistm-a20" in line
+    assert "table13" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"studies": {"synthetic": {"seedz": 3}}}, "studies.synthetic.seedz: there is no such key"),
+        ({"compute": {"threads": "two"}}, "compute.threads: Input should be a valid integer"),
+        ({"datasets": {"mnistm-a20": {"digits": "svhn"}}}, "there is no source 'svhn'"),
+        ({"sources": "nowhere.yaml"}, "nowhere.yaml"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(tmp_path, change, expected):
+    write_config(tmp_path, change)
+    done = snakemake(tmp_path, "-n", fails=True)
+    line = last_line(done)
+    assert line.startswith("cch: ")
+    assert expected in line
+
+
+def test_a_study_whose_file_must_be_placed_by_hand_is_left_out_of_all(tmp_path):
+    write_config(tmp_path, {"datasets": {"mnistm-a18": {"photographs": "bsds500-images"}}})
+    done = snakemake(tmp_path, "-n")
+    text = done.stdout + done.stderr
+    assert "cch: mnistm-a18 is left out of `all`: bsds500-images/bsds500-images.tar" in text
+    assert "sweep-mnistm-a20.json" in text
+    assert "sweep-mnistm-a18.json" not in text
+
+
+def test_asking_for_it_by_name_prints_the_steps(tmp_path):
+    write_config(tmp_path, {"datasets": {"mnistm-a18": {"photographs": "bsds500-images"}}})
+    done = snakemake(tmp_path, "fig05", "table13", "-k", fails=True)
+    text = done.stdout + done.stderr
+    assert "git clone" in text
+    assert "resources/bsds500-images/bsds500-images.tar" in text
+    assert (tmp_path / "results" / "tiny" / "figures" / "fig05.png").is_file()
+    assert not (tmp_path / "resources" / "bsds500-images" / "bsds500-images.tar").exists()
