@@ -22,7 +22,17 @@ ROOT = Path(__file__).resolve().parent
 # through its parameters, and the rest reports. An edit there must not retrain anything.
 NEUTRAL = frozenset(
     f"{PACKAGE}.{name}"
-    for name in ("code", "config", "errors", "paths", "planning", "progress", "record", "stage")
+    for name in (
+        "code",
+        "config",
+        "device",
+        "errors",
+        "paths",
+        "planning",
+        "progress",
+        "record",
+        "stage",
+    )
 ) | {PACKAGE}
 
 

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+from cch.device import device_name, pick_device
 from cch.information.stage import estimate
 from cch.planning import Plan
 from cch.stage import stage
 
-with stage(snakemake, __file__):  # noqa: F821
+with stage(snakemake, __file__) as record:  # noqa: F821
     plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
     asked = snakemake.wildcards  # noqa: F821
+    device = pick_device(plan.config.compute.device)
+    record.facts["device"] = device_name(device)
     estimate(
         asked.study,
         plan.config.studies[asked.study].information,
@@ -16,4 +19,5 @@ with stage(snakemake, __file__):  # noqa: F821
         asked.quantity,
         dict(snakemake.input.items()),  # noqa: F821
         snakemake.output.estimates,  # noqa: F821
+        device=device,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ def estimate(
     quantity: str,
     runs: dict[str, str],
     out: str | Path,
+    device: str = "cpu",
 ) -> None:
     """Estimate one quantity at every level and run, in nats, and write the estimates.
 
@@ -103,8 +104,11 @@ def estimate(
         quantity: teacher-student, student-label or teacher-label.
         runs: paths of runs files by role.
         out: the JSON file to write.
+        device: torch device of estimators that train networks; others ignore it.
     """
     estimator = get_estimator(estimator_name, spec.options.get(estimator_name))
+    if hasattr(estimator, "device"):
+        estimator = replace(estimator, device=device)
     files = {role: RunsFile(runs[role]) for role in ROLES[quantity]}
     todo = list(pairs(quantity, files))
     progress = Progress(f"{study} {quantity} by {estimator_name}", len(todo), "estimates")
@@ -134,7 +138,7 @@ def _entry(
     pair: Pair, quantity: str, estimator: str, spec: Information, found: dict[str, Any]
 ) -> dict[str, Any]:
     identity = {
-        "estimator": found["fit"].get("version", estimator),
+        "estimator": f"{estimator} {found['fit']['version']}",
         "options": found["fit"].get("options", {}),
         "quantity": quantity,
         "level": pair.level,

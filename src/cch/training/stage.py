@@ -17,6 +17,7 @@ import torch
 
 from cch.config import Compute, Study
 from cch.degrade import degrade
+from cch.device import device_name, pick_device
 from cch.errors import CchError
 from cch.files import sha256_file
 from cch.paired import PairedDataset, RandomSplit
@@ -34,13 +35,6 @@ from cch.training.stack import Member, Prediction, TrainedStack, train_stack
 from cch.training.store import RunsFile, write_runs
 
 log = logging.getLogger("cch.training")
-
-
-def pick_device(wanted: str) -> str:
-    """Return the torch device for a ``compute.device`` value."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
 
 
 @dataclass
@@ -65,7 +59,7 @@ class Laboratory:
     def __post_init__(self) -> None:
         self.dataset_digest = sha256_file(self.dataset.path)
         self.device = pick_device(self.compute.device)
-        self.facts["device"] = self._device_name()
+        self.facts["device"] = device_name(self.device)
         split: RandomSplit | None = self.study.split.build(self.name) if self.study.split else None
         seeds = range(self.study.seeds)
         self.train_rows = np.stack([self.dataset.rows("train", seed, split) for seed in seeds])
@@ -73,9 +67,6 @@ class Laboratory:
         wanted = self.study.information
         pool = self.train_rows if wanted.rows == "train" else self.test_rows
         self.information_rows = pool[: wanted.runs, : wanted.limit]
-
-    def _device_name(self) -> str:
-        return torch.cuda.get_device_name() if self.device == "cuda" else "cpu"
 
     @property
     def outputs(self) -> int:

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from cch.config import Information
+from cch.information import get_estimator
+from cch.information.stage import estimate, pairs
+from cch.rng import numpy_generator
+from cch.training.store import RunsFile, write_runs
+
+SPEC = Information(estimators=["ksg"], runs=2)
+
+
+def runs(folder, levels=("0", "2"), own=False):
+    """Teacher and baseline runs of two seeds whose representations share a signal."""
+    signal = numpy_generator("signal").normal(size=(2, 120, 1))
+    label = (signal[..., 0] > 0).astype(np.int64)
+
+    def seen(name, noise):
+        return (signal + noise * numpy_generator(name).normal(size=(2, 120, 2))).astype(np.float32)
+
+    def entry(role, seed, level):
+        return {"id": f"{role}{seed}{level or ''}", "seed": seed, "level": level}
+
+    teacher = {f"representation/{level}": seen(level, 0.1 + float(level)) for level in levels}
+    every = [None] if not own else list(levels)
+    entries = [entry("t", seed, level) for level in every for seed in range(2)]
+    write_runs(folder / "t.h5", {}, entries, teacher | {"information_label": label})
+    write_runs(
+        folder / "b.h5",
+        {},
+        [entry("b", seed, None) for seed in range(2)],
+        {"representation/0": seen("b", 0.3), "information_label": label},
+    )
+    return {"teacher": str(folder / "t.h5"), "baseline": str(folder / "b.h5")}
+
+
+def read(folder, quantity, paths, **more):
+    out = folder / f"{quantity}.json"
+    estimate("study", SPEC, "ksg", quantity, paths, out, **more)
+    return json.loads(out.read_text())
+
+
+def test_estimates_are_the_estimators_in_nats_with_their_runs(tmp_path):
+    found = read(tmp_path, "teacher-student", runs(tmp_path))
+    assert found["unit"] == "nats"
+    assert [(e["level"], e["seed"]) for e in found["estimates"]] == [
+        ("0", 0),
+        ("0", 1),
+        ("2", 0),
+        ("2", 1),
+    ]
+    assert found["estimates"][3]["runs"] == ["t1", "b1"]
+    with RunsFile(tmp_path / "t.h5") as teacher, RunsFile(tmp_path / "b.h5") as baseline:
+        x = teacher.array("representation/2")[1]
+        y = baseline.array("representation/0")[1]
+    direct = get_estimator("ksg").estimate(x, y, key=("teacher-student", 1))
+    assert found["estimates"][3]["value"] == direct.value
+    assert found["estimates"][0]["value"] > found["estimates"][2]["value"]
+
+
+def test_the_students_information_has_no_level_and_reads_no_teacher(tmp_path):
+    paths = runs(tmp_path)
+    (tmp_path / "t.h5").unlink()
+    found = read(tmp_path, "student-label", paths)
+    assert [e["level"] for e in found["estimates"]] == [None, None]
+    assert all(e["fit"]["y"] == "labels" for e in found["estimates"])
+
+
+def test_the_teachers_is_asked_once_unless_each_level_has_a_teacher(tmp_path):
+    found = read(tmp_path, "teacher-label", runs(tmp_path))
+    assert [e["level"] for e in found["estimates"]] == ["0", "0"]
+    found = read(tmp_path, "teacher-label", runs(tmp_path, own=True))
+    assert [e["runs"] for e in found["estimates"]] == [["t00"], ["t10"], ["t02"], ["t12"]]
+
+
+def test_levels_of_a_run_share_the_estimators_randomness(tmp_path):
+    found = read(tmp_path, "teacher-student", runs(tmp_path))["estimates"]
+    seeds = {e["seed"]: set() for e in found}
+    for e in found:
+        seeds[e["seed"]].add(e["generator_seed"])
+    assert all(len(mine) == 1 for mine in seeds.values())
+    assert seeds[0] != seeds[1]
+
+
+def test_ids_differ_and_files_repeat(tmp_path):
+    paths = runs(tmp_path)
+    first, second = (read(tmp_path, "teacher-student", paths) for _ in range(2))
+    assert first == second
+    assert len({e["id"] for e in first["estimates"]}) == 4
+
+
+@pytest.mark.parametrize("quantity", ["teacher-student", "student-label", "teacher-label"])
+def test_rows_agree(tmp_path, quantity):
+    paths = runs(tmp_path)
+    files = {role: RunsFile(path) for role, path in paths.items()}
+    for pair in pairs(quantity, files):
+        assert len(pair.x) == len(pair.y) == 120
