@@ -31,7 +31,7 @@ Correlation = Annotated[float, Field(gt=-1, lt=1)]
 class SyntheticDataset(Model):
     """Appendix B's Gaussian sampler; one independent draw for every seed."""
 
-    kind: Literal["synthetic"]
+    kind: Literal["synthetic"] = Field(description="Picks this kind.")
     title: str = Field("Synthetic Gaussian", description="How tables name the dataset.")
     train: int = Field(10_000, ge=2, description="Training rows in each draw (Section 4.1: n).")
     test: int = Field(
@@ -64,7 +64,7 @@ class SyntheticDataset(Model):
 class MnistMDataset(Model):
     """MNIST beside MNIST-M, made as Appendix C says: binarised digits blended onto grey patches."""
 
-    kind: Literal["mnistm"]
+    kind: Literal["mnistm"] = Field(description="Picks this kind.")
     title: str = Field("MNIST / MNIST-M", description="How tables name the dataset.")
     digits: Name = Field("mnist", description="Source of the digits (workflow/sources.yaml).")
     photographs: Name = Field("bsds500", description="Source of the backgrounds.")
@@ -84,7 +84,7 @@ Dataset = Annotated[SyntheticDataset | MnistMDataset, Field(discriminator="kind"
 class Network(Model):
     """A fully connected network: linear layers of `hidden` units, then a linear head."""
 
-    kind: Literal["mlp"] = "mlp"
+    kind: Literal["mlp"] = Field("mlp", description="The only kind so far.")
     hidden: list[Annotated[int, Field(ge=1)]] = Field(
         min_length=1, description="Units of the hidden layers; the last is the representation H."
     )
@@ -96,11 +96,11 @@ class Network(Model):
 class Training(Model):
     """How one network is trained; the last epoch is what counts."""
 
-    optimizer: Literal["sgd", "adam"]
-    learning_rate: Positive
+    optimizer: Literal["sgd", "adam"] = Field(description="torch.optim's, with its defaults.")
+    learning_rate: Positive = Field(description="Constant over all epochs.")
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="SGD only.")
     batch_size: int = Field(ge=1, description="The paper names none; see docs/assumptions.md.")
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, description="All of them; nothing stops early.")
 
 
 class Distillation(Model):
@@ -121,7 +121,9 @@ class Degradation(Model):
         "Gaussian noise, level = its standard deviation as a fraction of `scale`. `modality`: "
         "every level is a modality `<teacher>@<level>` of its own, with a teacher of its own."
     )
-    levels: list[Annotated[float, Field(ge=0)]] = Field(min_length=1)
+    levels: list[Annotated[float, Field(ge=0)]] = Field(
+        min_length=1, description="In rising order; 0 leaves the input as it is."
+    )
     symbol: str = Field(description="Label of the levels in tables and figures, e.g. γ.")
     scale: Positive = Field(
         1.0, description="Noise only: multiple of each feature's standard deviation on train rows."
@@ -131,7 +133,9 @@ class Degradation(Model):
 class Information(Model):
     """Which mutual-information estimates are made."""
 
-    estimators: list[Literal["latentmi", "ksg"]] = Field(min_length=1)
+    estimators: list[Literal["latentmi", "ksg"]] = Field(
+        min_length=1, description="The sweep's figure shows the first."
+    )
     runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
     rows: Literal["train", "test"] = Field(
         "test", description="Rows that the representations are read from."
@@ -145,10 +149,10 @@ class Information(Model):
 class Split(Model):
     """A split drawn for each seed; leave `split` out to use the dataset's own."""
 
-    kind: Literal["random"]
-    test: Fraction
-    valid: Fraction = 0.0
-    stratified: bool = True
+    kind: Literal["random"] = Field(description="Drawn anew for each seed.")
+    test: Fraction = Field(description="Fraction of rows that are test rows.")
+    valid: Fraction = Field(0.0, description="Fraction of rows that are validation rows.")
+    stratified: bool = Field(True, description="Keep the class mix in every part.")
 
     @model_validator(mode="after")
     def _leaves_training_rows(self) -> Split:
@@ -166,23 +170,23 @@ class Split(Model):
 class Study(Model):
     """One experiment: a dataset, a teacher modality, a student modality and the grid between."""
 
-    title: str
+    title: str = Field(description="Heads the study's own table and figure.")
     group: Name | None = Field(None, description="A second target that builds this study too.")
-    dataset: Name
+    dataset: Name = Field(description="Which of `datasets`.")
     teacher: str = Field(description="The strong modality, X1.")
     student: str = Field(description="The weak modality, X2.")
-    network: Network
-    training: Training
-    distillation: Distillation
-    degradation: Degradation
+    network: Network = Field(description="Of teacher and student alike.")
+    training: Training = Field(description="Of teacher and student alike.")
+    distillation: Distillation = Field(description="Which students are trained.")
+    degradation: Degradation = Field(description="How the teacher's input gets worse.")
     metric: Literal["accuracy", "weighted_f1", "macro_f1", "auc", "mse"] = Field(
         "accuracy", description="What the sweep table and figure compare; mse for regression."
     )
     seeds: int = Field(
         ge=2, description="Independent runs of everything; two give a standard error."
     )
-    information: Information
-    split: Split | None = None
+    information: Information = Field(description="Which mutual information is estimated.")
+    split: Split | None = Field(None, description="Left out: the dataset's own split.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
@@ -217,9 +221,9 @@ class Config(Model):
         None, description="Folder or URL asked first for raw files; the variable CCH_MIRROR too."
     )
     sources: str = Field("workflow/sources.yaml", description="The table of raw files.")
-    compute: Compute = Compute()
-    datasets: dict[Name, Dataset]
-    studies: dict[Name, Study]
+    compute: Compute = Field(Compute(), description="What a job may use.")
+    datasets: dict[Name, Dataset] = Field(description="Aligned datasets by name.")
+    studies: dict[Name, Study] = Field(description="Experiments by name; each is a target.")
 
     @model_validator(mode="after")
     def _references(self) -> Config:
