@@ -140,7 +140,9 @@ class Information(Model):
     rows: Literal["train", "test"] = Field(
         "test", description="Rows that the representations are read from."
     )
-    limit: int = Field(10_000, ge=50, description="At most this many of those rows, the first.")
+    limit: int = Field(
+        10_000, ge=50, le=10_000, description="At most this many of those rows, the first."
+    )
     options: dict[str, dict[str, bool | int | float]] = Field(
         {}, description="Options of an estimator in place of its defaults, by its name."
     )

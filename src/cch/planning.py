@@ -32,7 +32,7 @@ SPEC = {
         "training": True,
         "degradation": {"kind", "levels", "scale"},
         "seeds": True,
-        "information": {"runs", "rows", "limit"},
+        "information": {"runs", "rows"},
         "split": True,
     },
     "baseline": {
@@ -41,7 +41,7 @@ SPEC = {
         "network": True,
         "training": True,
         "seeds": True,
-        "information": {"runs", "rows", "limit"},
+        "information": {"runs", "rows"},
         "split": True,
     },
     "student": {
@@ -211,7 +211,8 @@ class Plan:
     def information_spec(self, study: str, estimator: str) -> str:
         """What determines the estimates of an estimator, beside the runs."""
         spec = self.config.studies[study].information
-        return canonical_json({"options": spec.options.get(estimator, {}), "rows": spec.rows})
+        options = spec.options.get(estimator, {})
+        return canonical_json({"options": options, "rows": spec.rows, "limit": spec.limit})
 
     def information_inputs(self, study: str, quantity: str) -> dict[str, str]:
         """The runs that a quantity is estimated from, by role."""

@@ -86,6 +86,20 @@ def test_levels_of_a_run_share_the_estimators_randomness(tmp_path):
     assert seeds[0] != seeds[1]
 
 
+def test_the_limit_takes_the_first_rows(tmp_path):
+    paths = runs(tmp_path)
+    out = tmp_path / "few.json"
+    few = SPEC.model_copy(update={"limit": 60})
+    estimate("study", few, "ksg", "student-label", paths, out)
+    with RunsFile(paths["baseline"]) as baseline:
+        x = baseline.array("representation/0")[0][:60]
+        y = baseline.array("information_label")[0][:60]
+    found = json.loads(out.read_text())["estimates"][0]
+    assert found["n"] == 60
+    direct = get_estimator("ksg").estimate(x, y, key=("student-label", 0))
+    assert found["value"] == direct.value
+
+
 def test_ids_differ_and_files_repeat(tmp_path):
     paths = runs(tmp_path)
     first, second = (read(tmp_path, "teacher-student", paths) for _ in range(2))

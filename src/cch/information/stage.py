@@ -114,7 +114,8 @@ def estimate(
     progress = Progress(f"{study} {quantity} by {estimator_name}", len(todo), "estimates")
     estimates = []
     for pair in todo:
-        found = estimator.estimate(pair.x, pair.y, key=(quantity, pair.seed)).to_json()
+        x, y = pair.x[: spec.limit], pair.y[: spec.limit]
+        found = estimator.estimate(x, y, key=(quantity, pair.seed)).to_json()
         for flag in found["flags"]:
             log.warning("%s %s level %s seed %d: %s", study, quantity, pair.level, pair.seed, flag)
         estimates.append(_entry(pair, quantity, estimator_name, spec, found))

@@ -36,6 +36,10 @@ from cch.training.store import RunsFile, write_runs
 
 log = logging.getLogger("cch.training")
 
+KEPT_ROWS = 10_000
+"""Rows whose representations are stored: the most that `information.limit` may ask for, so that
+asking for fewer or more trains nothing again."""
+
 
 @dataclass
 class Laboratory:
@@ -66,7 +70,7 @@ class Laboratory:
         self.test_rows = np.stack([self.dataset.rows("test", seed, split) for seed in seeds])
         wanted = self.study.information
         pool = self.train_rows if wanted.rows == "train" else self.test_rows
-        self.information_rows = pool[: wanted.runs, : wanted.limit]
+        self.information_rows = pool[: wanted.runs, :KEPT_ROWS]
 
     @property
     def outputs(self) -> int:
