@@ -50,10 +50,11 @@ def write_config(folder: Path, change: dict[str, Any] | None = None) -> Path:
 
 def command(folder: Path, *arguments: str) -> list[str]:
     """Snakemake's command line for ``folder``, whose ``tiny.yaml`` is the overlay."""
+    # Targets first: Snakemake takes every word after --configfile for a file.
     return [
-        *(sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)),
-        *("--snakefile", str(ROOT / "Snakefile"), "--configfile", str(folder / "tiny.yaml")),
-        *arguments,
+        *(sys.executable, "-m", "snakemake", *arguments, "--cores", "2"),
+        *("--directory", str(folder), "--snakefile", str(ROOT / "Snakefile")),
+        *("--configfile", str(folder / "tiny.yaml")),
     ]
 
 
