@@ -70,24 +70,25 @@ def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dic
     return path, document, cells[rest]
 
 
-def chain(path: str, expected: str, seen: dict[str, Link] | None = None) -> Link:
+def chain(path: str, expected: str, base: Path, seen: dict[str, Link]) -> Link:
     """Follow a file to the raw files behind it.
 
     Args:
-        path: the file.
+        path: the file, as recorded.
         expected: its SHA-256 as the stage that read it recorded.
+        base: the folder that recorded paths are relative to.
         seen: links already followed, by path; a file is followed once.
     """
-    seen = {} if seen is None else seen
     if path in seen:
         return seen[path]
     link = seen[path] = Link(path, expected, "as recorded")
-    if not Path(path).is_file():
+    place = base / path
+    if not place.is_file():
         link.state = "missing"
         return link
-    if sha256_file(path) != expected:
+    if sha256_file(place) != expected:
         link.state = "changed"
-    where = record_path(path)
+    where = record_path(place)
     if where is None:
         link.state = "no record"
         return link
@@ -97,8 +98,19 @@ def chain(path: str, expected: str, seen: dict[str, Link] | None = None) -> Link
     ends = "raw" in link.record or "generator" in link.record
     if not link.record["inputs"] and not ends:
         link.state = "no record"
-    link.inputs = [chain(p, digest, seen) for p, digest in link.record["inputs"].items()]
+    link.inputs = [chain(p, digest, base, seen) for p, digest in link.record["inputs"].items()]
     return link
+
+
+def working_folder(results: str | Path, paths: list[str]) -> Path:
+    """The folder that the workflow ran in: recorded paths are relative to it.
+
+    It is the present one, or one above the results, wherever these files are found.
+    """
+    for folder in (Path(), *Path(results).resolve().parents):
+        if any((folder / path).is_file() for path in paths):
+            return folder
+    return Path()
 
 
 def explain(name: str, results: str | Path) -> dict[str, Any]:
@@ -108,8 +120,9 @@ def explain(name: str, results: str | Path) -> dict[str, Any]:
         CchError: no such table or cell.
     """
     path, document, cell = find_cell(name, results)
+    base = working_folder(results, [item["path"] for item in cell["inputs"]])
     seen: dict[str, Link] = {}
-    links = [chain(item["path"], item["sha256"], seen) for item in cell["inputs"]]
+    links = [chain(item["path"], item["sha256"], base, seen) for item in cell["inputs"]]
     return {
         "cell": cell,
         "table": {"path": str(path), "title": document["title"], "marks": document["marks"]},

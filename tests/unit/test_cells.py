@@ -213,6 +213,14 @@ def test_a_cell_is_followed_to_its_raw_file(tmp_path, monkeypatch):
     assert raw["sha256"] == sha256_file("resources/s/raw.bin")
 
 
+def test_a_cell_is_explained_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_chain(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert explain("t/r/c", "../results")["whole"]
+
+
 @pytest.mark.parametrize("broken", ["raw byte", "no record", "missing", "dataset byte"])
 def test_a_broken_chain_is_said(tmp_path, monkeypatch, broken):
     monkeypatch.chdir(tmp_path)
