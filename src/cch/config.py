@@ -203,7 +203,7 @@ class Study(Model):
 
 
 class Compute(Model):
-    """What a job may use; nothing here changes a number."""
+    """What a job may use; nothing here changes a number beyond rounding."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: a GPU where there is one."
@@ -242,6 +242,15 @@ class Config(Model):
 def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
     """Raise ValueError where a study asks for what its dataset will not hold."""
     where = f"studies.{name}"
+    if study.training.optimizer == "adam" and study.training.momentum:
+        raise ValueError(f"{where}.training.momentum: adam has none; leave it out")
+    held = ("x1", "x2") if isinstance(dataset, SyntheticDataset) else ("mnist", "mnistm")
+    for role in ("teacher", "student"):
+        if getattr(study, role) not in held:
+            raise ValueError(
+                f"{where}.{role}: datasets.{study.dataset} has no modality "
+                f"{getattr(study, role)!r}; it has {' and '.join(held)}"
+            )
     regression = isinstance(dataset, SyntheticDataset)
     if regression != (study.metric == "mse"):
         raise ValueError(f"{where}.metric: mse is for regression, the others for classes")
@@ -262,7 +271,7 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
         raise ValueError(f"{where}.distillation.weights: lambda of Eq. 2 lies in 0..1")
 
 
-def load(raw: dict[str, Any], where: str = "config.yaml") -> Config:
+def load(raw: dict[str, Any], where: str = "configuration") -> Config:
     """Validate a merged configuration.
 
     Raises:

@@ -17,16 +17,17 @@ RESULTS = "results/demo"
 def run_demo(cores: int, directory: Path) -> int:
     """Run the demo with Snakemake in ``directory``; return the exit status.
 
-    A killed Snakemake leaves its folder locked. Here a lock of our own tells whether another demo
-    runs, so a stale lock of Snakemake's can be taken away and the work goes on where it was.
+    A killed Snakemake leaves its folder locked. A lock and a mark of our own tell whether another
+    demo runs, and whether the last one was killed: only then is Snakemake's lock, which is that
+    demo's, taken away, and the work goes on where it was.
 
     Raises:
         CchError: the checkout is not there, or another demo runs in this folder.
     """
     if not (ROOT / "Snakefile").is_file():
         raise CchError(ROOT, "holds no Snakefile", "run the demo from a checkout of the project")
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / ".cch-demo.lock", "w") as lock:
+    (directory / RESULTS).mkdir(parents=True, exist_ok=True)
+    with open(directory / RESULTS / ".lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -37,9 +38,13 @@ def run_demo(cores: int, directory: Path) -> int:
             *("--configfile", str(ROOT / "presets" / "demo.yaml")),
         ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        subprocess.run([*command, "--unlock", "--quiet"], env=environment, check=True)
+        if lock.tell():
+            subprocess.run([*command, "--unlock", "--quiet"], env=environment, check=True)
+        lock.write("a demo runs, or was killed\n")
+        lock.flush()
         options = ["--rerun-incomplete", "--quiet", "rules", "progress"]
         status = subprocess.run([*command, *options], env=environment, check=False).returncode
+        lock.truncate(0)
     if status == 0:
         print(summary(directory))
     return status

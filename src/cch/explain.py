@@ -49,6 +49,18 @@ class Link:
         }
 
 
+def read_document(path: str | Path) -> dict[str, Any]:
+    """Read a table's JSON document.
+
+    Raises:
+        CchError: it is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CchError(path, f"is no JSON ({error})", "delete it and build it again") from None
+
+
 def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """Return (document path, document, cell) for ``table/row/column``.
 
@@ -62,7 +74,7 @@ def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dic
         known = sorted(p.stem for p in folder.glob("*.json") if ".record" not in p.name)
         listed = ", ".join(known) or "none; build one first"
         raise CchError(name, f"there is no table {table!r} in {folder}", f"there are {listed}")
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = read_document(path)
     cells = dict(document["cells"])
     cells |= {note["cell"]["id"].partition("/")[2]: note["cell"] for note in document["notes"]}
     if rest not in cells:
@@ -102,33 +114,46 @@ def chain(path: str, expected: str, base: Path, seen: dict[str, Link]) -> Link:
     return link
 
 
-def working_folder(results: str | Path, paths: list[str]) -> Path:
-    """The folder that the workflow ran in: recorded paths are relative to it.
-
-    It is the present one, or one above the results, wherever these files are found.
-    """
-    for folder in (Path(), *Path(results).resolve().parents):
-        if any((folder / path).is_file() for path in paths):
-            return folder
-    return Path()
-
-
 def explain(name: str, results: str | Path) -> dict[str, Any]:
     """Return a cell with all that it rests on, as plain data.
 
+    The table itself is held against its record first, then every file behind the cell.
+
     Raises:
-        CchError: no such table or cell.
+        CchError: no such table or cell, or the results lie elsewhere than recorded.
     """
     path, document, cell = find_cell(name, results)
-    base = working_folder(results, [item["path"] for item in cell["inputs"]])
+    where = record_path(path)
+    record = read_record(where) if where else {"outputs": {}}
+    recorded = [known for known in record["outputs"] if Path(known).name == path.name]
+    state, base = "no record", Path()
+    if recorded:
+        base = _working_folder(path, recorded[0])
+        same = sha256_file(path) == record["outputs"][recorded[0]]
+        state = "as recorded" if same else "changed"
     seen: dict[str, Link] = {}
     links = [chain(item["path"], item["sha256"], base, seen) for item in cell["inputs"]]
     return {
         "cell": cell,
-        "table": {"path": str(path), "title": document["title"], "marks": document["marks"]},
-        "whole": all(link.whole for link in links),
+        "table": {
+            "path": str(path),
+            "state": state,
+            "title": document["title"],
+            "marks": document["marks"],
+        },
+        "whole": state == "as recorded" and all(link.whole for link in links),
         "files": [link.to_json() for link in links],
     }
+
+
+def _working_folder(path: Path, recorded: str) -> Path:
+    """The folder that recorded paths are relative to: where ``path`` lies as ``recorded``."""
+    parts, tail = path.resolve().parts, Path(recorded).parts
+    if parts[-len(tail) :] != tail:
+        raise CchError(
+            path, f"was made as {recorded}", "put the results back under that name to explain them"
+        )
+    return Path(*parts[: -len(tail)])
 
 
 def as_tree(found: dict[str, Any]) -> Tree:
@@ -136,7 +161,10 @@ def as_tree(found: dict[str, Any]) -> Tree:
     cell = found["cell"]
     unit = f" {cell['unit']}" if cell["unit"] else ""
     tree = Tree(f"{cell['id']} = {cell['text']}{unit}")
-    tree.add(f"value {cell['value']!r}, n {cell['n']}, standard error {cell['se']!r}")
+    if found["table"]["state"] != "as recorded":
+        tree.add(f"{found['table']['path']}  \\[{found['table']['state'].upper()}]")
+    if cell["n"] is not None:
+        tree.add(f"value {cell['value']!r}, n {cell['n']}, standard error {cell['se']!r}")
     tree.add(f"aggregation: {cell['aggregation']}")
     paper = cell["paper"]["text"] if cell["paper"] else "prints no such number"
     tree.add(f"paper: {paper}; verdict: {cell['verdict']}")
@@ -154,14 +182,14 @@ def as_tree(found: dict[str, Any]) -> Tree:
     shown: set[str] = set()
     for link in found["files"]:
         _grow(tree, link, shown)
-    if found["files"]:
+    if found["files"] or not found["whole"]:
         tree.add("the chain is whole" if found["whole"] else "THE CHAIN IS BROKEN, see above")
     return tree
 
 
 def _grow(tree: Tree, link: dict[str, Any], shown: set[str]) -> None:
     state = "" if link["state"] == "as recorded" else f"  [{link['state'].upper()}]"
-    label = f"{link['path']}  sha256 {link['sha256'][:16]}…{state}"
+    label = f"{link['path']}  sha256 {link['sha256']}{state}"
     if link["path"] in shown:
         tree.add(f"{label} (above)")
         return

@@ -20,7 +20,7 @@ from cch.files import canonical_json, digest
 from cch.paths import ROLES, Paths
 from cch.sources.fetch import Fetched, available
 from cch.sources.table import SourceTable, load_table
-from cch.tables.claims import Claims, deviations, load_claims
+from cch.tables.claims import Claims, deviations, load_claims, titled
 from cch.tables.layouts import Layout, all_layouts, layout_inputs
 
 # What each role's numbers depend on, below a study; a change of anything else retrains nothing.
@@ -76,6 +76,11 @@ class Plan:
             self.config, self.root / "paper" / "tables.yaml"
         )
         self.claims: Claims = load_claims(self.root / "paper" / "claims.yaml")
+        for name, layout in self.layouts.items():
+            if name in {*self.config.studies, *(s.group for s in self.config.studies.values())}:
+                raise CchError(
+                    f"studies.{name}", f"is also the name of {layout.number}", "choose another"
+                )
         for name, dataset in self.config.datasets.items():
             for source in required_sources(dataset):
                 if source not in self.table.sources:
@@ -100,6 +105,10 @@ class Plan:
         """Raw files of a dataset, flat."""
         return [path for files in self.raw_files(dataset).values() for path in files.values()]
 
+    def raw_records(self, dataset: str) -> list[str]:
+        """Records of a dataset's raw files; a file without one is taken in first."""
+        return [f"{path}.record.json" for path in self.raw_list(dataset)]
+
     def layout_files(self, name: str) -> list[str]:
         """The outputs of a layout: table, figure, or the figure with the numbers behind it."""
         kind = self.layouts[name].kind
@@ -113,6 +122,10 @@ class Plan:
     def layout_inputs(self, name: str) -> list[str]:
         """The runs, estimates and datasets that a layout's cells read."""
         return layout_inputs(self.layouts[name], self.config)
+
+    def title(self, name: str) -> str:
+        """Number and title of a table or figure."""
+        return f"{self.layouts[name].number}. {titled(self.layouts[name], self.config)}"
 
     def sample_dataset(self, name: str) -> str:
         """The dataset file that a figure of samples shows."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -201,6 +202,9 @@ def write_chain(tmp_path):
     cell = {"id": "t/r/c", "inputs": inputs}
     content = {"cells": {"r/c": cell}, "notes": [], "title": "T", "marks": []}
     write_json("results/tables/t.json", content)
+    Recorder("tabulate", script, ["results/datasets/d.h5"], {}).write(
+        "results/tables/t.record.json", ["results/tables/t.json"]
+    )
 
 
 def test_a_cell_is_followed_to_its_raw_file(tmp_path, monkeypatch):
@@ -236,6 +240,7 @@ def test_a_broken_chain_is_said(tmp_path, monkeypatch, broken):
         data.write_bytes(data.read_bytes() + b"x")
     found = explain("t/r/c", "results")
     assert not found["whole"]
+    assert found["table"]["state"] == "as recorded"
     states = {found["files"][0]["state"], found["files"][0]["inputs"][0]["state"]}
     wanted = {"no record": "no record", "missing": "missing"}.get(broken, "changed")
     assert wanted in states
@@ -248,3 +253,29 @@ def test_unknown_tables_and_cells_list_what_there_is(tmp_path, monkeypatch):
         explain("u/r/c", "results")
     with pytest.raises(CchError, match="t has no such cell; it has r/c"):
         explain("t/r/d", "results")
+
+
+def test_a_changed_table_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_chain(tmp_path)
+    path = tmp_path / "results/tables/t.json"
+    path.write_text(path.read_text().replace('"T"', '"U"'))
+    found = explain("t/r/c", "results")
+    assert (found["whole"], found["table"]["state"]) == (False, "changed")
+
+
+def test_a_copy_under_another_name_is_not_explained_by_the_original(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_chain(tmp_path)
+    shutil.copytree("results", "copied")
+    with pytest.raises(CchError, match=r"was made as results/tables/t\.json"):
+        explain("t/r/c", "copied")
+
+
+def test_a_truncated_table_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_chain(tmp_path)
+    path = tmp_path / "results/tables/t.json"
+    path.write_text(path.read_text()[:20])
+    with pytest.raises(CchError, match=r"t\.json: is no JSON"):
+        explain("t/r/c", "results")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from cch.config import load
 from cch.errors import CchError
-from cch.tables.claims import Claim, deviations, load_claims, setting
-from cch.tables.compare import compare_numbers, compare_texts
+from cch.tables.claims import Claim, deviations, load_claims, setting, titled
+from cch.tables.compare import compare_numbers, compare_texts, half_width
 from cch.tables.layouts import all_layouts, layout_inputs
 from support import ROOT, overlay, raw_config
 
@@ -73,6 +75,19 @@ def test_what_differs_from_the_paper_is_said(paper_config):
     ]
 
 
+def test_a_title_names_the_setting_that_ran(paper_config):
+    config = load(overlay(paper_config, {"datasets": {"mnistm-a18": {"alpha": 0.3}}}))
+    layout = all_layouts(config, TABLES)["table13"]
+    assert titled(layout, config).endswith("at α = 0.3")
+
+
+def test_a_study_of_ones_own_is_marked_as_such(paper_config):
+    mine = paper_config["studies"]["mnistm-a20"] | {"group": None}
+    config = load(overlay(paper_config, {"studies": {"mine": mine}}))
+    marks = deviations(config, load_claims(CLAIMS), "mine")
+    assert marks == ["a study that is not in the paper"]
+
+
 def test_either_side_of_a_contradiction_is_the_papers(paper_config):
     for test, expected in ((1000, 0), (5000, 0), (2000, 1)):
         config = load(overlay(paper_config, {"datasets": {"synthetic": {"test": test}}}))
@@ -88,33 +103,48 @@ def test_settings_are_found_by_path():
 
 
 @pytest.mark.parametrize(
-    ("value", "se", "text", "signed", "verdict"),
+    ("value", "se", "n", "text", "signed", "verdict"),
     [
-        (0.983, 0.001, "0.981", False, "reproduced"),
-        (0.975, 0.001, "0.981", False, "differs"),
-        (0.0300, 0.003, "0.0318 ± 0.0040", True, "reproduced"),
-        (0.0500, 0.003, "0.0318 ± 0.0040", True, "same direction"),
-        (-0.0500, 0.003, "0.0318 ± 0.0040", True, "contradicted"),
-        (-0.0500, 0.040, "0.4399", True, "undetermined"),
-        (None, None, "0.4399", True, "undetermined"),
-        (0.43994, None, "0.4399", True, "reproduced"),
-        (0.4401, None, "0.4399", False, "differs"),
+        (0.983, 0.001, 5, "0.981", False, "reproduced"),
+        (0.975, 0.001, 5, "0.981", False, "differs"),
+        (0.0300, 0.003, 5, "0.0318 ± 0.0040", True, "reproduced"),
+        (0.0600, 0.003, 5, "0.0318 ± 0.0040", True, "same direction"),
+        (-0.0500, 0.003, 5, "0.0318 ± 0.0040", True, "contradicted"),
+        (-0.0500, 0.040, 5, "0.4399", True, "undetermined"),
+        (0.0010, 0.002, 5, "0.0002 ± 0.0089", True, "reproduced"),
+        # A wide interval confirms nothing, on whichever side its centre lies.
+        (-0.0300, 0.030, 5, "0.0146 ± 0.0052", True, "undetermined"),
+        (-0.5000, 0.400, 5, "0.0146 ± 0.0052", True, "undetermined"),
+        (0.9000, 0.100, 5, "0.8484 ± 0.0019", False, "undetermined"),
+        # Two runs have one degree of freedom: 12.7 standard errors.
+        (-0.0500, 0.003, 2, "0.0318 ± 0.0040", True, "contradicted"),
+        (-0.0300, 0.003, 2, "0.0318 ± 0.0040", True, "undetermined"),
+        (None, None, 0, "0.4399", True, "undetermined"),
+        (0.43994, None, 1, "0.4399", True, "undetermined"),
     ],
 )
-def test_verdicts_on_numbers(value, se, text, signed, verdict):
-    assert compare_numbers(value, se, Claim.parse(text), signed, stand_in=False) == verdict
+def test_verdicts_on_numbers(value, se, n, text, signed, verdict):
+    claim = Claim.parse(text)
+    assert compare_numbers(value, se, n, claim, signed=signed, stand_in=False) == verdict
+
+
+def test_our_half_width_is_students():
+    assert half_width(1.0, 2) == pytest.approx(12.706, abs=1e-3)
+    assert half_width(1.0, 5) == pytest.approx(2.776, abs=1e-3)
+    assert half_width(None, 5) == half_width(1.0, 1) == math.inf
 
 
 def test_stand_in_data_is_never_compared():
     claim = Claim.parse("0.981")
-    assert compare_numbers(0.981, 0.001, claim, False, stand_in=True) == "not comparable"
-    assert compare_numbers(0.981, 0.001, None, False, stand_in=True) == "not in the paper"
+    kinds = {"signed": False, "stand_in": True}
+    assert compare_numbers(0.981, 0.001, 5, claim, **kinds) == "not comparable"
+    assert compare_numbers(0.981, 0.001, 5, None, **kinds) == "not in the paper"
 
 
 def test_settings_are_compared_as_texts():
-    assert compare_texts("60,000 / 10,000", Claim.parse("60000 / 10000"), False) == "reproduced"
-    assert compare_texts("LeakyReLU", Claim.parse("LeakyReLU"), True) == "reproduced"
-    assert compare_texts("0.0020", Claim.parse("0.002"), False) == "reproduced"
+    assert compare_texts("60,000 / 10,000", Claim.parse("60000 / 10000"), False) == "as published"
+    assert compare_texts("LeakyReLU", Claim.parse("LeakyReLU"), True) == "as published"
+    assert compare_texts("0.0020", Claim.parse("0.002"), False) == "as published"
     assert compare_texts("40", Claim.parse("100"), False) == "differs"
     assert compare_texts("40", Claim.parse("100"), True) == "not comparable"
 

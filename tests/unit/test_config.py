@@ -85,6 +85,16 @@ def test_shipped_configurations_are_valid(preset):
             "studies.mnistm-a20.split",
             "no training rows",
         ),
+        (
+            {"studies": {"mnistm-a20": {"teacher": "mnst"}}},
+            "studies.mnistm-a20.teacher",
+            "no modality 'mnst'; it has mnist and mnistm",
+        ),
+        (
+            {"studies": {"synthetic": {"training": {"momentum": 0.5}}}},
+            "studies.synthetic.training.momentum",
+            "adam has none",
+        ),
         ({"stuides": {}}, "stuides", "expected one of results, resources"),
         ({"compute": {"device": "tpu"}}, "compute.device", "not 'tpu'"),
     ],

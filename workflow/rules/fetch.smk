@@ -16,6 +16,5 @@ rule fetch_raw:
         runtime=120,
     params:
         entry=lambda w: PLAN.table.file(w.source, w.file).model_dump_json(),
-        mirror=PLAN.mirror,
     script:
         "../scripts/fetch.py"

@@ -1,7 +1,9 @@
 # Raw files to a PairedDataset.
 rule prepare_dataset:
     input:
-        lambda w: PLAN.raw_list(w.dataset),
+        raw=lambda w: PLAN.raw_list(w.dataset),
+        # A raw file that was placed by hand has none yet, and is checked and pinned for it.
+        records=lambda w: PLAN.raw_records(w.dataset),
     output:
         data=PATHS.dataset("{dataset}"),
         record=f"{RESULTS}/datasets/{{dataset}}.record.json",

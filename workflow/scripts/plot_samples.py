@@ -12,7 +12,7 @@ with stage(snakemake, __file__):  # noqa: F821
     layout = plan.layouts[snakemake.wildcards.samples]  # noqa: F821
     study = plan.config.studies[layout.study]
     with PairedDataset(snakemake.input.dataset) as dataset:  # noqa: F821
-        title = f"{layout.number}. {layout.title}"
+        title = plan.title(snakemake.wildcards.samples)  # noqa: F821
         modalities = [study.teacher, study.student]
         figure = draw_samples(dataset, modalities, title, plan.marks(layout.study))
         save(figure, snakemake.output.pdf, snakemake.output.png)  # noqa: F821

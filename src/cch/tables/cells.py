@@ -22,7 +22,7 @@ from cch.files import sha256_file
 from cch.paired import PairedDataset
 from cch.paths import Paths
 from cch.tables import layouts
-from cch.tables.claims import Claim, Claims, deviations, setting
+from cch.tables.claims import Claim, Claims, deviations, setting, titled
 from cch.tables.compare import compare_numbers, compare_texts
 from cch.tables.layouts import Layout, layout_inputs
 from cch.tables.render import format_value
@@ -271,7 +271,7 @@ def build_cell(
         value = float(np.mean(found.values)) if n else None
         se = float(np.std(found.values, ddof=1) / math.sqrt(n)) if n > 1 else None
         text = format_value(value, se, query.digits)
-        verdict = compare_numbers(value, se, claim, found.signed, stand_in)
+        verdict = compare_numbers(value, se, n, claim, signed=found.signed, stand_in=stand_in)
     return {
         "id": identity,
         "value": value,
@@ -318,7 +318,7 @@ def build_document(
         "id": name,
         "kind": layout.kind,
         "number": layout.number,
-        "title": layout.title,
+        "title": titled(layout, config),
         "caption": layout.caption,
         "study": layout.study,
         "row_label": layout.row_label,

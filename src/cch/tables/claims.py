@@ -12,6 +12,7 @@ from pydantic import Field
 
 from cch.config import Config, Model
 from cch.errors import CchError
+from cch.tables.layouts import Layout
 
 NUMBER = re.compile(r"^(-?[\d,]*\.?\d+)(?:\s*±\s*(\d*\.?\d+))?$")
 
@@ -112,14 +113,29 @@ def setting(config: Config, study_name: str, path: str) -> Any:
     return node
 
 
+def titled(layout: Layout, config: Config) -> str:
+    """The title of a table or figure, with ``{dataset.alpha}`` and the like filled in.
+
+    Settings in a title come from the configuration, so that a title never names another setting
+    than the one that ran.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        return _words(setting(config, layout.study, match.group(1)))
+
+    return re.sub(r"\{([\w.]+)\}", value, layout.title)
+
+
 def deviations(config: Config, claims: Claims, study_name: str) -> list[str]:
     """How a study's settings differ from those that the paper states, in words; empty if none.
 
     A list in the claims stands for values among which the paper contradicts itself, unless the
     configuration's own value is a list.
     """
+    if study_name not in claims.settings:
+        return ["a study that is not in the paper"]
     marks = []
-    for path, stated in claims.settings.get(study_name, {}).items():
+    for path, stated in claims.settings[study_name].items():
         ours = setting(config, study_name, path)
         accepted = stated if isinstance(stated, list) and not isinstance(ours, list) else [stated]
         if ours not in accepted:

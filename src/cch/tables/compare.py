@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from scipy import stats
+
 from cch.tables.claims import Claim
 
 Verdict = Literal[
+    "as published",
     "reproduced",
     "same direction",
     "differs",
@@ -17,26 +20,49 @@ Verdict = Literal[
     "not in the paper",
 ]
 
-# Two-sided 95 % of a normal distribution.
+# Two-sided 95 % of a normal distribution: the paper's standard errors, whose n is not always said.
 Z = 1.96
+
+# An interval wider than this fraction of the printed value cannot confirm it.
+PRECISION = 0.1
+
+
+def half_width(se: float | None, n: int) -> float:
+    """Half of our 95 % interval: Student's t over n runs; infinite where there is no spread."""
+    if se is None or n < 2:
+        return math.inf
+    return float(stats.t.ppf(0.975, n - 1)) * se
 
 
 def compare_numbers(
-    value: float | None, se: float | None, claim: Claim | None, signed: bool, stand_in: bool
+    value: float | None,
+    se: float | None,
+    n: int,
+    claim: Claim | None,
+    *,
+    signed: bool,
+    stand_in: bool,
 ) -> Verdict:
     """Compare a mean with the printed one.
 
+    Two intervals of 95 % decide: ours from Student's t with n - 1 degrees of freedom, the paper's
+    from 1.96 printed standard errors, or the rounding of the print where it gives none. A wide
+    interval of ours confirms nothing.
+
     Args:
-        value: ours; None where it could not be had.
-        se: its standard error, or None.
+        value: our mean; None where it could not be had.
+        se: its standard error over n runs, or None.
+        n: how many runs.
         claim: the printed cell.
         signed: the sign carries the meaning (differences and gaps).
         stand_in: our number rests on other data than the paper's.
 
     Returns:
-        ``reproduced`` within 1.96 combined standard errors (and the rounding of the print); else
-        for signed values ``same direction``, ``contradicted`` (our interval excludes zero on the
-        other side) or ``undetermined`` (our interval covers zero), for others ``differs``.
+        For signed values ``undetermined`` where our interval covers zero and the paper's does
+        not, ``contradicted`` where ours lies on the other side of zero. For others
+        ``undetermined`` where our half-width exceeds a tenth of the printed value. Else
+        ``reproduced`` within the combined intervals, and ``same direction`` (signed) or
+        ``differs`` outside.
     """
     if claim is None:
         return "not in the paper"
@@ -44,14 +70,20 @@ def compare_numbers(
         return "not comparable"
     if value is None or claim.value is None:
         return "undetermined"
-    spread = math.hypot(se or 0.0, claim.se or 0.0)
-    if abs(value - claim.value) <= Z * spread + claim.rounding:
-        return "reproduced"
-    if not signed:
-        return "differs"
-    if se is not None and abs(value) <= Z * se:
+    ours = half_width(se, n)
+    theirs = max(Z * (claim.se or 0.0), claim.rounding)
+    close = abs(value - claim.value) <= math.hypot(ours, theirs)
+    if signed:
+        if abs(value) <= ours and abs(claim.value) > theirs:
+            return "undetermined"
+        if close:
+            return "reproduced"
+        if abs(value) <= ours:
+            return "undetermined"
+        return "same direction" if value * claim.value > 0 else "contradicted"
+    if ours > PRECISION * abs(claim.value):
         return "undetermined"
-    return "same direction" if value * claim.value > 0 else "contradicted"
+    return "reproduced" if close else "differs"
 
 
 def compare_texts(text: str, claim: Claim | None, stand_in: bool) -> Verdict:
@@ -59,7 +91,7 @@ def compare_texts(text: str, claim: Claim | None, stand_in: bool) -> Verdict:
     if claim is None:
         return "not in the paper"
     if _plain(text) == _plain(claim.text):
-        return "reproduced"
+        return "as published"
     return "not comparable" if stand_in else "differs"
 
 

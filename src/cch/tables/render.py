@@ -26,12 +26,13 @@ Document = Mapping[str, Any]
 Cell = Mapping[str, Any]
 
 VERDICTS: dict[str, str] = {
-    "reproduced": "within 1.96 combined standard errors and the rounding of the print, or the "
-    "same text",
+    "as published": "a setting, the same as the paper's",
+    "reproduced": "a measurement within the combined 95 % intervals, and ours narrow enough",
     "same direction": "another size, but the sign is the paper's",
-    "differs": "another value, of a quantity whose sign says nothing",
+    "differs": "another setting, or another value of a quantity whose sign says nothing",
     "contradicted": "the other sign, and our interval excludes zero",
-    "undetermined": "our interval covers zero, or one side has no number",
+    "undetermined": "our interval is too wide: it covers zero, or a tenth of the printed value; "
+    "or one side has no number",
     "not comparable": "rests on stand-in data",
     "not in the paper": "the paper prints no such cell",
 }
@@ -415,11 +416,13 @@ def to_latex(document: Document) -> str:
     caption += [_tex(view.caption)] if view.caption else []
     head = [_tex(view.row_label), *(_tex(view.heading(*column)) for column in view.columns)]
     lines = [
-        f"% rendered from {label}.json; needs \\usepackage{{booktabs}}",
+        f"% rendered from {label}.json; needs \\usepackage{{booktabs,graphicx}}",
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{' '.join(caption)}}}",
         rf"\label{{tab:{label}}}",
+        # Shrunk to the line where it is wider; a narrow table stays as it is.
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * len(view.columns)}}}",
         r"\toprule",
         _tex_line(head),
@@ -427,6 +430,7 @@ def to_latex(document: Document) -> str:
         *(line for row in view.rows for line in _tex_row(view, *row)),
         r"\bottomrule",
         r"\end{tabular}",
+        "}",
         *_tex_foot(view),
         r"\end{table}",
     ]
