@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
+import sklearn.datasets
 
 from harness import snakemake, write_config
 
@@ -58,3 +62,23 @@ def test_asking_for_it_by_name_prints_the_steps(tmp_path):
     assert "resources/bsds500-images/bsds500-images.tar" in text
     assert "Traceback" not in text
     assert not (tmp_path / "resources" / "bsds500-images" / "bsds500-images.tar").exists()
+
+
+def test_a_raw_file_placed_by_hand_is_taken_in_and_then_held_to(tmp_path):
+    content = (Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz").read_bytes()
+    write_config(tmp_path)
+    placed = tmp_path / "resources" / "digits" / "digits.csv.gz"
+    placed.parent.mkdir(parents=True)
+    placed.write_bytes(content)
+    dataset = "results/tiny/datasets/mnistm-a18.h5"
+    snakemake(tmp_path, dataset)
+    record = json.loads((placed.parent / "digits.csv.gz.record.json").read_text())
+    assert record["raw"]["address"] == "found in place"
+
+    (tmp_path / dataset).unlink()
+    placed.write_bytes(content[:-1])
+    done = snakemake(tmp_path, dataset, fails=True)
+    text = done.stdout + done.stderr
+    assert "resources/digits/digits.csv.gz: has changed since it was taken in" in text
+    assert "Traceback" not in text
+    assert not (tmp_path / dataset).exists()
