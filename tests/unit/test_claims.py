@@ -116,6 +116,8 @@ def test_settings_are_found_by_path():
         (-0.0300, 0.030, 5, "0.0146 ± 0.0052", True, "undetermined"),
         (-0.5000, 0.400, 5, "0.0146 ± 0.0052", True, "undetermined"),
         (0.9000, 0.100, 5, "0.8484 ± 0.0019", False, "undetermined"),
+        (0.0088, 0.0034, 2, "-0.0042 ± 0.0034", True, "undetermined"),
+        (-0.0030, 0.0030, 5, "-0.0042 ± 0.0034", True, "reproduced"),
         # Two runs have one degree of freedom: 12.7 standard errors.
         (-0.0500, 0.003, 2, "0.0318 ± 0.0040", True, "contradicted"),
         (-0.0300, 0.003, 2, "0.0318 ± 0.0040", True, "undetermined"),

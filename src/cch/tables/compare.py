@@ -58,8 +58,9 @@ def compare_numbers(
         stand_in: our number rests on other data than the paper's.
 
     Returns:
-        For signed values ``undetermined`` where our interval covers zero and the paper's does
-        not, ``contradicted`` where ours lies on the other side of zero. For others
+        For signed values ``undetermined`` where our interval covers zero (unless the paper's does
+        too and ours is at most twice as wide), ``contradicted`` where ours lies on the other side
+        of zero. For others
         ``undetermined`` where our half-width exceeds a tenth of the printed value. Else
         ``reproduced`` within the combined intervals, and ``same direction`` (signed) or
         ``differs`` outside.
@@ -74,12 +75,12 @@ def compare_numbers(
     theirs = max(Z * (claim.se or 0.0), claim.rounding)
     close = abs(value - claim.value) <= math.hypot(ours, theirs)
     if signed:
-        if abs(value) <= ours and abs(claim.value) > theirs:
-            return "undetermined"
+        if abs(value) <= ours:
+            # Nothing here and nothing in the paper agree, if we looked about as closely.
+            nothing = abs(claim.value) <= theirs and ours <= 2 * theirs
+            return "reproduced" if nothing and close else "undetermined"
         if close:
             return "reproduced"
-        if abs(value) <= ours:
-            return "undetermined"
         return "same direction" if value * claim.value > 0 else "contradicted"
     if ours > PRECISION * abs(claim.value):
         return "undetermined"
