@@ -45,10 +45,12 @@ def stage(job: Any, script: str) -> Iterator[Recorder]:
     limit_threads(job.threads)
     outputs = [str(path) for path in job.output if str(path) != str(job.output.record)]
     parameters = dict(job.params.items())
+    # Records say what files are; they are no part of what a number is made of.
+    records = {str(path) for path in job.input if str(path).endswith(".record.json")}
     recorder = Recorder(
         rule=job.rule,
         script=script,
-        inputs=sorted({str(path) for path in job.input}),
+        inputs=sorted({str(path) for path in job.input} - records),
         params=parameters,
         facts={"threads": job.threads},
     )
