@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from support import raw_config
 
@@ -15,3 +16,12 @@ def paper_config() -> dict[str, Any]:
 @pytest.fixture
 def demo_config() -> dict[str, Any]:
     return raw_config("demo")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tests this small gain nothing from threads, and wait for each other on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -17,15 +17,6 @@ pytest.importorskip("latentmi")
 FEW = {"epochs": 2, "batch_size": 32}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads for such small layers mostly wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def data():
     generator = np.random.default_rng(0)

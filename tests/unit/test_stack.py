@@ -37,15 +37,6 @@ MEMBERS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tests this small gain nothing from threads, and wait for each other on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def examples(task: str = "classification", dtype: torch.dtype = torch.float32) -> dict[str, Any]:
     """Random inputs with labels that depend on them; keyword arguments of train_stack."""
     generator = torch.Generator().manual_seed(5)

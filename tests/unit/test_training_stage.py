@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from cch.config import Compute, Study, load
 from cch.errors import CchError
@@ -16,14 +15,6 @@ from cch.training.store import RunsFile, write_runs
 from support import overlay, raw_config
 
 CPU = Compute(device="cpu", threads=1)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def study(**change):
