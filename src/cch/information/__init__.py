@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from cch.errors import CchError
 from cch.rng import keyed_seed
+from cch.units import Nats
 
 MIN_ROWS = 50
 """Fewer rows are refused: latentmi would fit on 25 of them and estimate on the other 25."""
@@ -63,7 +64,7 @@ class Estimate:
         flags: what a reader of the value must know, in words; empty for a plain value.
     """
 
-    value: float | None
+    value: Nats | None
     n: int
     dx: int
     dy: int
@@ -88,6 +89,14 @@ class Estimator(Protocol):
 
     def estimate(self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...]) -> Estimate:
         """Estimate I(x; y) in nats; see ``CheckedEstimator.estimate``."""
+
+    def estimate_many(
+        self,
+        pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+        *,
+        keys: Sequence[tuple[Any, ...]],
+    ) -> list[Estimate]:
+        """Estimate I(x; y) of many pairs; see ``CheckedEstimator.estimate_many``."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,10 @@ class CheckedEstimator(ABC):
     def _measure(self, sample: Sample, seed: int) -> Measured:
         """Estimate on a checked sample in which both sides vary."""
 
+    def _measure_many(self, samples: Sequence[Sample], seeds: Sequence[int]) -> list[Measured]:
+        """Estimate on many samples; estimators that train networks train them as one stack."""
+        return [self._measure(sample, seed) for sample, seed in zip(samples, seeds, strict=True)]
+
     def estimate(self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...]) -> Estimate:
         """Estimate the mutual information I(x; y) in nats.
 
@@ -132,23 +145,68 @@ class CheckedEstimator(ABC):
         Raises:
             CchError: shapes that do not fit together, fewer than 50 rows, labels of one class.
         """
+        return self.estimate_many([(x, y)], keys=[key])[0]
+
+    def estimate_many(
+        self,
+        pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+        *,
+        keys: Sequence[tuple[Any, ...]],
+    ) -> list[Estimate]:
+        """Estimate I(x; y) of many pairs, in nats, in their order.
+
+        A pair's estimate does not depend on the others: it is what ``estimate`` gives for it.
+        Estimators that train networks train those of equal shapes together.
+
+        Args:
+            pairs: (x, y) as for ``estimate``.
+            keys: one for each pair.
+
+        Raises:
+            CchError: as ``estimate``.
+        """
+        asked = [self._asked(x, y, key) for (x, y), key in zip(pairs, keys, strict=True)]
+        open_ = [one for one in asked if one.sample is not None]
+        found = iter(self._measure_many([o.sample for o in open_], [o.seed for o in open_]))
+        return [self._answered(one, one.known or next(found)) for one in asked]
+
+    def _asked(self, x: np.ndarray, y: np.ndarray, key: tuple[Any, ...]) -> _Asked:
+        """Check one pair, and answer it where nothing has to be estimated."""
         x, y = _shaped(self.name, x, y)
         seed = keyed_seed("information", self.name, *key, bits=32)
+        known = _without_measuring(x, y)
+        sample = None
+        if known is None:
+            sample = Sample(x, y, constant_columns(x), constant_columns(y))
+        return _Asked(x, y, seed, sample, known)
+
+    def _answered(self, asked: _Asked, measured: Measured) -> Estimate:
+        """Judge what was measured and say how."""
+        y, sample = asked.y, asked.sample
         fit: dict[str, Any] = {
             "estimator": self.name,
             "version": self.version,
             "options": asdict(self),  # type: ignore[call-overload]
             "y": "labels" if y.ndim == 1 else "continuous",
         }
-        dy = y.shape[1] if y.ndim == 2 else int(y.max()) + 1
-        measured = _without_measuring(x, y)
-        if measured is None:
-            sample = Sample(x, y, constant_columns(x), constant_columns(y))
+        if sample is not None:
             fit["constant_columns_x"] = int(sample.constant_x.sum())
             fit["constant_columns_y"] = int(sample.constant_y.sum())
-            measured = self._measure(sample, seed)
         value, flags = _judged(measured, y)
-        return Estimate(value, len(x), x.shape[1], dy, seed, fit | measured.fit, flags)
+        dy = y.shape[1] if y.ndim == 2 else int(y.max()) + 1
+        n, dx = asked.x.shape
+        return Estimate(value, n, dx, dy, asked.seed, fit | measured.fit, flags)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One pair on its way: checked arrays, and either a sample to measure or the answer."""
+
+    x: np.ndarray
+    y: np.ndarray
+    seed: int
+    sample: Sample | None
+    known: Measured | None
 
 
 def _shaped(where: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -187,12 +245,12 @@ def _without_measuring(x: np.ndarray, y: np.ndarray) -> Measured | None:
     return None
 
 
-def _judged(measured: Measured, y: np.ndarray) -> tuple[float | None, list[str]]:
+def _judged(measured: Measured, y: np.ndarray) -> tuple[Nats | None, list[str]]:
     """Return the value (None where it failed) and all flags."""
     flags = list(measured.flags)
     if not math.isfinite(measured.value):
         return None, [*flags, "estimate failed"]
-    value = float(measured.value)
+    value = Nats(float(measured.value))
     if value < 0:
         flags.append("below zero")
     if y.ndim == 1:
@@ -214,11 +272,11 @@ def constant_columns(values: np.ndarray) -> np.ndarray:
     return np.ptp(values, axis=0) <= resolution * np.abs(values).max(axis=0)
 
 
-def entropy_of_labels(labels: np.ndarray) -> float:
+def entropy_of_labels(labels: np.ndarray) -> Nats:
     """Return the plug-in entropy H(Y) of labels (n,) in nats; I(X; Y) cannot exceed H(Y)."""
     _, counts = np.unique(np.asarray(labels), return_counts=True)
     shares = counts / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
+    return Nats(float(-(shares * np.log(shares)).sum()))
 
 
 estimators: dict[str, Estimator] = {}

@@ -34,6 +34,7 @@ from cch.errors import CchError
 from cch.information import CheckedEstimator, Measured, Sample, register
 from cch.progress import Progress
 from cch.rng import keyed_seed
+from cch.units import from_bits
 
 LIBRARY = "latentmi"
 _log = logging.getLogger("cch.information.latentmi")
@@ -122,7 +123,7 @@ class LatentMI(CheckedEstimator):
             if "invalid value encountered" not in text:  # a column without spread, 0 / 0
                 _log.warning("latentmi: %s", text)
         bits = float(np.nanmean(pointwise)) if carried else math.nan
-        return Measured(bits * math.log(2), fit, flags)
+        return Measured(from_bits(bits), fit, flags)
 
 
 def _library() -> Any:
