@@ -22,6 +22,9 @@ from cch.units import Nats
 MIN_ROWS = 50
 """Fewer rows are refused: latentmi would fit on 25 of them and estimate on the other 25."""
 
+RESOURCES = ("device", "memory_gb")
+"""Options that say what a fit may use, not what it is."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -186,7 +189,11 @@ class CheckedEstimator(ABC):
         fit: dict[str, Any] = {
             "estimator": self.name,
             "version": self.version,
-            "options": asdict(self),  # type: ignore[call-overload]
+            "options": {
+                name: value
+                for name, value in asdict(self).items()  # type: ignore[call-overload]
+                if name not in RESOURCES
+            },
             "y": "labels" if y.ndim == 1 else "continuous",
         }
         if sample is not None:
@@ -312,4 +319,4 @@ def get_estimator(name: str, options: Mapping[str, Any] | None = None) -> Estima
 
 
 # At the end, because these modules import what stands above.
-from cch.information import ksg, latentmi  # noqa: E402, F401
+from cch.information import ksg, latent, latentmi_library  # noqa: E402, F401

@@ -1,4 +1,4 @@
-"""The paper's estimator: the library ``latentmi`` as its authors released it, made repeatable.
+"""The library ``latentmi`` as its authors released it, made repeatable: the reference.
 
 G. Gowri, X.-K. Lun, A. M. Klein, P. Yin, "Approximating mutual information of high-dimensional
 variables using learned representations", NeurIPS 2024. Two autoencoders with cross decoders map
@@ -32,6 +32,7 @@ import numpy as np
 
 from cch.errors import CchError
 from cch.information import CheckedEstimator, Measured, Sample, register
+from cch.information.latent import as_columns
 from cch.progress import Progress
 from cch.rng import keyed_seed
 from cch.units import from_bits
@@ -41,7 +42,7 @@ _log = logging.getLogger("cch.information.latentmi")
 
 
 @dataclass(frozen=True)
-class LatentMI(CheckedEstimator):
+class LatentMILibrary(CheckedEstimator):
     """``latentmi.lmi.estimate`` behind the common interface; labels enter one-hot.
 
     Args:
@@ -56,7 +57,7 @@ class LatentMI(CheckedEstimator):
         device: torch device; the value is repeatable on ``cpu`` only.
     """
 
-    name: ClassVar[str] = "latentmi"
+    name: ClassVar[str] = "latentmi-library"
 
     epochs: int = 300
     patience: int = 30
@@ -90,9 +91,7 @@ class LatentMI(CheckedEstimator):
 
     def _measure(self, sample: Sample, seed: int) -> Measured:
         library = _library()
-        y = np.eye(sample.classes)[sample.y] if sample.discrete else sample.y
-        x = _without_rounding(sample.x, sample.constant_x)
-        y = _without_rounding(y, sample.constant_y)
+        x, y = as_columns(sample)
         output = _EpochLines(f"latentmi, {len(x)} rows", self.epochs)
         with _seeded(seed, self.device), _quietly(output) as caught:
             pointwise, _, _ = library.estimate(x, y, quiet=False, **asdict(self))
@@ -146,11 +145,6 @@ def _not_installed(error: ImportError | None = None) -> CchError:
     return CchError(LIBRARY, why, "install the project's pinned packages")
 
 
-def _without_rounding(values: np.ndarray, constant: np.ndarray) -> np.ndarray:
-    """Return a copy whose constant columns are exactly 0, so that scaling finds no spread."""
-    return np.where(constant, 0.0, values) if constant.any() else values
-
-
 @contextlib.contextmanager
 def _seeded(seed: int, device: str) -> Iterator[None]:
     """Seed the global generators of NumPy and torch; put their states back at the end."""
@@ -202,4 +196,4 @@ class _EpochLines(io.TextIOBase):
         return len(text)
 
 
-register(LatentMI())
+register(LatentMILibrary())

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cch.errors import CchError
-from cch.information.latentmi import LatentMI
+from cch.information.latentmi_library import LatentMILibrary
 from cch.rng import keyed_seed
 
 pytest.importorskip("latentmi")
@@ -37,7 +37,7 @@ def library_bits(x, y, seed, **options):
 
 def test_it_is_the_librarys_number_in_nats_with_one_hot_labels(data):
     x, labels = data
-    result = LatentMI(**FEW).estimate(x, labels, key=("a",))
+    result = LatentMILibrary(**FEW).estimate(x, labels, key=("a",))
     bits = library_bits(x, np.eye(2)[labels], result.seed, **FEW)
     assert result.value == bits * math.log(2)
     assert result.value != 0
@@ -46,7 +46,7 @@ def test_it_is_the_librarys_number_in_nats_with_one_hot_labels(data):
 def test_it_is_the_librarys_number_for_two_representations_with_a_dead_unit(data):
     x = data[0].copy()
     y = np.maximum(x @ np.array([[1.0, 0.0, 2.0], [0.5, 0.0, 0.0]] * 2), 0)
-    result = LatentMI(**FEW).estimate(x, y, key=("b",))
+    result = LatentMILibrary(**FEW).estimate(x, y, key=("b",))
     assert result.value == library_bits(x, y, result.seed, **FEW) * math.log(2)
     assert result.fit["constant_columns_y"] == 1
 
@@ -56,7 +56,7 @@ def test_a_column_constant_up_to_rounding_enters_as_zeros(data):
     rounded, exact = x.copy(), x.copy()
     rounded[:, 2] = np.nextafter(np.float32(0.7), np.float32(labels))
     exact[:, 2] = 0.0
-    estimator = LatentMI(**FEW)
+    estimator = LatentMILibrary(**FEW)
     assert (
         estimator.estimate(rounded, labels, key=()).value
         == estimator.estimate(exact, labels, key=()).value
@@ -64,7 +64,7 @@ def test_a_column_constant_up_to_rounding_enters_as_zeros(data):
 
 
 def test_equal_keys_give_equal_values_and_other_keys_other_values(data):
-    estimator = LatentMI(**FEW)
+    estimator = LatentMILibrary(**FEW)
     first = estimator.estimate(*data, key=("a", 1))
     np.random.seed(99)
     torch.manual_seed(99)
@@ -79,36 +79,36 @@ def test_global_generators_are_left_as_they_were(data):
     np.random.seed(5)
     torch.manual_seed(5)
     state = random.getstate()
-    LatentMI(**FEW).estimate(*data, key=())
+    LatentMILibrary(**FEW).estimate(*data, key=())
     assert (np.random.random(), torch.rand(1).item()) == expected
     assert random.getstate() == state
 
 
 def test_nothing_is_printed_and_progress_goes_to_the_log(data, capfd, caplog):
     with caplog.at_level("INFO", logger="cch.progress"):
-        LatentMI(**FEW).estimate(*data, key=())
+        LatentMILibrary(**FEW).estimate(*data, key=())
     assert capfd.readouterr().out == ""
     assert "latentmi, 100 rows: 2/2 epochs" in caplog.text
 
 
 def test_the_fit_says_what_was_run(data):
-    fit = LatentMI(**FEW).estimate(*data, key=()).fit
+    fit = LatentMILibrary(**FEW).estimate(*data, key=()).fit
     assert fit["options"]["epochs"] == 2
     assert fit["options"]["patience"] == 30
-    assert fit["version"] == LatentMI().version
+    assert fit["version"] == LatentMILibrary().version
     assert (fit["epochs_run"], fit["stopped_early"]) == (2, False)
     assert (fit["rows_trained"], fit["rows_estimated"]) == (50, 50)
 
 
 def test_early_stopping_is_seen(data):
     noise = np.random.default_rng(1).normal(size=100)
-    fit = LatentMI(epochs=60, patience=1, lr=0.01).estimate(data[0], noise, key=()).fit
+    fit = LatentMILibrary(epochs=60, patience=1, lr=0.01).estimate(data[0], noise, key=()).fit
     assert fit["stopped_early"]
     assert 1 < fit["epochs_run"] < 60
 
 
 def test_a_fit_that_diverges_is_no_number_and_says_why(data):
-    result = LatentMI(epochs=2, lr=1e30).estimate(*data, key=())
+    result = LatentMILibrary(epochs=2, lr=1e30).estimate(*data, key=())
     assert result.value is None
     assert "NaNs in embedding" in result.fit["failure"]
     assert result.flags == ["estimate failed"]
@@ -125,7 +125,7 @@ def test_rows_without_a_pointwise_value_are_counted(data, monkeypatch):
         return values, *rest
 
     monkeypatch.setattr(lmi, "estimate", with_holes)
-    result = LatentMI(**FEW).estimate(*data, key=())
+    result = LatentMILibrary(**FEW).estimate(*data, key=())
     assert result.fit["rows_estimated"] == 47
     assert "3 rows without a pointwise value" in result.flags
     assert math.isfinite(result.value)
@@ -134,7 +134,7 @@ def test_rows_without_a_pointwise_value_are_counted(data, monkeypatch):
 def test_numpy_2_is_refused_in_one_line(data, monkeypatch):
     monkeypatch.delattr(np, "NaN", raising=False)
     with pytest.raises(CchError, match=r"latentmi: uses np.NaN.*numpy below 2"):
-        LatentMI(**FEW).estimate(*data, key=())
+        LatentMILibrary(**FEW).estimate(*data, key=())
 
 
 @pytest.mark.parametrize(
@@ -142,5 +142,5 @@ def test_numpy_2_is_refused_in_one_line(data, monkeypatch):
     [({"epochs": 0}, "epochs is 0"), ({"validation_split": 1.0}, "validation_split is 1.0")],
 )
 def test_wrong_options_are_refused(options, words):
-    with pytest.raises(CchError, match=f"latentmi: {words}"):
-        LatentMI(**options)
+    with pytest.raises(CchError, match=f"latentmi-library: {words}"):
+        LatentMILibrary(**options)
