@@ -133,8 +133,11 @@ class Degradation(Model):
 class Information(Model):
     """Which mutual-information estimates are made."""
 
-    estimators: list[Literal["latentmi", "ksg"]] = Field(
-        min_length=1, description="The sweep's figure shows the first."
+    estimators: list[
+        Literal["latentmi", "latentmi-corrected", "latent-light", "latentmi-library", "mine", "ksg"]
+    ] = Field(
+        min_length=1,
+        description="The first is the main one: the paper's tables and figures show it.",
     )
     runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
     rows: Literal["train", "test"] = Field(

@@ -12,6 +12,7 @@ from rich.tree import Tree
 from cch.errors import CchError
 from cch.files import sha256_file
 from cch.record import read_record, record_path
+from cch.tables.render import text_unit
 
 
 @dataclass
@@ -159,12 +160,13 @@ def _working_folder(path: Path, recorded: str) -> Path:
 def as_tree(found: dict[str, Any]) -> Tree:
     """Lay an explanation out for the terminal."""
     cell = found["cell"]
-    unit = f" {cell['unit']}" if cell["unit"] else ""
+    unit = f" {text_unit(cell)}" if text_unit(cell) else ""
     tree = Tree(f"{cell['id']} = {cell['text']}{unit}")
     if found["table"]["state"] != "as recorded":
         tree.add(f"{found['table']['path']}  \\[{found['table']['state'].upper()}]")
     if cell["n"] is not None:
-        tree.add(f"value {cell['value']!r}, n {cell['n']}, standard error {cell['se']!r}")
+        in_nats = f" {cell['unit']}" if cell["unit"] else ""
+        tree.add(f"value {cell['value']!r}{in_nats}, n {cell['n']}, standard error {cell['se']!r}")
     tree.add(f"aggregation: {cell['aggregation']}")
     paper = cell["paper"]["text"] if cell["paper"] else "prints no such number"
     tree.add(f"paper: {paper}; verdict: {cell['verdict']}")

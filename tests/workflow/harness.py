@@ -20,20 +20,29 @@ TINY: dict[str, Any] = {
         "synthetic": {
             "training": {"epochs": 3},
             "degradation": {"levels": [0, 0.7]},
-            "information": {"limit": 60, "options": {"latentmi": {"epochs": 2}}},
+            "information": {
+                "limit": 60,
+                "options": {"latent-light": {"epochs": 2}, "mine": {"epochs": 2}},
+            },
         },
         "mnistm-a20": {
             "network": {"hidden": [32, 16]},
             "training": {"epochs": 2},
             "distillation": {"temperatures": [1, 3]},
             "degradation": {"levels": [0, 2.5]},
-            "information": {"limit": 60, "options": {"latentmi": {"epochs": 2}}},
+            "information": {
+                "limit": 60,
+                "options": {"latent-light": {"epochs": 2}, "mine": {"epochs": 2}},
+            },
         },
         "mnistm-a18": {
             "network": {"hidden": [32, 16]},
             "training": {"epochs": 2},
             "degradation": {"levels": [0, 2.5]},
-            "information": {"limit": 60, "options": {"latentmi": {"epochs": 2}}},
+            "information": {
+                "limit": 60,
+                "options": {"latent-light": {"epochs": 2}, "mine": {"epochs": 2}},
+            },
         },
     },
 }

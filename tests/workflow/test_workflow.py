@@ -195,7 +195,11 @@ def test_a_study_touches_no_other(tmp_path):
             {"train_teacher", "train_baseline", "train_student", "prepare_dataset"},
         ),
         (
-            {"studies": {"synthetic": {"information": {"options": {"latentmi": {"epochs": 3}}}}}},
+            {
+                "studies": {
+                    "synthetic": {"information": {"options": {"latent-light": {"epochs": 3}}}}
+                }
+            },
             {"estimate_information", "tabulate"},
             {"train_teacher", "train_student", "prepare_dataset"},
         ),

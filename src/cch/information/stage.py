@@ -7,8 +7,8 @@ anything is distilled, and the paper's I(student; label) is one value for all le
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from cch.config import Information
 from cch.files import digest, write_json
-from cch.information import get_estimator
+from cch.information import Estimator, get_estimator
 from cch.paths import ROLES
 from cch.progress import Progress
 from cch.training.store import RunsFile
@@ -25,6 +25,7 @@ log = logging.getLogger("cch.information")
 
 FORMAT = "cch-estimates-1"
 BASELINE = "0"
+SLICE_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def estimate(
     runs: dict[str, str],
     out: str | Path,
     device: str = "cpu",
+    memory_gb: float = 4.0,
 ) -> None:
     """Estimate one quantity at every level and run, in nats, and write the estimates.
 
@@ -104,22 +106,23 @@ def estimate(
         quantity: teacher-student, student-label or teacher-label.
         runs: paths of runs files by role.
         out: the JSON file to write.
-        device: torch device of estimators that train networks; others ignore it.
+        device: torch device of estimators that compute on one; others ignore it.
+        memory_gb: budget of one stack of estimates.
     """
-    estimator = get_estimator(estimator_name, spec.options.get(estimator_name))
-    if hasattr(estimator, "device"):
-        estimator = replace(estimator, device=device)
+    estimator = with_resources(
+        get_estimator(estimator_name, spec.options.get(estimator_name)), device, memory_gb
+    )
     files = {role: RunsFile(runs[role]) for role in ROLES[quantity]}
     todo = list(pairs(quantity, files))
     progress = Progress(f"{study} {quantity} by {estimator_name}", len(todo), "estimates")
     estimates = []
-    for pair in todo:
-        x, y = pair.x[: spec.limit], pair.y[: spec.limit]
-        found = estimator.estimate(x, y, key=(quantity, pair.seed)).to_json()
-        for flag in found["flags"]:
-            log.warning("%s %s level %s seed %d: %s", study, quantity, pair.level, pair.seed, flag)
-        estimates.append(_entry(pair, quantity, estimator_name, spec, found))
-        progress.advance()
+    for some in _slices(todo, spec.limit):
+        arrays = [(pair.x[: spec.limit], pair.y[: spec.limit]) for pair in some]
+        keys = [(quantity, pair.seed) for pair in some]
+        for pair, one in zip(some, estimator.estimate_many(arrays, keys=keys), strict=True):
+            _warn(f"{study} {quantity} level {pair.level} seed {pair.seed}", one.flags)
+            estimates.append(_entry(pair, quantity, estimator_name, spec, one.to_json()))
+        progress.advance(len(some))
     for file in files.values():
         file.close()
     write_json(
@@ -133,6 +136,35 @@ def estimate(
             "estimates": estimates,
         },
     )
+
+
+def with_resources(estimator: Estimator, device: str, memory_gb: float) -> Estimator:
+    """The estimator with what it may use, where it has such options."""
+    given = {"device": device, "memory_gb": memory_gb}
+    known = {option.name for option in fields(estimator)}  # type: ignore[arg-type]
+    wanted = {name: value for name, value in given.items() if name in known}
+    return replace(estimator, **wanted)  # type: ignore[type-var]
+
+
+def _slices(todo: Sequence[Pair], limit: int) -> Iterator[list[Pair]]:
+    """Cut into runs of pairs whose double-precision copies stay within ``SLICE_BYTES``."""
+    some: list[Pair] = []
+    held = 0
+    for pair in todo:
+        columns = pair.x.shape[1] + (pair.y.shape[1] if pair.y.ndim == 2 else 1)
+        needed = 8 * min(len(pair.x), limit) * columns
+        if some and held + needed > SLICE_BYTES:
+            yield some
+            some, held = [], 0
+        some.append(pair)
+        held += needed
+    if some:
+        yield some
+
+
+def _warn(where: str, flags: Sequence[str]) -> None:
+    for flag in flags:
+        log.warning("%s: %s", where, flag)
 
 
 def _entry(

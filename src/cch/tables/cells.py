@@ -27,6 +27,7 @@ from cch.tables.compare import compare_numbers, compare_texts
 from cch.tables.layouts import Layout, layout_inputs
 from cch.tables.render import format_value
 from cch.training.store import RunsFile
+from cch.units import to_bits
 
 FORMAT = "cch-table-1"
 DISPLAY = {"adam": "Adam", "sgd": "SGD", "relu": "ReLU", "leaky_relu": "LeakyReLU"}
@@ -258,9 +259,17 @@ def _outputs(query: layouts.Outputs, source: Source) -> Answer:
 
 
 def build_cell(
-    identity: str, query: Any, source: Source, claim: Claim | None, stand_in: bool
+    identity: str,
+    query: Any,
+    source: Source,
+    claim: Claim | None,
+    stand_in: bool,
+    bits: bool = False,
 ) -> dict[str, Any]:
-    """Return one cell as it is stored; see the module docstring."""
+    """Return one cell as it is stored; see the module docstring.
+
+    Where ``bits``, text and verdict are in bits, the paper's unit there; values stay nats.
+    """
     found = answer(query, source)
     n = len(found.values)
     value: float | str | None
@@ -270,13 +279,15 @@ def build_cell(
     else:
         value = float(np.mean(found.values)) if n else None
         se = float(np.std(found.values, ddof=1) / math.sqrt(n)) if n > 1 else None
-        text = format_value(value, se, query.digits)
-        verdict = compare_numbers(value, se, n, claim, signed=found.signed, stand_in=stand_in)
+        shown, shown_se = (_in_unit(number, bits) for number in (value, se))
+        text = format_value(shown, shown_se, query.digits)
+        verdict = compare_numbers(shown, shown_se, n, claim, signed=found.signed, stand_in=stand_in)
     return {
         "id": identity,
         "value": value,
         "text": text,
         "unit": found.unit,
+        **({"text_unit": "bits"} if bits else {}),
         "n": n if found.text is None else None,
         "se": se,
         "aggregation": found.aggregation,
@@ -287,6 +298,10 @@ def build_cell(
         "verdict": verdict,
         "flags": found.flags,
     }
+
+
+def _in_unit(nats: float | None, bits: bool) -> float | None:
+    return to_bits(nats) if bits and nats is not None else nats
 
 
 def build_document(
@@ -309,8 +324,16 @@ def build_document(
             raise CchError(name, f"needs {path}, which does not exist", "build it first")
     source = Source(config, layout.study)
     printed = claims.cells(name)
+    in_bits = {column.key for column in layout.columns if column.unit == "bits"}
     cells = {
-        key: build_cell(f"{name}/{key}", query, source, printed.get(key), bool(stand_ins))
+        key: build_cell(
+            f"{name}/{key}",
+            query,
+            source,
+            printed.get(key),
+            bool(stand_ins),
+            bits=key.rpartition("/")[2] in in_bits and not key.startswith("notes/"),
+        )
         for key, query in layout.queries(source.study)
     }
     return {
@@ -323,11 +346,16 @@ def build_document(
         "study": layout.study,
         "row_label": layout.row_label,
         "marks": stand_ins + deviations(config, claims, layout.study),
-        "columns": [column.model_dump(mode="json", exclude={"query"}) for column in layout.columns],
+        "columns": [
+            column.model_dump(mode="json", exclude={"query"})
+            | {"label": layout.labelled(column, source.study)}
+            for column in layout.columns
+        ],
         "rows": [{"key": r.key, "label": r.label} for r in layout.row_list(source.study)],
         "panels": [panel.model_dump(mode="json") for panel in layout.panels],
         "cells": {key: cell for key, cell in cells.items() if not key.startswith("notes/")},
         "notes": [
-            {"label": note.label, "cell": cells[f"notes/{note.key}"]} for note in layout.notes
+            {"label": layout.labelled(note, source.study), "cell": cells[f"notes/{note.key}"]}
+            for note in layout.notes
         ],
     }

@@ -19,6 +19,9 @@ from cch.errors import CchError
 from cch.paths import Paths
 from cch.training.plan import level_name
 
+MAIN = "main"
+"""In a query: the first estimator of the study's configuration."""
+
 
 class Metric(Model):
     """Mean of a test metric over the runs of a role."""
@@ -90,11 +93,14 @@ QUERY: TypeAdapter[Any] = TypeAdapter(Query)
 
 
 class Column(Model):
-    """A column: key, heading, unit, and the part of the query that its cells share."""
+    """A column: key, heading, unit, and the part of the query that its cells share.
+
+    Values are nats; ``unit: bits`` has them printed, and compared with the paper's, in bits.
+    """
 
     key: str
     label: str
-    unit: str | None = None
+    unit: Literal["nats", "bits"] | None = None
     query: dict[str, Any] = Field(default_factory=dict)
     style: Literal["kd", "no-kd", "teacher-student", "student-label"] | None = None
 
@@ -152,16 +158,28 @@ class Layout(Model):
         """Yield (cell key, query) for all cells, notes included; keys are ``row/column``."""
         for row in self.row_list(study):
             for column in self.columns:
+                key = f"{row.key}/{column.key}"
                 if self.rows == "levels":
-                    yield f"{row.key}/{column.key}", _query(column.query, {"level": row.key})
+                    yield key, _query(study, column.query, {"level": row.key})
                 elif column.key in row.cells:
-                    yield f"{row.key}/{column.key}", _query(column.query, row.cells[column.key])
+                    yield key, _query(study, column.query, row.cells[column.key])
         for note in self.notes:
-            yield f"notes/{note.key}", _query(note.query, {})
+            yield f"notes/{note.key}", _query(study, note.query, {})
+
+    def labelled(self, part: Column | Note, study: Study) -> str:
+        """The heading of a column or note; it names the estimator of its numbers."""
+        estimator = part.query.get("estimator")
+        if estimator is None:
+            return part.label
+        name = study.information.estimators[0] if estimator == MAIN else estimator
+        return part.label if name in part.label else f"{part.label}, {name}"
 
 
-def _query(base: dict[str, Any], more: dict[str, Any]) -> Any:
-    return QUERY.validate_python({**base, **more})
+def _query(study: Study, base: dict[str, Any], more: dict[str, Any]) -> Any:
+    whole = {**base, **more}
+    if whole.get("estimator") == MAIN:
+        whole["estimator"] = study.information.estimators[0]
+    return QUERY.validate_python(whole)
 
 
 def load_layouts(path: str | Path) -> dict[str, Layout]:

@@ -102,7 +102,7 @@ class _View:
     def _unit(self, key: str, document: Document) -> str | None:
         """Unit of a heading: the column's, or the one that all its cells share."""
         stated = {column["key"]: column.get("unit") for column in document["columns"]}[key]
-        units = {cell["unit"] for row, _ in self.rows if (cell := self.cell(row, key))}
+        units = {text_unit(cell) for row, _ in self.rows if (cell := self.cell(row, key))}
         return stated or (units.pop() if len(units) == 1 else None)
 
     def heading(self, key: str, label: str) -> str:
@@ -112,7 +112,7 @@ class _View:
     def shown(self, cell: Cell, column: str | None = None) -> str:
         """Our text of a cell, with a unit or an n that heading and foot do not already state."""
         text = str(cell["text"])
-        unit = cell["unit"]
+        unit = text_unit(cell)
         if unit and unit != (self.units[column] if column else None):
             text += f" {unit}"
         if cell["n"] is not None and cell["n"] != self.n:
@@ -185,6 +185,7 @@ CSV_FIELDS = (
     "value",
     "text",
     "unit",
+    "text_unit",
     "n",
     "se",
     "paper",
@@ -194,6 +195,11 @@ CSV_FIELDS = (
 )
 _FORMULA = re.compile(r"[=+\-@\t\n＝＋－＠]")
 _NUMBERS = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?( ± \d[\d.,]*(e[-+]?\d+)?%?)?")
+
+
+def text_unit(cell: dict[str, Any]) -> str | None:
+    """The unit of a cell's text: that of its value, unless it is printed in another."""
+    return cell.get("text_unit") or cell["unit"]
 
 
 def to_csv(document: Document) -> str:
@@ -211,7 +217,7 @@ def to_csv(document: Document) -> str:
     writer.writerow(CSV_FIELDS)
     for row, column, cell in view.every():
         line = [cell["id"], view.id, row, column, cell["value"], cell["text"], cell["unit"]]
-        line += [cell["n"], cell["se"], _paper(cell), cell["verdict"]]
+        line += [text_unit(cell), cell["n"], cell["se"], _paper(cell), cell["verdict"]]
         line += ["; ".join(cell["flags"]), "; ".join(view.marks)]
         writer.writerow([_csv_field(entry) for entry in line])
     return out.getvalue()
@@ -507,7 +513,7 @@ def _comparison_section(view: _View) -> str:
     lines = [
         [
             f"`{cell['id']}`",
-            *map(_markdown, (row, column, f"{cell['text']} {cell['unit'] or ''}", _paper(cell))),
+            *map(_markdown, (row, column, f"{cell['text']} {text_unit(cell) or ''}", _paper(cell))),
             "" if cell["n"] is None else str(cell["n"]),
             cell["verdict"],
             "; ".join(map(_markdown, cell["flags"])),
