@@ -16,6 +16,7 @@ from cch.record import Recorder
 from cch.tables.cells import build_document
 from cch.tables.claims import load_claims
 from cch.tables.layouts import all_layouts
+from cch.tables.render import to_markdown
 from cch.training.store import write_runs
 from support import ROOT, overlay, raw_config
 
@@ -111,6 +112,35 @@ def test_a_gap_is_paired_by_run_and_in_nats(results):
     cell = document(results)["cells"]["0/mi-gap"]
     assert cell["value"] == pytest.approx(((1.5 - 1.2) + (1.7 - 1.1)) / 2)
     assert (cell["unit"], cell["n"]) == ("nats", 2)
+
+
+def test_a_column_in_bits_prints_and_compares_bits_and_keeps_nats(results):
+    layout = all_layouts(results, ROOT / "paper" / "tables.yaml")["table13"]
+    column = next(c for c in layout.columns if c.key == "mi-gap")
+    in_bits = column.model_copy(update={"unit": "bits"})
+    columns = [in_bits if c.key == "mi-gap" else c for c in layout.columns]
+    claims = load_claims(ROOT / "paper" / "claims.yaml")
+    changed = layout.model_copy(update={"columns": columns})
+    document = build_document("table13", changed, results, claims, [])
+    cell = document["cells"]["0/mi-gap"]
+    assert (cell["unit"], cell["text_unit"]) == ("nats", "bits")
+    assert cell["value"] == pytest.approx(0.45)
+    assert cell["text"].startswith(f"{0.45 / math.log(2):.4f} ± ")
+    assert "text_unit" not in document["cells"]["0/teacher-student"]
+    assert "MI gap, latentmi (bits)" in to_markdown(document)
+
+
+def test_headings_name_the_main_estimator_of_the_configuration(results):
+    headings = {column["key"]: column["label"] for column in document(results)["columns"]}
+    assert headings["mi-gap"] == "MI gap, latentmi"
+    assert headings["kd"] == "Accuracy with KD"
+    change = {"studies": {"mnistm-a18": {"information": {"estimators": ["latent-light"]}}}}
+    light = load(overlay(results.model_dump(mode="json"), change))
+    layout = all_layouts(light, ROOT / "paper" / "tables.yaml")["table13"]
+    study = light.studies["mnistm-a18"]
+    assert layout.labelled(layout.columns[0], study) == "I(teacher; student), latent-light"
+    queries = dict(layout.queries(study))
+    assert queries["0/mi-gap"].estimator == "latent-light"
 
 
 def test_diverged_runs_are_left_out_and_said(results):

@@ -22,7 +22,7 @@ from cch.units import Nats
 MIN_ROWS = 50
 """Fewer rows are refused: latentmi would fit on 25 of them and estimate on the other 25."""
 
-RESOURCES = ("device", "memory_gb")
+RESOURCES = ("device", "memory_gb", "backend")
 """Options that say what a fit may use, not what it is."""
 
 

@@ -215,7 +215,7 @@ class Rows:
             train, rest = np.split(order, [int(rows * (1 - options.validation_split))])
             return cls(train, rest, rest)
         kept = 1 - options.validation_split
-        cuts = [int(rows * (kept - options.stop_split)), int(rows * kept)]
+        cuts = [round(rows * (kept - options.stop_split)), round(rows * kept)]
         return cls(*np.split(order, cuts))
 
 
