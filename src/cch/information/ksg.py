@@ -11,6 +11,12 @@ their float32 resolution. In rows that repeat in both variables the neighbours a
 within the noise, which is independent in the two, and the local estimate tends to
 log(N n_xy / (n_x n_y)), the pointwise mutual information of the repeated value; rows that repeat
 in one variable only are counted as a whole, as they should be.
+
+Kraskov's estimate falls short where neighbours are far: in many columns, under strong dependence.
+For Gaussian columns that depend on each other pair by pair, n = 2,000 and k = 3, it was within its
+noise at 1 + 1 and 2 + 2 columns; it lost 8 % of the information at 3 + 3, 15 % at 4 + 4, a quarter
+at 5 + 5 and half at 8 + 8. More rows help little: of 4.09 nats at 8 + 8 columns it found 2.1 in
+2,000 rows, 2.5 in 10,000 and 2.8 in 30,000.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def choose(rows: int, columns: int, device: str = "cpu") -> str:
         columns: of the space in which neighbours are searched: both variables' for pairs.
         device: torch device type; a tree runs on the CPU only.
     """
-    return "brute" if device != "cpu" or rows <= 150 * 2 ** (columns / 4) else "tree"
+    return "brute" if device != "cpu" or rows <= 600 * 2 ** (columns / 8) else "tree"
 
 
 def marginal_counts(
