@@ -16,8 +16,9 @@ faster.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ BLOCK = 256
 """A thread is given at least this many queries of a tree."""
 
 CHUNK_BYTES = {"cpu": 8 * 2**20, "cuda": 2**30}
-"""Memory of one chunk of distances. On a CPU what the caches hold was fastest."""
+"""Memory of one chunk of distances; each thread of a CPU works on one, which its caches hold."""
 DISTANCE_BYTES = 4 * 8
 """For each distance of a chunk: in x, in y, the larger or a temporary, and what is selected."""
 
@@ -52,8 +53,8 @@ def marginal_counts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count in x and in y the rows nearer than the k-th neighbour in (x, y), each row itself too.
 
-    Peak memory beyond the input is ``CHUNK_BYTES`` of the device or, where more, four rows of
-    distances, and the counts.
+    Beyond a copy of the input and the counts, peak memory is ``CHUNK_BYTES`` of the device or,
+    where more, four rows of distances; on a CPU once for each thread.
 
     Args:
         x: (m, n, dx) float64, m pairs of variables.
@@ -193,11 +194,15 @@ def _brute_marginal_counts(x: torch.Tensor, y: torch.Tensor, k: int) -> torch.Te
     x, y = (values.transpose(1, 2).contiguous() for values in (x, y))
     stack, _, rows = x.shape
     counts = torch.empty(2, stack, rows, dtype=torch.int64, device=x.device)
-    for pairs, part in chunks(stack, rows, x.device.type):
+
+    def count(piece: tuple[slice, slice]) -> None:
+        pairs, part = piece
         in_x, in_y = (_distances(values[pairs], part) for values in (x, y))
         radius = _radius(torch.maximum(in_x, in_y), k)
-        for count, distance in zip(counts, (in_x, in_y), strict=True):
-            count[pairs, part] = (distance <= radius).sum(dim=-1)
+        for found, distance in zip(counts, (in_x, in_y), strict=True):
+            found[pairs, part] = (distance <= radius).sum(dim=-1)
+
+    _run(count, chunks(stack, rows, x.device.type), x.device)
     return counts
 
 
@@ -206,12 +211,39 @@ def _brute_class_counts(x: torch.Tensor, spans: list[tuple[slice, int]]) -> torc
     columns = x.T.contiguous()[None]
     counts = torch.empty(len(x), dtype=torch.int64, device=x.device)
     together = next(chunks(1, len(x), x.device.type))[1].stop
-    for mine, k in spans:
-        for start in range(mine.start, mine.stop, together):
-            part = slice(start, min(start + together, mine.stop))
-            distance = _distances(columns, part)[0]
-            counts[part] = (distance <= _radius(distance[:, mine], k)).sum(dim=-1)
+
+    def count(piece: tuple[slice, slice, int]) -> None:
+        part, mine, k = piece
+        distance = _distances(columns, part)[0]
+        counts[part] = (distance <= _radius(distance[:, mine], k)).sum(dim=-1)
+
+    pieces = (
+        (slice(start, min(start + together, mine.stop)), mine, k)
+        for mine, k in spans
+        for start in range(mine.start, mine.stop, together)
+    )
+    _run(count, pieces, x.device)
     return counts
+
+
+def _run(work: Callable[[Any], None], pieces: Iterable[Any], device: torch.device) -> None:
+    """Do the pieces, on a CPU each on one thread and ``torch.get_num_threads()`` at a time.
+
+    The steps of a piece are short. Threads that share each of them wait for the slowest every time,
+    which took many times as long when other processes wanted the cores.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        for piece in pieces:
+            work(piece)
+        return
+    torch.set_num_threads(1)  # of the pool's threads too
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(work, pieces):
+                pass
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _distances(columns: torch.Tensor, part: slice) -> torch.Tensor:
