@@ -179,6 +179,13 @@ def test_stacked_pairs_are_what_they_are_one_by_one(rows, backend, monkeypatch):
     assert tensors.tolist() == alone
 
 
+def test_labels_may_be_called_anything_and_arrays_may_be_read_only():
+    x, labels = classes(200, 2)
+    x.flags.writeable = False
+    names = np.array([-7, 40, 3])[labels]
+    assert ross(x, names, 3).value == pytest.approx(ross(x, labels, 3).value, abs=1e-12)
+
+
 def test_float32_tensors_are_measured_in_float64():
     x, y = (torch.from_numpy(v).float().requires_grad_() for v in stacked_pairs(2, 100, 2, 2))
     expected = kraskov_many(x.detach().double(), y.detach().double(), 3)

@@ -177,7 +177,7 @@ def ross(
 
     Args:
         x: (n, dx), no repeated values.
-        labels: (n,) class codes 0..C-1.
+        labels: (n,) classes.
         k: neighbours within the class.
         backend: as for ``kraskov``.
         device: as for ``kraskov``.
@@ -202,7 +202,7 @@ def ross_pointwise(
 
     Args:
         x: (n, dx), no repeated values.
-        labels: (n,) class codes 0..C-1.
+        labels: (n,) classes.
         k: neighbours within the class.
         backend: as for ``kraskov``.
         device: as for ``kraskov``.
@@ -214,6 +214,7 @@ def ross_pointwise(
     if x.ndim != 2 or labels.shape != x.shape[:1]:
         raise _unfit(x, labels, "(rows, columns) and (rows,)")
     _check(k, x)
+    _, labels = np.unique(labels, return_inverse=True)
     size = np.bincount(labels)[labels]
     kept = size > 1
     pointwise = np.full(len(size), math.nan)
@@ -231,6 +232,8 @@ def _tensor(values: Array, device: str | None) -> torch.Tensor:
     kind = torch.device(device or "cpu").type
     if kind not in CHUNK_BYTES or (kind == "cuda" and not torch.cuda.is_available()):
         raise CchError(KSG.name, f"there is no device {device!r} for it here", "use cpu")
+    if not isinstance(values, torch.Tensor):
+        values = np.require(values, requirements="W")  # torch warns of arrays that are read-only
     return torch.as_tensor(values, dtype=torch.float64, device=device).detach()
 
 

@@ -38,14 +38,17 @@ DISTANCE_BYTES = 4 * 8
 
 
 def choose(rows: int, columns: int, device: str = "cpu") -> str:
-    """Return the faster backend, ``tree`` or ``brute``.
+    """Return the faster backend, ``tree`` or ``brute``, for columns of middling dependence.
+
+    Set by ``benchmarks/information.py --only crossover``. A tree gains where columns determine each
+    other, whatever their number.
 
     Args:
         rows: rows of each variable.
         columns: of the space in which neighbours are searched: both variables' for pairs.
         device: torch device type; a tree runs on the CPU only.
     """
-    return "brute" if device != "cpu" or rows <= 600 * 2 ** (columns / 8) else "tree"
+    return "brute" if device != "cpu" or rows <= 400 * 2 ** (columns / 5.5) else "tree"
 
 
 def marginal_counts(
@@ -138,9 +141,9 @@ class _Tree:
         self.order = np.asarray(self._built(values).idx_array)
         self.values = values[self.order]
         self.tree = self._built(self.values)
-        self.pool = pool
         blocks = max(1, min(torch.get_num_threads(), len(values) // BLOCK))
         self.blocks = np.array_split(np.arange(len(values)), blocks)
+        self.map = pool.map if blocks > 1 else map
 
     @staticmethod
     def _built(values: np.ndarray) -> KDTree:
@@ -149,7 +152,7 @@ class _Tree:
     def neighbour(self, k: int) -> np.ndarray:
         """Return for each row the distance to its k-th neighbour, (n,)."""
         # Every row finds itself first, at distance 0.
-        found = self.pool.map(
+        found = self.map(
             lambda rows: self.tree.query(self.values[rows], k=k + 1)[0][:, k], self.blocks
         )
         return self._as_given(list(found))
@@ -157,7 +160,7 @@ class _Tree:
     def within(self, radius: np.ndarray) -> np.ndarray:
         """Return for each row how many rows, itself included, lie within its radius, (n,)."""
         radius = radius[self.order]
-        found = self.pool.map(
+        found = self.map(
             lambda rows: self.tree.query_radius(self.values[rows], radius[rows], count_only=True),
             self.blocks,
         )
@@ -232,11 +235,11 @@ def _run(work: Callable[[Any], None], pieces: Iterable[Any], device: torch.devic
     The steps of a piece are short. Threads that share each of them wait for the slowest every time,
     which took many times as long when other processes wanted the cores.
     """
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
+    if device.type != "cpu":
         for piece in pieces:
             work(piece)
         return
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # of the pool's threads too
     try:
         with ThreadPoolExecutor(threads) as pool:
