@@ -153,7 +153,7 @@ def test_an_estimate_is_the_same_by_either_backend(backend):
 
 
 def test_threads_do_not_change_a_bit():
-    x, y = gaussian_pairs(1200, 3, 0.6)
+    x, y = gaussian_pairs(2100, 3, 0.6)
     one = [kraskov_pointwise(x, y, 3, backend=backend) for backend in ("tree", "brute")]
     torch.set_num_threads(2)  # the fixture puts it back
     two = [kraskov_pointwise(x, y, 3, backend=backend) for backend in ("tree", "brute")]

@@ -220,11 +220,10 @@ def ross_pointwise(
     pointwise = np.full(len(size), math.nan)
     if not kept.any():
         return pointwise
-    inside = x[torch.from_numpy(kept).to(x.device)]
-    labels, size = labels[kept], size[kept]
     neighbours = np.minimum(k, size - 1)
-    near = class_counts(inside, labels, neighbours, backend)
-    pointwise[kept] = digamma(len(size)) + digamma(neighbours) - digamma(size) - digamma(near)
+    near = class_counts(x, labels, neighbours, backend)
+    local = digamma(neighbours[kept]) - digamma(size[kept]) - digamma(near[kept])
+    pointwise[kept] = digamma(kept.sum()) + local
     return pointwise
 
 

@@ -16,6 +16,7 @@ faster.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -28,7 +29,7 @@ from cch.errors import CchError
 
 BACKENDS = ("auto", "tree", "brute")
 LEAF = 20
-BLOCK = 256
+BLOCK = 1024
 """A thread is given at least this many queries of a tree."""
 
 CHUNK_BYTES = {"cpu": 8 * 2**20, "cuda": 2**30}
@@ -72,17 +73,11 @@ def marginal_counts(
         CchError: there is no such backend.
     """
     columns = x.shape[2] + y.shape[2]
-    if _chosen(backend, x.shape[1], columns, x.device) == "brute":
-        counts = _brute_marginal_counts(x, y, k)
-        return counts[0].cpu().numpy(), counts[1].cpu().numpy()
-    counts = np.empty((2, *x.shape[:2]), dtype=np.int64)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for m, (one_x, one_y) in enumerate(zip(x.cpu().numpy(), y.cpu().numpy(), strict=True)):
-            joint = np.concatenate((one_x, one_y), axis=1)
-            radius = _just_below(_Tree(joint, pool).neighbour(k))
-            counts[0, m] = _Tree(one_x, pool).within(radius)
-            counts[1, m] = _Tree(one_y, pool).within(radius)
-    return counts[0], counts[1]
+    way = _chosen(backend, x.shape[1], columns, x.device)
+    find = _brute_marginal_counts if way == "brute" else _tree_marginal_counts
+    with _workers() as pool:
+        counts = find(x, y, k, pool)
+    return counts[0].cpu().numpy(), counts[1].cpu().numpy()
 
 
 def class_counts(
@@ -93,28 +88,29 @@ def class_counts(
     Args:
         x: (n, d) float64.
         labels: (n,) class codes.
-        neighbours: (n,) which neighbour: equal within a class, below the class's rows.
+        neighbours: (n,) which neighbour: equal within a class, below the class's rows; rows with 0
+            are left out.
         backend: ``auto``, ``tree`` or ``brute``; memory is bounded as in ``marginal_counts``.
 
     Returns:
-        (n,) int64.
+        (n,) int64; 0 for rows left out.
 
     Raises:
         CchError: there is no such backend.
     """
     order = np.argsort(labels, kind="stable")
+    order = order[neighbours[order] > 0]
     ends = np.append(np.flatnonzero(np.diff(labels[order])) + 1, len(order)).tolist()
     spans = [
         (slice(start, end), int(neighbours[order[start]]))
         for start, end in zip([0, *ends[:-1]], ends, strict=True)
     ]
-    ordered = x[torch.from_numpy(order).to(x.device)]
-    if _chosen(backend, *x.shape, x.device) == "brute":
-        found = _brute_class_counts(ordered, spans).cpu().numpy()
-    else:
-        found = _tree_class_counts(ordered.cpu().numpy(), spans)
-    counts = np.empty(len(order), dtype=np.int64)
-    counts[order] = found
+    way = _chosen(backend, len(order), x.shape[1], x.device)
+    find = _brute_class_counts if way == "brute" else _tree_class_counts
+    counts = np.zeros(len(labels), dtype=np.int64)
+    with _workers() as pool:
+        ordered = x[torch.from_numpy(order).to(x.device)]
+        counts[order] = find(ordered, spans, pool).cpu().numpy()
     return counts
 
 
@@ -122,6 +118,30 @@ def _chosen(backend: str, rows: int, columns: int, device: torch.device) -> str:
     if backend not in BACKENDS:
         raise CchError("ksg", f"backend is {backend!r}", f"there are {', '.join(BACKENDS)}")
     return choose(rows, columns, device.type) if backend == "auto" else backend
+
+
+class _Workers(ThreadPoolExecutor):
+    """A pool of ``threads`` threads."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        self.threads = threads
+
+
+@contextlib.contextmanager
+def _workers() -> Iterator[_Workers]:
+    """Give ``torch.get_num_threads()`` workers, in each of which torch uses one thread.
+
+    The steps here are short. Threads that share each of them wait for the slowest every time,
+    which took many times as long when other processes wanted the cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # of the pool's threads too
+    try:
+        with _Workers(threads) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _just_below(distance: np.ndarray) -> np.ndarray:
@@ -137,11 +157,11 @@ class _Tree:
         pool: runs blocks of queries; scikit-learn lets go of the interpreter's lock in both kinds.
     """
 
-    def __init__(self, values: np.ndarray, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, values: np.ndarray, pool: _Workers) -> None:
         self.order = np.asarray(self._built(values).idx_array)
         self.values = values[self.order]
         self.tree = self._built(self.values)
-        blocks = max(1, min(torch.get_num_threads(), len(values) // BLOCK))
+        blocks = max(1, min(pool.threads, len(values) // BLOCK))
         self.blocks = np.array_split(np.arange(len(values)), blocks)
         self.map = pool.map if blocks > 1 else map
 
@@ -173,11 +193,24 @@ class _Tree:
         return out
 
 
-def _tree_class_counts(x: np.ndarray, spans: list[tuple[slice, int]]) -> np.ndarray:
+def _tree_marginal_counts(x: torch.Tensor, y: torch.Tensor, k: int, pool: _Workers) -> torch.Tensor:
+    """``marginal_counts`` by trees, (2, m, n)."""
+    counts = np.empty((2, *x.shape[:2]), dtype=np.int64)
+    for m, (one_x, one_y) in enumerate(zip(x.cpu().numpy(), y.cpu().numpy(), strict=True)):
+        joint = np.concatenate((one_x, one_y), axis=1)
+        radius = _just_below(_Tree(joint, pool).neighbour(k))
+        counts[0, m] = _Tree(one_x, pool).within(radius)
+        counts[1, m] = _Tree(one_y, pool).within(radius)
+    return torch.from_numpy(counts)
+
+
+def _tree_class_counts(
+    x: torch.Tensor, spans: list[tuple[slice, int]], pool: _Workers
+) -> torch.Tensor:
     """``class_counts`` of rows (n, d) ordered by class; ``spans``: a class's rows, neighbour."""
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        radius = np.concatenate([_Tree(x[rows], pool).neighbour(k) for rows, k in spans])
-        return _Tree(x, pool).within(_just_below(radius))
+    values = x.cpu().numpy()
+    radius = np.concatenate([_Tree(values[rows], pool).neighbour(k) for rows, k in spans])
+    return torch.from_numpy(_Tree(values, pool).within(_just_below(radius)))
 
 
 def chunks(stack: int, rows: int, device: str = "cpu") -> Iterator[tuple[slice, slice]]:
@@ -192,7 +225,9 @@ def chunks(stack: int, rows: int, device: str = "cpu") -> Iterator[tuple[slice, 
             yield slice(first, min(first + pairs, stack)), slice(start, min(start + part, rows))
 
 
-def _brute_marginal_counts(x: torch.Tensor, y: torch.Tensor, k: int) -> torch.Tensor:
+def _brute_marginal_counts(
+    x: torch.Tensor, y: torch.Tensor, k: int, pool: _Workers
+) -> torch.Tensor:
     """``marginal_counts`` by all distances, (2, m, n)."""
     x, y = (values.transpose(1, 2).contiguous() for values in (x, y))
     stack, _, rows = x.shape
@@ -205,11 +240,13 @@ def _brute_marginal_counts(x: torch.Tensor, y: torch.Tensor, k: int) -> torch.Te
         for found, distance in zip(counts, (in_x, in_y), strict=True):
             found[pairs, part] = (distance <= radius).sum(dim=-1)
 
-    _run(count, chunks(stack, rows, x.device.type), x.device)
+    _run(count, chunks(stack, rows, x.device.type), pool, x.device)
     return counts
 
 
-def _brute_class_counts(x: torch.Tensor, spans: list[tuple[slice, int]]) -> torch.Tensor:
+def _brute_class_counts(
+    x: torch.Tensor, spans: list[tuple[slice, int]], pool: _Workers
+) -> torch.Tensor:
     """As ``_tree_class_counts``."""
     columns = x.T.contiguous()[None]
     counts = torch.empty(len(x), dtype=torch.int64, device=x.device)
@@ -225,28 +262,16 @@ def _brute_class_counts(x: torch.Tensor, spans: list[tuple[slice, int]]) -> torc
         for mine, k in spans
         for start in range(mine.start, mine.stop, together)
     )
-    _run(count, pieces, x.device)
+    _run(count, pieces, pool, x.device)
     return counts
 
 
-def _run(work: Callable[[Any], None], pieces: Iterable[Any], device: torch.device) -> None:
-    """Do the pieces, on a CPU each on one thread and ``torch.get_num_threads()`` at a time.
-
-    The steps of a piece are short. Threads that share each of them wait for the slowest every time,
-    which took many times as long when other processes wanted the cores.
-    """
-    if device.type != "cpu":
-        for piece in pieces:
-            work(piece)
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # of the pool's threads too
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(work, pieces):
-                pass
-    finally:
-        torch.set_num_threads(threads)
+def _run(
+    work: Callable[[Any], None], pieces: Iterable[Any], pool: _Workers, device: torch.device
+) -> None:
+    """Do the pieces: on a CPU as many at a time as there are workers, on a GPU one by one."""
+    for _ in pool.map(work, pieces) if device.type == "cpu" else map(work, pieces):
+        pass
 
 
 def _distances(columns: torch.Tensor, part: slice) -> torch.Tensor:
