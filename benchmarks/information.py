@@ -9,6 +9,7 @@ call of each that is not timed. "seconds" is the median of the rounds, the quick
 stand beside it; "ratio" is the median over the first side's, so above 1 the first side is faster.
 "nats" is what each side estimated, to show that all did the same work.
 
+    latent     latentmi and latent-light beside the library, one estimate and ten
     ksg        Kraskov's and Ross's estimators beside latentmi's and scikit-learn's
     crossover  tree and brute force over rows and columns, and which of them is chosen
 
@@ -29,7 +30,7 @@ from importlib import metadata
 import numpy as np
 import torch
 
-from cch.information import neighbours
+from cch.information import get_estimator, neighbours
 from cch.information.ksg import kraskov, kraskov_many, ross
 from cch.rng import numpy_generator
 from cch.units import from_bits
@@ -66,21 +67,24 @@ class Timed:
         return statistics.median(self.seconds)
 
 
-def in_turn(sides: dict[str, Side], repeats: int) -> dict[str, Timed]:
-    """Run each side once untimed, then all of them in rounds whose order alternates."""
-    nats = {name: side() for name, side in sides.items()}
+def in_turn(sides: dict[str, Side], repeats: int, warm: bool = True) -> dict[str, Timed]:
+    """Run each side once untimed (``warm``), then all in rounds whose order alternates."""
+    nats = {name: side() for name, side in sides.items()} if warm else {}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(repeats):
         for name in list(sides)[:: -1 if number % 2 else 1]:
             start = time.perf_counter()
-            sides[name]()
+            nats[name] = sides[name]()
             seconds[name].append(time.perf_counter() - start)
     return {name: Timed(seconds[name], nats[name]) for name in sides}
 
 
-def compare(case: str, sides: dict[str, Side], options: Options) -> None:
-    """Time a case and print a line for each side; the first side is ours."""
-    timed = in_turn(sides, options.repeats)
+def compare(case: str, sides: dict[str, Side], options: Options, rounds: int | None = None) -> None:
+    """Time a case and print a line for each side; the first side is ours.
+
+    ``rounds`` is for sides of minutes: so many, none of them untimed.
+    """
+    timed = in_turn(sides, rounds or options.repeats, warm=rounds is None)
     ours = next(iter(timed.values())).median
     for number, (name, side) in enumerate(timed.items()):
         ratio = f"{side.median / ours:>8.2f}" if number else f"{'':>8}"
@@ -116,6 +120,54 @@ def gaussian_pairs(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Correlated Gaussian columns, (rows, columns) each, the same in every run."""
     x, noise = numpy_generator("benchmark", rows, columns).normal(size=(2, rows, columns))
     return x, CORRELATION * x + np.sqrt(1 - CORRELATION**2) * noise
+
+
+# Latent
+
+
+def latent(options: Options) -> None:
+    """The stacked estimators beside the library: 300 epochs at most, n = 2,000, 64 + 64 columns."""
+    print("sides of minutes: 3 rounds of one estimate, 1 round of ten, none untimed\n")
+    heading()
+    kinds = ("latentmi", "latent-light", "latentmi-library")
+    one = {kind: lambda kind=kind: latent_nats(kind, [2_000], 64, "cpu") for kind in kinds}
+    compare("One estimate, n 2,000, 64 + 64", one, options, rounds=3)
+    ten = {kind: lambda kind=kind: latent_nats(kind, [2_000] * 10, 64, "cpu") for kind in kinds}
+    compare("Ten estimates, n 2,000, 64 + 64", ten, options, rounds=1)
+    if torch.cuda.is_available():
+        latent_on_gpu(options)
+
+
+def latent_on_gpu(options: Options) -> None:
+    """Fifty stacked runs at n = 20,000; the library's time is of two runs, times 25."""
+    rows = [20_000] * 50
+    sides: dict[str, Side] = {
+        kind: lambda kind=kind: latent_nats(kind, rows, 64, "cuda")
+        for kind in ("latentmi", "latent-light")
+    }
+    timed = in_turn(sides, 1)
+    library = in_turn({"": lambda: latent_nats("latentmi-library", rows[:2], 64, "cuda")}, 1)[""]
+    seconds = 25 * library.median
+    for name, side in timed.items():
+        print(f"GPU, 50 runs, n 20,000: {name} {side.median:.1f} s, {side.nats:.4f} nats")
+        print(f"  library {seconds:.1f} s (2 runs times 25): ratio {seconds / side.median:.1f}")
+
+
+def latent_nats(kind: str, rows: list[int], columns: int, device: str) -> float:
+    """Mean over estimates of a pair that 64 columns make from 8: representations are such."""
+    pairs = [mixed_pairs(number, n, columns) for number, n in enumerate(rows)]
+    estimator = get_estimator(kind, {"device": device})
+    keys = [("benchmark", number) for number in range(len(pairs))]
+    return float(np.mean([one.value for one in estimator.estimate_many(pairs, keys=keys)]))
+
+
+def mixed_pairs(number: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Correlated Gaussian columns behind a random layer with ReLU, (rows, columns) each."""
+    generator = numpy_generator("benchmark", "latent", number)
+    x, noise = generator.normal(size=(2, rows, 8))
+    y = CORRELATION * x + np.sqrt(1 - CORRELATION**2) * noise
+    weights = generator.normal(size=(2, 8, columns))
+    return np.maximum(x @ weights[0], 0), np.maximum(y @ weights[1], 0)
 
 
 # KSG
@@ -200,7 +252,11 @@ def crossover(options: Options) -> None:
             )
 
 
-SECTIONS: dict[str, Callable[[Options], None]] = {"ksg": ksg, "crossover": crossover}
+SECTIONS: dict[str, Callable[[Options], None]] = {
+    "latent": latent,
+    "ksg": ksg,
+    "crossover": crossover,
+}
 
 
 # The command line

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, ClassVar
 
@@ -36,7 +36,7 @@ import torch
 from cch.errors import CchError
 from cch.information import CheckedEstimator, Measured, Sample, register
 from cch.information.autoencoders import CrossAutoencoders, Dropout, Shape, padded_columns
-from cch.information.ksg import kraskov
+from cch.information.ksg import kraskov_many
 from cch.progress import Progress
 from cch.rng import keyed_seed
 from cch.training.stack import out_of_memory
@@ -250,7 +250,7 @@ class Fit:
         self.epochs, self.best_epoch = np.zeros(count, dtype=int), np.zeros(count, dtype=int)
         self.stopped = np.zeros(count, dtype=bool)
         self.best: list[torch.Tensor] | None = None
-        self.codes: list[tuple[np.ndarray, np.ndarray] | None] = [None] * count
+        self.codes: list[tuple[np.ndarray, ...]] = [()] * count
 
     def _scaled(self, members: Sequence[tuple[Sample, int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Both sides as (M, n, d padded) float32, columns of mean 0 and deviation 1, clipped."""
@@ -280,7 +280,8 @@ class Fit:
                 break
         if self.active:
             self._encode(range(len(self.active)))
-        return [self._estimated(member) for member in range(len(self.codes))]
+        values = self._kraskov()
+        return [self._answer(member, value) for member, value in enumerate(values)]
 
     def _train_epoch(self) -> None:
         for x, y in self._batches(self.train, shuffled=True):
@@ -344,7 +345,7 @@ class Fit:
             member = self.active[place]
             rows = torch.from_numpy(self.rows[member].estimate).to(self.device)
             net = self.nets.holding([tensor[place : place + 1] for tensor in tensors])
-            self.codes[member] = tuple(  # type: ignore[assignment]
+            self.codes[member] = tuple(
                 torch.cat(
                     [
                         net.encode(side, values[member : member + 1, part])
@@ -384,9 +385,17 @@ class Fit:
         for batch in mine.to(self.device).split(self.options.batch_size, dim=1):
             yield self.x[members, batch], self.y[members, batch]
 
-    def _estimated(self, member: int) -> Measured:
-        rows, codes = self.rows[member], self.codes[member]
-        assert codes is not None
+    def _kraskov(self) -> np.ndarray:
+        """Kraskov's estimate between the codes of each member, (M,) nats; NaN where not finite."""
+        noisy = [
+            [code + NOISE * generator.random_sample(code.shape) for code in codes]
+            for codes, generator in zip(self.codes, self.numpy, strict=True)
+        ]
+        x, y = (np.stack(side) for side in zip(*noisy, strict=True))
+        return kraskov_many(x, y, NEIGHBOURS, device=self.options.device)
+
+    def _answer(self, member: int, value: float) -> Measured:
+        rows = self.rows[member]
         fit = {
             "torch": metadata.version("torch"),
             "network": "-".join(str(units) for units in self.shape.units("x")),
@@ -397,12 +406,9 @@ class Fit:
             "rows_stopping": len(rows.stop),
             "rows_estimated": len(rows.estimate),
         }
-        if not all(np.isfinite(code).all() for code in codes):
-            return Measured(math.nan, fit | {"failure": "codes are not finite"})
-        generator = self.numpy[member]
-        x, y = (code + NOISE * generator.random_sample(code.shape) for code in codes)
-        estimated = kraskov(x, y, NEIGHBOURS)
-        return replace(estimated, fit=fit | {"rows_estimated": len(rows.estimate)})
+        if math.isnan(value):
+            fit["failure"] = "codes are not finite"
+        return Measured(float(value), fit)
 
 
 def as_columns(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
