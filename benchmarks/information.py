@@ -93,6 +93,7 @@ def compare(case: str, sides: dict[str, Side], options: Options, rounds: int | N
             f"{min(side.seconds):>10.4f}{max(side.seconds):>10.4f}{ratio}{side.nats:>10.4f}",
             flush=True,
         )
+    return timed
 
 
 def heading() -> None:
@@ -131,11 +132,17 @@ def latent(options: Options) -> None:
     heading()
     kinds = ("latentmi", "latent-light", "latentmi-library")
     one = {kind: lambda kind=kind: latent_nats(kind, [2_000], 64, "cpu") for kind in kinds}
-    compare("One estimate, n 2,000, 64 + 64", one, options, rounds=3)
+    library_over(compare("One estimate, n 2,000, 64 + 64", one, options, rounds=3))
     ten = {kind: lambda kind=kind: latent_nats(kind, [2_000] * 10, 64, "cpu") for kind in kinds}
-    compare("Ten estimates, n 2,000, 64 + 64", ten, options, rounds=1)
+    library_over(compare("Ten estimates, n 2,000, 64 + 64", ten, options, rounds=1))
     if torch.cuda.is_available():
         latent_on_gpu(options)
+
+
+def library_over(timed: dict[str, Timed]) -> None:
+    library = timed["latentmi-library"].median
+    for name in ("latentmi", "latent-light"):
+        print(f"  the library takes {library / timed[name].median:.2f} times as long as {name}")
 
 
 def latent_on_gpu(options: Options) -> None:
