@@ -312,4 +312,4 @@ def get_estimator(name: str, options: Mapping[str, Any] | None = None) -> Estima
 
 
 # At the end, because these modules import what stands above.
-from cch.information import ksg, latentmi  # noqa: E402, F401
+from cch.information import ksg, latentmi, mine  # noqa: E402, F401
