@@ -319,4 +319,4 @@ def get_estimator(name: str, options: Mapping[str, Any] | None = None) -> Estima
 
 
 # At the end, because these modules import what stands above.
-from cch.information import ksg, latent, latentmi_library  # noqa: E402, F401
+from cch.information import ksg, latent, latentmi_library, mine  # noqa: E402, F401

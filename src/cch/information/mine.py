@@ -1,0 +1,494 @@
+"""Mutual information by a trained statistics network: MINE, many pairs at a time.
+
+M. I. Belghazi, A. Baratin, S. Rajeswar, S. Ozair, Y. Bengio, A. Courville, R. D. Hjelm, "Mutual
+information neural estimation", ICML 2018. A network T is trained to make the Donsker-Varadhan
+bound E_joint[T] - ln E_independent[exp T] as large as it can be (their Eq. 10); what it reaches is
+the estimate.
+
+- Independent pairs: a batch, whose order is random, is paired with itself shifted by 1, 2, ...
+  rows. Each shift is a random derangement: no row meets its own y. Four of them, where the paper
+  has one, make the gradient less noisy for little more work.
+- Gradient: the plain one of a batch is biased, because the mean of exp T stands in a denominator.
+  As in their Section 3.2 the denominator is an exponential moving average over batches.
+- Rows: three sets. One trains, one stops the fit (the weights that were best on it are restored),
+  one carries the estimate, so the bound is one on rows that T has never seen. On the rows that
+  trained it, T would know the pairs by heart and the bound would grow as far as one lets it.
+- Value: the bound itself, not clipped. It lies below the truth by what T failed to learn, and by
+  chance it can be below zero.
+- Weight decay, which the paper does not have: without it noise in many columns hides a signal in
+  few at two thousand rows.
+
+Members of equal shape train in one loop of batched matrix products. A member's random numbers come
+from its own generators, and its number does not depend on the stack that it trained in: see
+``cch.networks`` for what that takes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from cch.config import Network
+from cch.errors import CchError
+from cch.information import CheckedEstimator, Measured, Sample, register
+from cch.networks import LANES, initial_layers
+from cch.progress import Progress
+from cch.rng import numpy_generator, torch_generator
+from cch.training.stack import out_of_memory
+
+CLIP = 10.0
+"""Scaled columns are held to this many standard deviations, as latentmi's are."""
+
+STOP_SHIFTS = 8
+"""Shifts that pair the stopping rows anew after each epoch."""
+
+ESTIMATE_SHIFTS = 256
+"""At most this many shifts of the estimating rows: all independent pairs of up to 257 rows."""
+
+SCORE_ROWS = 8192
+"""Pairs of one member that are scored at once outside training."""
+
+CPU_STACK_BYTES = 32 * 2**20
+"""On a CPU, stacks whose step touches more than this leave the caches and slow down."""
+
+
+@dataclass(frozen=True)
+class MINE(CheckedEstimator):
+    """The Donsker-Varadhan bound of a trained network on unseen rows; labels enter one-hot.
+
+    Args:
+        epochs: at most this many.
+        patience: epochs without a higher bound on the stopping rows after which a fit stops.
+        batch_size: at most this many rows of a batch; batches are of equal size, give or take one.
+        lr: Adam's learning rate.
+        weight_decay: Adam's, an L2 penalty of weights and biases.
+        units: of each hidden layer.
+        layers: hidden layers, with ReLU.
+        shifts: independent pairs for each row of a batch.
+        decay: share of the past in the moving average that corrects the gradient; 0 leaves the
+            plain gradient.
+        stop_split: fraction of rows that stop the fit.
+        estimate_split: fraction of rows that carry the estimate.
+        device: torch device; the value is repeatable on ``cpu`` only.
+        memory_gb: budget of one stack.
+    """
+
+    name: ClassVar[str] = "mine"
+
+    epochs: int = 200
+    patience: int = 20
+    batch_size: int = 512
+    lr: float = 2e-3
+    weight_decay: float = 0.02
+    units: int = 64
+    layers: int = 2
+    shifts: int = 4
+    decay: float = 0.9
+    stop_split: float = 0.15
+    estimate_split: float = 0.25
+    device: str = "cpu"
+    memory_gb: float = 4.0
+
+    def __post_init__(self) -> None:
+        for option in ("epochs", "patience", "batch_size", "units", "layers", "shifts"):
+            value = getattr(self, option)
+            least = 8 if option == "batch_size" else 1
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise CchError(
+                    self.name, f"{option} is {value!r}, expected a whole number of at least {least}"
+                )
+        for option in ("lr", "memory_gb"):
+            if not getattr(self, option) > 0:
+                raise CchError(
+                    self.name, f"{option} is {getattr(self, option)!r}, expected more than 0"
+                )
+        if not self.weight_decay >= 0:
+            raise CchError(self.name, f"weight_decay is {self.weight_decay!r}, expected 0 or more")
+        if not 0 <= self.decay < 1:
+            raise CchError(self.name, f"decay is {self.decay!r}, expected 0 up to 1")
+        splits = (self.stop_split, self.estimate_split)
+        if not (min(splits) >= 0.05 and sum(splits) <= 0.95):
+            raise CchError(
+                self.name,
+                f"stop_split and estimate_split are {splits[0]!r} and {splits[1]!r}",
+                "give each 0.05 at least and leave 0.05 for training",
+            )
+
+    @property
+    def version(self) -> str:
+        """Version of this implementation."""
+        return "1"
+
+    def _measure(self, sample: Sample, seed: int) -> Measured:
+        return self._measure_many([sample], [seed])[0]
+
+    def _measure_many(self, samples: Sequence[Sample], seeds: Sequence[int]) -> list[Measured]:
+        found: dict[int, Measured] = {}
+        groups: dict[Any, list[int]] = {}
+        for place, sample in enumerate(samples):
+            shape = (*sample.x.shape, *sample.y.shape[1:], sample.classes)
+            groups.setdefault(shape, []).append(place)
+        progress = Progress(self.name, len(samples), "estimates")
+        for places in groups.values():
+            limit = self._members_at_once(samples[places[0]])
+            for start in range(0, len(places), limit):
+                chunk = places[start : start + limit]
+                measured = self._chunk([(samples[place], seeds[place]) for place in chunk])
+                found.update(zip(chunk, measured, strict=True))
+                progress.advance(len(chunk))
+        return [found[place] for place in range(len(samples))]
+
+    def _members_at_once(self, sample: Sample) -> int:
+        """How many members one stack may hold."""
+        rows, columns = len(sample.x), sum(side.shape[1] for side in as_columns(sample))
+        parameters = (columns + self.layers * self.units) * self.units
+        batch = min(self.batch_size, rows)
+        # Parameters, gradients and Adam's two states; for each pair and layer its values and their
+        # gradient before and after the ReLU.
+        pairs = batch * (1 + self.shifts)
+        step = 4 * (4 * parameters + batch * columns + 4 * pairs * self.layers * self.units)
+        scores = 4 * SCORE_ROWS * 4 * self.units
+        fitting = int(self.memory_gb * 2**30) // (step + scores + 8 * rows * columns)
+        if torch.device(self.device).type == "cpu":
+            fitting = min(fitting, CPU_STACK_BYTES // step)
+        return max(1, fitting)
+
+    def _chunk(self, members: Sequence[tuple[Sample, int]]) -> list[Measured]:
+        """Fit and estimate one stack; where memory runs out, its halves one after the other."""
+        try:
+            return Fit(self, members).measured()
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error) or len(members) == 1:
+                raise
+        half = len(members) // 2
+        return self._chunk(members[:half]) + self._chunk(members[half:])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows of a member train, stop and carry the estimate; indices (k,) each."""
+
+    train: np.ndarray
+    stop: np.ndarray
+    estimate: np.ndarray
+
+    @classmethod
+    def drawn(cls, options: MINE, rows: int, generator: np.random.Generator) -> Rows:
+        """Shuffle the rows and cut them."""
+        stop, estimate = round(rows * options.stop_split), round(rows * options.estimate_split)
+        cuts = [rows - stop - estimate, rows - estimate]
+        return cls(*np.split(generator.permutation(rows), cuts))
+
+
+class StatisticsNetworks:
+    """M networks T(x, y) of one architecture.
+
+    Args:
+        tensors: weights (M, in, out) and biases (M, 1, out) in turn, widths padded as in
+            ``cch.networks``; first the weights that meet x, then those that meet y, which has no
+            bias of its own: the first layer of a network on (x, y) joined, in two parts.
+    """
+
+    def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
+        self.tensors = list(tensors)
+
+    @classmethod
+    def initial(
+        cls,
+        hidden: Sequence[int],
+        columns: tuple[int, int],
+        generators: Sequence[torch.Generator],
+        device: torch.device,
+    ) -> StatisticsNetworks:
+        """Draw one member from each CPU generator, as ``nn.Linear`` does by default."""
+        members, (dx, dy) = len(generators), columns
+        fan_ins, fan_outs = [dx, dy, *hidden], [hidden[0], *hidden, 1]
+        tensors: list[torch.Tensor] = []
+        for number, (fan_in, fan_out) in enumerate(zip(fan_ins, fan_outs, strict=True)):
+            tensors.append(torch.zeros(members, _padded(fan_in), _padded(fan_out)))
+            if number != 1:
+                tensors.append(torch.zeros(members, 1, _padded(fan_out)))
+        network = Network(hidden=list(hidden))
+        for member, generator in enumerate(generators):
+            (weight, bias), *others = initial_layers(network, dx + dy, 1, 1, generator)
+            drawn = [weight[:, :dx].T, bias[None], weight[:, dx:].T]
+            drawn += [part for w, b in others for part in (w.T, b[None])]
+            for tensor, values in zip(tensors, drawn, strict=True):
+                tensor[member, : values.shape[0], : values.shape[1]] = values
+        return cls([tensor.to(device).requires_grad_() for tensor in tensors])
+
+    def select(self, places: torch.Tensor) -> StatisticsNetworks:
+        """Copies of some members."""
+        return StatisticsNetworks([t.detach()[places].requires_grad_() for t in self.tensors])
+
+    def scores(self, x: torch.Tensor, y: torch.Tensor, shifts: Sequence[int]) -> torch.Tensor:
+        """T of the pairs (x_i, y_(i + shift)), cyclic: (M, shifts, B).
+
+        Args:
+            x: (M, B, dx padded).
+            y: (M, B, dy padded).
+            shifts: 0 for the joint pairs.
+        """
+        of_x, bias, of_y, *layers = self.tensors
+        # The first layer is a sum of what x and y give, so each is multiplied once for all shifts.
+        from_x, from_y = _affine(x, of_x, bias), _affine(y, of_y, torch.zeros_like(bias))
+        hidden = torch.cat([from_x + from_y.roll(-shift, dims=1) for shift in shifts], dim=1)
+        for weight, bias in zip(layers[::2], layers[1::2], strict=True):
+            hidden = _affine(torch.relu_(hidden), weight, bias)
+        return hidden[..., 0].unflatten(1, (len(shifts), x.shape[1]))
+
+
+def _padded(units: int) -> int:
+    return -(-units // LANES) * LANES
+
+
+def _affine(batch: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Return ``batch @ weight + bias`` for every member: (M, B, in) -> (M, B, out)."""
+    if len(weight) == 1 and weight.device.type == "cpu":
+        # Beside a twin a lone member is rounded as in any stack: see cch.networks.
+        return torch.baddbmm(*(part.expand(2, -1, -1) for part in (bias, batch, weight)))[:1]
+    return torch.baddbmm(bias, batch, weight)
+
+
+class MovingAverage:
+    """ln of the exponential moving average of E[exp T] over batches, for M members.
+
+    It starts at the first batch's mean and holds the present batch, so a batch's mean is never
+    more than 1 / (1 - decay) times the average and its exponentials cannot overflow.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay, self.log = decay, None
+
+    def update(self, log_mean: torch.Tensor) -> torch.Tensor:
+        """Take in a batch's ln mean exp T (M,) and return the average's ln (M,)."""
+        log_mean = log_mean.detach()
+        if self.log is None or self.decay == 0:
+            self.log = log_mean
+        else:
+            past = self.log + math.log(self.decay)
+            self.log = torch.logaddexp(past, log_mean + math.log1p(-self.decay))
+        return self.log
+
+    def select(self, places: torch.Tensor) -> None:
+        """Go on with some members."""
+        if self.log is not None:
+            self.log = self.log[places]
+
+
+def corrected_loss(
+    joint: torch.Tensor, independent: torch.Tensor, average: MovingAverage
+) -> torch.Tensor:
+    """Return losses (M,) whose gradient is the corrected one of minus the bound.
+
+    -E[grad T] + E[exp(T) grad T] / average (Section 3.2 of the MINE paper); only the gradient
+    means something, not the value.
+
+    Args:
+        joint: T of joint pairs, (M, B).
+        independent: T of independent pairs, (M, pairs).
+        average: takes in this batch.
+    """
+    log_average = average.update(log_mean_exp(independent))
+    return (independent - log_average[:, None]).exp().mean(dim=1) - joint.mean(dim=1)
+
+
+def log_mean_exp(scores: torch.Tensor) -> torch.Tensor:
+    """Return ln mean exp over the last dimension, without overflow."""
+    return scores.logsumexp(dim=-1) - math.log(scores.shape[-1])
+
+
+@torch.no_grad()
+def bound(
+    networks: StatisticsNetworks, x: torch.Tensor, y: torch.Tensor, shifts: int
+) -> torch.Tensor:
+    """Return the Donsker-Varadhan bound E[T] - ln E[exp T] of each member, (M,) float64, in nats.
+
+    Args:
+        networks: M members.
+        x: (M, B, dx padded), rows in random order.
+        y: (M, B, dy padded).
+        shifts: how many cyclic shifts of y make the independent pairs; at most B - 1 are used,
+            and these are all pairs (x_i, y_j) with i != j.
+    """
+    rows = x.shape[1]
+    wanted = list(range(min(shifts, rows - 1) + 1))
+    at_once = max(1, SCORE_ROWS // rows)
+    scores = torch.cat(
+        [
+            networks.scores(x, y, wanted[start : start + at_once]).double()
+            for start in range(0, len(wanted), at_once)
+        ],
+        dim=1,
+    )
+    return scores[:, 0].mean(dim=1) - log_mean_exp(scores[:, 1:].flatten(1))
+
+
+class Fit:
+    """One stack of members of equal shape, from samples to estimates."""
+
+    def __init__(self, options: MINE, members: Sequence[tuple[Sample, int]]) -> None:
+        self.options, self.device = options, torch.device(options.device)
+        seeds = [seed for _, seed in members]
+        self.rows = [
+            Rows.drawn(options, len(sample.x), numpy_generator("mine", seed, "rows"))
+            for sample, seed in members
+        ]
+        self.order = [torch_generator("mine", seed, "order") for seed in seeds]
+        sides = [
+            scaled(sample, rows.train) for (sample, _), rows in zip(members, self.rows, strict=True)
+        ]
+        columns = (sides[0][0].shape[1], sides[0][1].shape[1])
+        self.x, self.y = (_stacked(side).to(self.device) for side in zip(*sides, strict=True))
+        self.hidden = [options.units] * options.layers
+        weights = [torch_generator("mine", seed, "weights") for seed in seeds]
+        self.networks = StatisticsNetworks.initial(self.hidden, columns, weights, self.device)
+        self.optimizer = self._adam(self.networks)
+        self.average = MovingAverage(options.decay)
+        count = len(members)
+        self.active = np.arange(count)
+        self.best = self.networks.select(torch.arange(count, device=self.device))
+        self.highest, self.values = np.full(count, -math.inf), np.full(count, math.nan)
+        self.epochs, self.best_epoch = np.zeros(count, dtype=int), np.zeros(count, dtype=int)
+        self.diverged = np.zeros(count, dtype=bool)
+
+    def _adam(self, networks: StatisticsNetworks) -> torch.optim.Adam:
+        lr, weight_decay = self.options.lr, self.options.weight_decay
+        return torch.optim.Adam(networks.tensors, lr=lr, weight_decay=weight_decay, fused=True)
+
+    def measured(self) -> list[Measured]:
+        """Train until every member has stopped, then take the bound on its unseen rows."""
+        self.train()
+        for member, rows in enumerate(self.rows):
+            if not self.diverged[member]:
+                place = torch.tensor([member], device=self.device)
+                x, y = self._part(place, rows.estimate[None])
+                self.values[member] = bound(self.best.select(place), x, y, ESTIMATE_SHIFTS).item()
+        return [self._answer(member) for member in range(len(self.rows))]
+
+    def train(self) -> None:
+        """Train every member; ``best`` then holds the weights that did best on stopping rows."""
+        label = f"{self.options.name}, {len(self.rows)} x {self.x.shape[1]} rows"
+        progress = Progress(label, self.options.epochs, "epochs")
+        for epoch in range(1, self.options.epochs + 1):
+            for x, y in self._batches():
+                shifts = range(1 + min(self.options.shifts, x.shape[1] - 1))
+                scores = self.networks.scores(x, y, shifts)
+                losses = corrected_loss(scores[:, 0], scores[:, 1:].flatten(1), self.average)
+                # Members share no parameter, so the sum gives each its own gradient.
+                loss = losses.sum()
+                self.optimizer.zero_grad()
+                loss.backward()
+                self.optimizer.step()
+            self._judge(epoch)
+            progress.advance(note=f"{len(self.active)} in training")
+            if not len(self.active):
+                break
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield (x, y) batches of the active members, each in its own order."""
+        rows = np.stack([self.rows[member].train for member in self.active])
+        drawn = [torch.randperm(rows.shape[1], generator=self.order[m]) for m in self.active]
+        order = np.take_along_axis(rows, torch.stack(drawn).numpy(), axis=1)
+        members = torch.from_numpy(self.active).to(self.device)
+        # Of equal size, because a lone last row would have no other y to be paired with.
+        batches = math.ceil(rows.shape[1] / self.options.batch_size)
+        for batch in np.array_split(order, batches, axis=1):
+            yield self._part(members, batch)
+
+    def _part(self, members: torch.Tensor, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows (M, B) of the given members: x (M, B, dx padded) and y (M, B, dy padded)."""
+        chosen = torch.from_numpy(rows).to(self.device)
+        return self.x[members[:, None], chosen], self.y[members[:, None], chosen]
+
+    def _judge(self, epoch: int) -> None:
+        """Remember members at their best and leave out those that have stopped or diverged."""
+        members = self.active
+        stop = np.stack([self.rows[member].stop for member in members])
+        x, y = self._part(torch.from_numpy(members).to(self.device), stop)
+        values = bound(self.networks, x, y, STOP_SHIFTS).cpu().numpy()
+        self.epochs[members] = epoch
+        better = values > self.highest[members]
+        self.highest[members[better]] = values[better]
+        self.best_epoch[members[better]] = epoch
+        self._remember(np.flatnonzero(better))
+        self.diverged[members] = ~np.isfinite(values)
+        waited = epoch - self.best_epoch[members]
+        going_on = np.isfinite(values) & (waited < self.options.patience)
+        if not going_on.all():
+            self._narrow(np.flatnonzero(going_on))
+
+    @torch.no_grad()
+    def _remember(self, places: np.ndarray) -> None:
+        """Copy the weights of the members at these places of the stack in training."""
+        here = torch.from_numpy(places).to(self.device)
+        there = torch.from_numpy(self.active[places]).to(self.device)
+        for kept, tensor in zip(self.best.tensors, self.networks.tensors, strict=True):
+            kept[there] = tensor[here]
+
+    def _narrow(self, places: np.ndarray) -> None:
+        """Go on with some members only: their weights and the optimiser's state of them."""
+        chosen = torch.from_numpy(places).to(self.device)
+        networks = self.networks.select(chosen)
+        optimizer = self._adam(networks)
+        for before, after in zip(self.networks.tensors, networks.tensors, strict=True):
+            optimizer.state[after] = {
+                name: value[chosen] if value.shape == before.shape else value
+                for name, value in self.optimizer.state[before].items()
+            }
+        self.networks, self.optimizer = networks, optimizer
+        self.average.select(chosen)
+        self.active = self.active[places]
+
+    def _answer(self, member: int) -> Measured:
+        rows, diverged = self.rows[member], bool(self.diverged[member])
+        fit = {
+            "torch": metadata.version("torch"),
+            "network": "-".join(map(str, [*self.hidden, 1])),
+            "epochs_run": int(self.epochs[member]),
+            "best_epoch": int(self.best_epoch[member]),
+            "stopped_early": bool(self.epochs[member] < self.options.epochs),
+            "rows_trained": len(rows.train),
+            "rows_stopping": len(rows.stop),
+            "rows_estimated": len(rows.estimate),
+            "independent_pairs": len(rows.estimate) * min(ESTIMATE_SHIFTS, len(rows.estimate) - 1),
+        }
+        flags = [f"training diverged in epoch {self.epochs[member]}"] if diverged else []
+        return Measured(float(self.values[member]), fit, flags)
+
+
+def scaled(sample: Sample, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both sides as (n, d) float32: mean 0 and deviation 1 on the given rows, clipped."""
+    sides = []
+    for values in as_columns(sample):
+        # Numbers near the end of float64's range overflow here; training then says so.
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, deviation = values[rows].mean(axis=0), values[rows].std(axis=0)
+            # A column without spread on these rows becomes zeros.
+            columns = (values - mean) / np.where(deviation > 0, deviation, np.inf)
+        sides.append(torch.from_numpy(columns).float().clip(-CLIP, CLIP))
+    return sides[0], sides[1]
+
+
+def as_columns(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Return both sides as (n, d) float64: labels one-hot, columns without spread exactly 0."""
+    x = np.where(sample.constant_x, 0.0, sample.x)
+    if sample.discrete:
+        return x, np.eye(sample.classes)[sample.y]
+    return x, np.where(sample.constant_y, 0.0, sample.y)
+
+
+def _stacked(sides: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(M, n, d padded with columns of zeros)."""
+    values = torch.stack(list(sides))
+    return functional.pad(values, (0, _padded(values.shape[-1]) - values.shape[-1]))
+
+
+register(MINE())
