@@ -10,9 +10,10 @@ import torch
 
 from cch.errors import CchError
 from cch.information import Sample, constant_columns, get_estimator
-from cch.information.autoencoders import NETS, CrossAutoencoders, Dropout, Shape, padded
+from cch.information.autoencoders import NETS, CrossAutoencoders, Dropout, Shape
 from cch.information.gaussian import mutual_information_nats
 from cch.information.latent import Fit, LatentLight, LatentMI, LatentMICorrected, Rows
+from cch.information.stacks import padded
 
 ALL = (LatentMI, LatentMICorrected, LatentLight)
 FEW = {"epochs": 3, "batch_size": 32}
@@ -35,14 +36,13 @@ def pair(seed=0, n=100, columns=4, labels=False, dead=False):
     return sample(x, x + generator.normal(size=(n, columns)))
 
 
-def gaussian(seed, n, columns, nats, rank):
-    """A Gaussian pair with ``nats`` shared by ``rank`` pairs of rotated columns."""
+def low_rank(seed, n, columns, rho, rank):
+    """Gaussian pairs correlated by rho in ``rank`` dimensions, seen through random columns."""
     generator = np.random.default_rng(seed)
-    rho = math.sqrt(-math.expm1(-2 * nats / rank))
-    a, b = generator.normal(size=(2, n, columns))
-    b[:, :rank] = rho * a[:, :rank] + math.sqrt(1 - rho**2) * b[:, :rank]
-    turns = [np.linalg.qr(generator.normal(size=(columns, columns)))[0] for _ in range(2)]
-    return a @ turns[0], b @ turns[1]
+    a, noise = generator.normal(size=(2, n, rank))
+    b = rho * a + math.sqrt(1 - rho**2) * noise
+    through = generator.normal(size=(2, rank, columns))
+    return a @ through[0], b @ through[1]
 
 
 # The library, step for step
@@ -58,8 +58,8 @@ SETTINGS = {
 def library_model(given, seed, options):
     from latentmi import lmi
 
-    from cch.information.latent import as_columns
     from cch.information.latentmi_library import _seeded
+    from cch.information.stacks import as_columns
 
     with (
         _seeded(seed, "cpu"),
@@ -131,7 +131,7 @@ def test_mode_and_library_agree_over_ten_other_seeds(setting):
     """Independent seeds, so that not only equal draws agree: within two standard errors."""
     pytest.importorskip("latentmi")
     shape, more = SETTINGS[setting]
-    options = {"epochs": 12, "lr": 1e-3} | more
+    options = {"epochs": 6, "lr": 1e-3} | more
     given = pair(**shape)
     ours = [m.value for m in LatentMI(**options)._measure_many([given] * 10, range(10))]
     library = get_estimator("latentmi-library", options)
@@ -200,9 +200,9 @@ def test_memory_that_runs_out_halves_the_stack(monkeypatch):
 
 
 def test_the_budget_bounds_the_stack():
-    shape = Shape(64, 64, 8, 128, 2)
-    small = LatentLight(memory_gb=0.05)._members_at_once(shape, 2000)
-    large = LatentLight(memory_gb=4.0)._members_at_once(shape, 2000)
+    given = pair(n=2000, columns=64)
+    small = LatentLight(memory_gb=0.05)._members_at_once(given)
+    large = LatentLight(memory_gb=4.0)._members_at_once(given)
     assert 1 <= small < large
 
 
@@ -279,22 +279,23 @@ def test_the_best_weights_are_restored_where_corrected():
 # Known truths
 
 
-@pytest.mark.parametrize(("columns", "rank"), [(2, 1), (6, 3), (24, 3)])
+@pytest.mark.parametrize("rank", [1, 3])
 @pytest.mark.parametrize("nats", [0.0, 0.5, 1.5])
-def test_light_against_closed_forms(columns, rank, nats):
-    """Bias at n = 2,000 is that of learning from 1,000 rows: it grows with columns and strength."""
+def test_light_against_closed_forms(rank, nats):
+    """A signal of few dimensions behind 24 columns, as representations hold it."""
     covariance = np.eye(2 * rank)
     rho = math.sqrt(-math.expm1(-2 * nats / rank))
     covariance[:rank, rank:] = covariance[rank:, :rank] = rho * np.eye(rank)
     truth = mutual_information_nats(covariance, slice(0, rank), slice(rank, None))
     assert truth == pytest.approx(nats, abs=1e-9)
-    pairs = [gaussian(seed, 2000, columns, nats, rank) for seed in range(3)]
+    pairs = [low_rank(seed, 1000, 24, rho, rank) for seed in range(3)]
     found = LatentLight().estimate_many(pairs, keys=[("test", s) for s in range(3)])
     mean = np.mean([one.value for one in found])
-    # Independence: the spread of three means is near 0.02. Dependence: measured shortfall is up
-    # to a fifth in few columns and a third in 24.
-    low = nats - 0.06 - nats * (0.2 if columns < 24 else 0.4)
-    assert low < mean < nats + 0.06 + 0.05 * nats
+    # The spread of three means is near 0.03. The shortfall at 500 training and 500 estimating rows
+    # is up to a fifth at one dimension and up to a third at three: Kraskov's own, and what the
+    # codes lose.
+    low = nats - 0.08 - nats * (0.2 if rank == 1 else 0.35)
+    assert low < mean < nats + 0.08
 
 
 def test_separated_classes_carry_their_entropy():

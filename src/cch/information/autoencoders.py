@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from cch.networks import LANES
+from cch.information.stacks import affine, padded
 
 SLOPE = 0.2
 """Of every LeakyReLU; the latent layer has one too."""
@@ -93,16 +93,6 @@ class Shape:
         if columns > 2048:
             width = max(width, 2 ** int(math.log2(columns)))
         return [max(1, width // 2**level) for level in range(self.depth)]
-
-
-def padded(units: int) -> int:
-    """Return ``units`` rounded up to the lanes of ``cch.networks``; what is added stays zero."""
-    return -(-units // LANES) * LANES
-
-
-def padded_columns(values: torch.Tensor) -> torch.Tensor:
-    """Return (..., d) with columns of zeros up to ``padded(d)``."""
-    return functional.pad(values, (0, padded(values.shape[-1]) - values.shape[-1]))
 
 
 class CrossAutoencoders:
@@ -215,22 +205,6 @@ def _pass_over_default_weights(shape: Shape, generator: torch.Generator) -> None
         for fan_in, fan_out in pairwise(shape.units(net)):
             torch.empty(fan_out, fan_in).uniform_(generator=generator)
             torch.empty(fan_out).uniform_(generator=generator)
-
-
-def affine(
-    rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, alone: bool
-) -> torch.Tensor:
-    """Return ``rows @ weight + bias`` for every member: (M, B, in) -> (M, B, out).
-
-    On a CPU a lone product and a batched one round differently. Big networks (``alone``) are
-    always alone there; small ones never: a single one is computed beside a twin.
-    """
-    if len(weight) == 1 and weight.device.type == "cpu":
-        if alone:
-            return torch.addmm(bias[0], rows[0], weight[0]).unsqueeze(0)
-        twins = (tensor.expand(2, -1, -1) for tensor in (bias, rows, weight))
-        return torch.baddbmm(*twins)[:1]
-    return torch.baddbmm(bias, rows, weight)
 
 
 class Dropout:

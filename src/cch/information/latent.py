@@ -34,18 +34,22 @@ import numpy as np
 import torch
 
 from cch.errors import CchError
-from cch.information import CheckedEstimator, Measured, Sample, register
-from cch.information.autoencoders import CrossAutoencoders, Dropout, Shape, padded_columns
+from cch.information import Measured, Sample, register
+from cch.information.autoencoders import CrossAutoencoders, Dropout, Shape
 from cch.information.ksg import kraskov_many
+from cch.information.stacks import (
+    Members,
+    StackedEstimator,
+    as_columns,
+    narrowed,
+    scaled,
+    stacked,
+)
 from cch.progress import Progress
 from cch.rng import keyed_seed
-from cch.training.stack import out_of_memory
 
 NEIGHBOURS = 3
 """k of the Kraskov estimate between codes: the library's."""
-
-CLIP = 10.0
-"""Scaled columns are held to this many standard deviations: the library's."""
 
 NOISE = 1e-10
 """Uniform noise that separates equal codes: the library's."""
@@ -56,7 +60,7 @@ CPU_STACK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Latent(CheckedEstimator):
+class Latent(StackedEstimator):
     """What the three share; labels enter one-hot.
 
     Args:
@@ -122,33 +126,12 @@ class Latent(CheckedEstimator):
         """Version of this implementation."""
         return "1"
 
-    def _measure(self, sample: Sample, seed: int) -> Measured:
-        return self._measure_many([sample], [seed])[0]
-
-    def _measure_many(self, samples: Sequence[Sample], seeds: Sequence[int]) -> list[Measured]:
-        found: list[Measured | None] = [None] * len(samples)
-        groups: dict[Any, list[int]] = {}
-        for place, sample in enumerate(samples):
-            shape = (sample.x.shape, sample.y.shape, sample.classes)
-            groups.setdefault(shape, []).append(place)
-        progress = Progress(self.name, len(samples), "estimates")
-        for (rows, *_), places in groups.items():
-            limit = self._members_at_once(self._shape(samples[places[0]]), rows[0])
-            for start in range(0, len(places), limit):
-                chunk = places[start : start + limit]
-                for place, measured in zip(
-                    chunk, self._chunk([(samples[p], seeds[p]) for p in chunk]), strict=True
-                ):
-                    found[place] = measured
-                progress.advance(len(chunk))
-        return found  # type: ignore[return-value]
-
     def _shape(self, sample: Sample) -> Shape:
         dy = sample.classes or sample.y.shape[1]
         return Shape(sample.x.shape[1], dy, self.N_dims, self.width, self.depth)
 
-    def _members_at_once(self, shape: Shape, rows: int) -> int:
-        """How many members one stack may hold."""
+    def _members_at_once(self, sample: Sample) -> int:
+        shape, rows = self._shape(sample), len(sample.x)
         batch = min(self.batch_size, rows)
         # Parameters, gradients and Adam's two states; activations with their gradients.
         step = 4 * (4 * shape.parameters() + 3 * batch * shape.activations())
@@ -158,15 +141,8 @@ class Latent(CheckedEstimator):
             fitting = 1 if shape.alone_on_cpu() else min(fitting, CPU_STACK_BYTES // step)
         return max(1, fitting)
 
-    def _chunk(self, members: Sequence[tuple[Sample, int]]) -> list[Measured]:
-        """Fit and estimate one stack; where memory runs out, its halves one after the other."""
-        try:
-            return Fit(self, members).measured()
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error) or len(members) == 1:
-                raise
-        half = len(members) // 2
-        return self._chunk(members[:half]) + self._chunk(members[half:])
+    def _fit(self, members: Members) -> list[Measured]:
+        return Fit(self, members).measured()
 
 
 @dataclass(frozen=True)
@@ -222,7 +198,7 @@ class Rows:
 class Fit:
     """One stack of members of equal shape, from samples to estimates."""
 
-    def __init__(self, options: Latent, members: Sequence[tuple[Sample, int]]) -> None:
+    def __init__(self, options: Latent, members: Members) -> None:
         self.options = options
         self.device = torch.device(options.device)
         self.shape = options._shape(members[0][0])
@@ -252,17 +228,14 @@ class Fit:
         self.best: list[torch.Tensor] | None = None
         self.codes: list[tuple[np.ndarray, ...]] = [()] * count
 
-    def _scaled(self, members: Sequence[tuple[Sample, int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both sides as (M, n, d padded) float32, columns of mean 0 and deviation 1, clipped."""
+    def _scaled(self, members: Members) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both sides as (M, n, d padded) float32."""
         sides: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
         for (sample, _), rows in zip(members, self.rows, strict=True):
             fitted = slice(None) if self.options.as_the_library else rows.train
             for side, values in zip(sides, as_columns(sample), strict=True):
-                mean, deviation = values[fitted].mean(axis=0), values[fitted].std(axis=0)
-                # A column without spread becomes zeros.
-                scaled = (values - mean) / np.where(deviation > 0, deviation, np.inf)
-                side.append(torch.from_numpy(scaled).float().clip(-CLIP, CLIP))
-        x, y = (padded_columns(torch.stack(side)).to(self.device) for side in sides)
+                side.append(scaled(values, fitted))
+        x, y = (stacked(side).to(self.device) for side in sides)
         return x, y
 
     def measured(self) -> list[Measured]:
@@ -361,16 +334,8 @@ class Fit:
     def _narrow(self, places: np.ndarray) -> None:
         """Go on with some members only: their weights and the optimiser's state of them."""
         chosen = torch.from_numpy(places).to(self.device)
-        old = self.nets.parameters()
-        new = [tensor.detach()[chosen].requires_grad_() for tensor in old]
-        optimizer = _adam(new, self.options.lr)
-        for before, after in zip(old, new, strict=True):
-            state = self.optimizer.state[before]
-            optimizer.state[after] = {
-                name: value[chosen] if value.shape == before.shape else value
-                for name, value in state.items()
-            }
-        self.nets, self.optimizer = self.nets.holding(new), optimizer
+        tensors, self.optimizer = narrowed(self.optimizer, self.nets.parameters(), chosen)
+        self.nets = self.nets.holding(tensors)
         if self.best is not None:
             self.best = [tensor[chosen] for tensor in self.best]
         self.active = [self.active[place] for place in places]
@@ -409,17 +374,6 @@ class Fit:
         if math.isnan(value):
             fit["failure"] = "codes are not finite"
         return Measured(float(value), fit)
-
-
-def as_columns(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Return both sides as (n, d) float64: labels one-hot, constant columns exactly 0.
-
-    A column that is constant up to rounding would otherwise be scaled into a signal.
-    """
-    y = np.eye(sample.classes)[sample.y] if sample.discrete else sample.y
-    x, constant_x, constant_y = sample.x, sample.constant_x, sample.constant_y
-    x = np.where(constant_x, 0.0, x) if constant_x.any() else x
-    return x, np.where(constant_y, 0.0, y) if constant_y.any() else y
 
 
 def _torch_generator(seed: int, device: str | torch.device) -> torch.Generator:

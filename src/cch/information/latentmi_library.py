@@ -32,7 +32,7 @@ import numpy as np
 
 from cch.errors import CchError
 from cch.information import CheckedEstimator, Measured, Sample, register
-from cch.information.latent import as_columns
+from cch.information.stacks import as_columns
 from cch.progress import Progress
 from cch.rng import keyed_seed
 from cch.units import from_bits

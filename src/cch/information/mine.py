@@ -29,22 +29,27 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from cch.config import Network
 from cch.errors import CchError
-from cch.information import CheckedEstimator, Measured, Sample, register
-from cch.networks import LANES, initial_layers
+from cch.information import Measured, Sample, register
+from cch.information.stacks import (
+    Members,
+    StackedEstimator,
+    affine,
+    as_columns,
+    narrowed,
+    padded,
+    scaled,
+    stacked,
+)
+from cch.networks import initial_layers
 from cch.progress import Progress
 from cch.rng import numpy_generator, torch_generator
-from cch.training.stack import out_of_memory
-
-CLIP = 10.0
-"""Scaled columns are held to this many standard deviations, as latentmi's are."""
 
 STOP_SHIFTS = 8
 """Shifts that pair the stopping rows anew after each epoch."""
@@ -60,7 +65,7 @@ CPU_STACK_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
-class MINE(CheckedEstimator):
+class MINE(StackedEstimator):
     """The Donsker-Varadhan bound of a trained network on unseen rows; labels enter one-hot.
 
     Args:
@@ -126,27 +131,7 @@ class MINE(CheckedEstimator):
         """Version of this implementation."""
         return "1"
 
-    def _measure(self, sample: Sample, seed: int) -> Measured:
-        return self._measure_many([sample], [seed])[0]
-
-    def _measure_many(self, samples: Sequence[Sample], seeds: Sequence[int]) -> list[Measured]:
-        found: dict[int, Measured] = {}
-        groups: dict[Any, list[int]] = {}
-        for place, sample in enumerate(samples):
-            shape = (*sample.x.shape, *sample.y.shape[1:], sample.classes)
-            groups.setdefault(shape, []).append(place)
-        progress = Progress(self.name, len(samples), "estimates")
-        for places in groups.values():
-            limit = self._members_at_once(samples[places[0]])
-            for start in range(0, len(places), limit):
-                chunk = places[start : start + limit]
-                measured = self._chunk([(samples[place], seeds[place]) for place in chunk])
-                found.update(zip(chunk, measured, strict=True))
-                progress.advance(len(chunk))
-        return [found[place] for place in range(len(samples))]
-
     def _members_at_once(self, sample: Sample) -> int:
-        """How many members one stack may hold."""
         rows, columns = len(sample.x), sum(side.shape[1] for side in as_columns(sample))
         parameters = (columns + self.layers * self.units) * self.units
         batch = min(self.batch_size, rows)
@@ -160,15 +145,8 @@ class MINE(CheckedEstimator):
             fitting = min(fitting, CPU_STACK_BYTES // step)
         return max(1, fitting)
 
-    def _chunk(self, members: Sequence[tuple[Sample, int]]) -> list[Measured]:
-        """Fit and estimate one stack; where memory runs out, its halves one after the other."""
-        try:
-            return Fit(self, members).measured()
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error) or len(members) == 1:
-                raise
-        half = len(members) // 2
-        return self._chunk(members[:half]) + self._chunk(members[half:])
+    def _fit(self, members: Members) -> list[Measured]:
+        return Fit(self, members).measured()
 
 
 @dataclass(frozen=True)
@@ -212,9 +190,9 @@ class StatisticsNetworks:
         fan_ins, fan_outs = [dx, dy, *hidden], [hidden[0], *hidden, 1]
         tensors: list[torch.Tensor] = []
         for number, (fan_in, fan_out) in enumerate(zip(fan_ins, fan_outs, strict=True)):
-            tensors.append(torch.zeros(members, _padded(fan_in), _padded(fan_out)))
+            tensors.append(torch.zeros(members, padded(fan_in), padded(fan_out)))
             if number != 1:
-                tensors.append(torch.zeros(members, 1, _padded(fan_out)))
+                tensors.append(torch.zeros(members, 1, padded(fan_out)))
         network = Network(hidden=list(hidden))
         for member, generator in enumerate(generators):
             (weight, bias), *others = initial_layers(network, dx + dy, 1, 1, generator)
@@ -238,23 +216,11 @@ class StatisticsNetworks:
         """
         of_x, bias, of_y, *layers = self.tensors
         # The first layer is a sum of what x and y give, so each is multiplied once for all shifts.
-        from_x, from_y = _affine(x, of_x, bias), _affine(y, of_y, torch.zeros_like(bias))
+        from_x, from_y = affine(x, of_x, bias), affine(y, of_y, torch.zeros_like(bias))
         hidden = torch.cat([from_x + from_y.roll(-shift, dims=1) for shift in shifts], dim=1)
         for weight, bias in zip(layers[::2], layers[1::2], strict=True):
-            hidden = _affine(torch.relu_(hidden), weight, bias)
+            hidden = affine(torch.relu_(hidden), weight, bias)
         return hidden[..., 0].unflatten(1, (len(shifts), x.shape[1]))
-
-
-def _padded(units: int) -> int:
-    return -(-units // LANES) * LANES
-
-
-def _affine(batch: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Return ``batch @ weight + bias`` for every member: (M, B, in) -> (M, B, out)."""
-    if len(weight) == 1 and weight.device.type == "cpu":
-        # Beside a twin a lone member is rounded as in any stack: see cch.networks.
-        return torch.baddbmm(*(part.expand(2, -1, -1) for part in (bias, batch, weight)))[:1]
-    return torch.baddbmm(bias, batch, weight)
 
 
 class MovingAverage:
@@ -334,7 +300,7 @@ def bound(
 class Fit:
     """One stack of members of equal shape, from samples to estimates."""
 
-    def __init__(self, options: MINE, members: Sequence[tuple[Sample, int]]) -> None:
+    def __init__(self, options: MINE, members: Members) -> None:
         self.options, self.device = options, torch.device(options.device)
         seeds = [seed for _, seed in members]
         self.rows = [
@@ -343,10 +309,11 @@ class Fit:
         ]
         self.order = [torch_generator("mine", seed, "order") for seed in seeds]
         sides = [
-            scaled(sample, rows.train) for (sample, _), rows in zip(members, self.rows, strict=True)
+            [scaled(side, rows.train) for side in as_columns(sample)]
+            for (sample, _), rows in zip(members, self.rows, strict=True)
         ]
         columns = (sides[0][0].shape[1], sides[0][1].shape[1])
-        self.x, self.y = (_stacked(side).to(self.device) for side in zip(*sides, strict=True))
+        self.x, self.y = (stacked(side).to(self.device) for side in zip(*sides, strict=True))
         self.hidden = [options.units] * options.layers
         weights = [torch_generator("mine", seed, "weights") for seed in seeds]
         self.networks = StatisticsNetworks.initial(self.hidden, columns, weights, self.device)
@@ -436,14 +403,8 @@ class Fit:
     def _narrow(self, places: np.ndarray) -> None:
         """Go on with some members only: their weights and the optimiser's state of them."""
         chosen = torch.from_numpy(places).to(self.device)
-        networks = self.networks.select(chosen)
-        optimizer = self._adam(networks)
-        for before, after in zip(self.networks.tensors, networks.tensors, strict=True):
-            optimizer.state[after] = {
-                name: value[chosen] if value.shape == before.shape else value
-                for name, value in self.optimizer.state[before].items()
-            }
-        self.networks, self.optimizer = networks, optimizer
+        tensors, self.optimizer = narrowed(self.optimizer, self.networks.tensors, chosen)
+        self.networks = StatisticsNetworks(tensors)
         self.average.select(chosen)
         self.active = self.active[places]
 
@@ -462,33 +423,6 @@ class Fit:
         }
         flags = [f"training diverged in epoch {self.epochs[member]}"] if diverged else []
         return Measured(float(self.values[member]), fit, flags)
-
-
-def scaled(sample: Sample, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both sides as (n, d) float32: mean 0 and deviation 1 on the given rows, clipped."""
-    sides = []
-    for values in as_columns(sample):
-        # Numbers near the end of float64's range overflow here; training then says so.
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean, deviation = values[rows].mean(axis=0), values[rows].std(axis=0)
-            # A column without spread on these rows becomes zeros.
-            columns = (values - mean) / np.where(deviation > 0, deviation, np.inf)
-        sides.append(torch.from_numpy(columns).float().clip(-CLIP, CLIP))
-    return sides[0], sides[1]
-
-
-def as_columns(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Return both sides as (n, d) float64: labels one-hot, columns without spread exactly 0."""
-    x = np.where(sample.constant_x, 0.0, sample.x)
-    if sample.discrete:
-        return x, np.eye(sample.classes)[sample.y]
-    return x, np.where(sample.constant_y, 0.0, sample.y)
-
-
-def _stacked(sides: Sequence[torch.Tensor]) -> torch.Tensor:
-    """(M, n, d padded with columns of zeros)."""
-    values = torch.stack(list(sides))
-    return functional.pad(values, (0, _padded(values.shape[-1]) - values.shape[-1]))
 
 
 register(MINE())
