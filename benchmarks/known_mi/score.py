@@ -1,0 +1,257 @@
+"""Score registered estimators on tasks whose mutual information is known.
+
+    benchmarks/known_mi/run --estimators ksg,mine
+
+sets up what is needed and runs this; alone, it takes the file that ``write_samples.py`` wrote:
+
+    python benchmarks/known_mi/score.py results/known-mi/samples.h5 --estimators ksg,mine
+
+All pairs go to ``estimate_many`` at once, so networks of equal shape train as one stack over tasks
+and seeds. Written are a table (Markdown) and everything in it unrounded (JSON), all in nats:
+
+    mean absolute error   over all estimates, a task and seed each
+    mean bias             of the same; negative where an estimator says too little
+    spread                standard deviation over seeds, root of its mean square over tasks
+    rank correlation      Spearman's, between truths and mean estimates of tasks; truths repeat
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from cch.errors import CchError
+from cch.files import sha256_file, write_json, write_text
+from cch.information import Estimator, get_estimator
+
+FORMAT = "cch-known-mi-1"
+THEIRS = "ksg of benchmark-mi"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: samples x (seeds, n, dx) and y (seeds, n, dy), and what is known of them."""
+
+    key: str
+    name: str
+    truth: float
+    x: np.ndarray
+    y: np.ndarray
+    theirs: np.ndarray
+
+    @property
+    def pairs(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(x, y) of each seed."""
+        return list(zip(self.x, self.y, strict=True))
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one estimator said of every task: values (tasks, seeds) in nats, NaN where it failed."""
+
+    name: str
+    values: np.ndarray
+    details: dict[str, Any]
+
+    def summary(self, truths: np.ndarray) -> dict[str, Any]:
+        """Return the summary that the module docstring defines, for true values (tasks,)."""
+        errors = self.values - truths[:, None]
+        done = np.isfinite(self.values).any(axis=1)
+        means = np.array([_mean(row) for row in self.values])
+        spread = np.array([_deviation(row) for row in self.values])
+        return {
+            "n": int(np.isfinite(errors).sum()),
+            "failed": int((~np.isfinite(errors)).sum()),
+            "mean_absolute_error": _mean(np.abs(errors).ravel()),
+            "mean_bias": _mean(errors.ravel()),
+            "spread": _mean(spread**2) ** 0.5,
+            "rank_correlation": float(spearmanr(truths[done], means[done]).statistic),
+        }
+
+
+def _mean(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")
+
+
+def _deviation(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.std(ddof=1)) if len(finite) > 1 else float("nan")
+
+
+def read(path: Path, wanted: Sequence[str], seeds: int | None) -> list[Task]:
+    """Read the tasks whose key or name holds one of ``wanted`` (all where it is empty)."""
+    if not path.exists():
+        raise CchError(path, "does not exist", "run benchmarks/known_mi/run")
+    with h5py.File(path, "r", track_order=True) as file:
+        if file.attrs.get("format") != FORMAT:
+            raise CchError(path, f"is not of format {FORMAT}", "run benchmarks/known_mi/run")
+        tasks = [
+            Task(
+                key,
+                str(group.attrs["name"]),
+                float(group.attrs["mutual_information"]),
+                *(group[name][:seeds] for name in ("x", "y", "ksg")),
+            )
+            for key, group in file.items()
+            if not wanted or any(word in f"{key} {group.attrs['name']}" for word in wanted)
+        ]
+    if not tasks:
+        raise CchError(path, f"no task is called like {', '.join(wanted)}")
+    return tasks
+
+
+def score(estimator: Estimator, tasks: Sequence[Task]) -> Score:
+    """Estimate on every task and seed at once."""
+    pairs = [pair for task in tasks for pair in task.pairs]
+    keys = [("known-mi", task.key, seed) for task in tasks for seed in range(len(task.x))]
+    start = time.perf_counter()
+    found = estimator.estimate_many(pairs, keys=keys)
+    seconds = time.perf_counter() - start
+    values = np.array([np.nan if one.value is None else one.value for one in found])
+    details = {
+        "version": estimator.version,
+        "options": found[0].fit["options"],
+        "seconds_per_estimate": seconds / len(found),
+        "threads": torch.get_num_threads(),
+        "flags": {
+            f"{task}/{seed}": one.flags
+            for (_, task, seed), one in zip(keys, found, strict=True)
+            if one.flags
+        },
+    }
+    return Score(estimator.name, values.reshape(len(tasks), -1), details)
+
+
+def table(tasks: Sequence[Task], scores: Sequence[Score]) -> str:
+    """Return the Markdown table of tasks and the summary below it."""
+    rows, seeds = tasks[0].x.shape[1], len(tasks[0].x)
+    lines = [
+        f"Nats; n = {rows:,} rows; mean ± standard deviation over {seeds} samples of each task.",
+        "",
+        _row(["task", "dx", "dy", "true", *(one.name for one in scores)]),
+        _row(["---", *["---:"] * (3 + len(scores))]),
+    ]
+    for place, task in enumerate(tasks):
+        cells = [_cell(one.values[place]) for one in scores]
+        sizes = [str(task.x.shape[2]), str(task.y.shape[2])]
+        lines.append(_row([task.name, *sizes, f"{task.truth:.3f}", *cells]))
+    truths = np.array([task.truth for task in tasks])
+    names = ["n", "failed", "mean_absolute_error", "mean_bias", "spread", "rank_correlation"]
+    lines += ["", _row(["estimator", *(name.replace("_", " ") for name in names)])]
+    lines.append(_row(["---", *["---:"] * len(names)]))
+    for one in scores:
+        summary = one.summary(truths)
+        shown = [f"{summary[name]:.3f}" if name[0] in "msr" else summary[name] for name in names]
+        lines.append(_row([one.name, *map(str, shown)]))
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(values: np.ndarray) -> str:
+    failed = int((~np.isfinite(values)).sum())
+    if failed == len(values):
+        return "failed"
+    note = f" ({failed} failed)" if failed else ""
+    return f"{_mean(values):.3f} ± {_deviation(values):.3f}{note}".replace("-", "\N{MINUS SIGN}")
+
+
+def as_json(path: Path, tasks: Sequence[Task], scores: Sequence[Score]) -> dict[str, Any]:
+    """Return all that the table shows, unrounded."""
+    truths = np.array([task.truth for task in tasks])
+    with h5py.File(path, "r") as file:
+        attributes = {name: _plain(value) for name, value in file.attrs.items()}
+    return {
+        "unit": "nats",
+        "samples": attributes | {"sha256": sha256_file(path)},
+        "estimators": {
+            one.name: one.details | {"summary": _plain(one.summary(truths))} for one in scores
+        },
+        "tasks": [
+            {
+                "task": task.key,
+                "name": task.name,
+                "n": task.x.shape[1],
+                "dx": task.x.shape[2],
+                "dy": task.y.shape[2],
+                "true": task.truth,
+                "estimates": {one.name: _plain(one.values[place]) for one in scores},
+            }
+            for place, task in enumerate(tasks)
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON holds: None for NaN."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, np.ndarray):
+        return [_plain(inner) for inner in value.tolist()]
+    if isinstance(value, np.generic):
+        return value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def with_options(name: str, settings: Sequence[str]) -> Estimator:
+    """Return an estimator with the settings (``name.option=value``) that are meant for it."""
+    options = {}
+    for setting in settings:
+        target, _, value = setting.partition("=")
+        owner, _, option = target.partition(".")
+        if not value or not option:
+            raise CchError("--option", f"{setting!r} is not like latentmi.epochs=150")
+        if owner == name:
+            try:
+                options[option] = json.loads(value)
+            except ValueError:
+                options[option] = value
+    return get_estimator(name, options)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("samples", type=Path, help="what write_samples.py wrote")
+    parser.add_argument("--estimators", default="ksg,mine", help="registered names, by commas")
+    parser.add_argument("--tasks", default="", help="only tasks whose names hold one of these")
+    parser.add_argument("--seeds", type=int, help="only the first samples of each task")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME.OPTION=VALUE")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
+    parser.add_argument("--out", type=Path, help="table and JSON; the samples' folder if left out")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    names = [name for name in options.estimators.split(",") if name]
+    chosen = [with_options(name, options.option) for name in names]
+    tasks = read(options.samples, [w for w in options.tasks.split(",") if w], options.seeds)
+    scores = []
+    for estimator in chosen:
+        scores.append(score(estimator, tasks))
+        each = scores[-1].details["seconds_per_estimate"]
+        print(f"{estimator.name}: {each:.2f} s an estimate", file=sys.stderr, flush=True)
+    scores.append(Score(THEIRS, np.stack([task.theirs for task in tasks]), {"options": {}}))
+    out = options.out or options.samples.parent
+    text = table(tasks, scores)
+    write_json(out / "scores.json", as_json(options.samples, tasks, scores))
+    write_text(out / "scores.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except CchError as error:
+        sys.exit(f"score.py: {error}")
