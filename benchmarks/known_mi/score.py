@@ -6,8 +6,9 @@ sets up what is needed and runs this; alone, it takes the file that ``write_samp
 
     python benchmarks/known_mi/score.py results/known-mi/samples.h5 --estimators ksg,mine
 
-All pairs go to ``estimate_many`` at once, so networks of equal shape train as one stack over tasks
-and seeds. Written are a table (Markdown) and everything in it unrounded (JSON), all in nats:
+Pairs go to ``estimate_many`` many at once, so networks of equal shape train as one stack over tasks
+and seeds. What was estimated is kept beside the table and not made again, so a long run can be
+stopped and goes on. Written are a table (Markdown) and everything in it unrounded (JSON), all in nats:
 
     mean absolute error   over all estimates, a task and seed each
     mean bias             of the same; negative where an estimator says too little
@@ -22,7 +23,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,13 @@ import torch
 from scipy.stats import spearmanr
 
 from cch.errors import CchError
-from cch.files import sha256_file, write_json, write_text
-from cch.information import Estimator, get_estimator
+from cch.files import digest, sha256_file, write_json, write_text
+from cch.information import RESOURCES, Estimator, get_estimator
 
 FORMAT = "cch-known-mi-1"
 THEIRS = "ksg of benchmark-mi"
+TOGETHER = 30
+"""Pairs between two saves."""
 
 
 @dataclass(frozen=True)
@@ -112,23 +115,56 @@ def read(path: Path, wanted: Sequence[str], seeds: int | None) -> list[Task]:
     return tasks
 
 
-def score(estimator: Estimator, tasks: Sequence[Task]) -> Score:
-    """Estimate on every task and seed at once."""
-    pairs = [pair for task in tasks for pair in task.pairs]
-    keys = [("known-mi", task.key, seed) for task in tasks for seed in range(len(task.x))]
-    start = time.perf_counter()
-    found = estimator.estimate_many(pairs, keys=keys)
-    seconds = time.perf_counter() - start
-    values = np.array([np.nan if one.value is None else one.value for one in found])
+class Kept:
+    """Estimates already made, in a file beside the table: what was stopped goes on there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: dict[str, dict[str, Any]] = {}
+        if path.exists():
+            self.found = json.loads(path.read_text(encoding="utf-8"))
+
+    def add(self, found: dict[str, dict[str, Any]]) -> None:
+        """Keep more estimates by identity."""
+        self.found |= found
+        write_json(self.path, self.found)
+
+
+def score(estimator: Estimator, tasks: Sequence[Task], samples: str, kept: Kept) -> Score:
+    """Estimate on every task and seed, ``TOGETHER`` at a time, but for those that are kept."""
+    asked = [(task, seed) for task in tasks for seed in range(len(task.x))]
+    identity = {"estimator": estimator.name, "version": estimator.version, "samples": samples}
+    identity["options"] = {
+        name: value for name, value in asdict(estimator).items() if name not in RESOURCES
+    }
+    names = {(task.key, seed): digest([identity, task.key, seed]) for task, seed in asked}
+    todo = [(task, seed) for task, seed in asked if names[task.key, seed] not in kept.found]
+    for start in range(0, len(todo), TOGETHER):
+        some = todo[start : start + TOGETHER]
+        begun = time.perf_counter()
+        found = estimator.estimate_many(
+            [task.pairs[seed] for task, seed in some],
+            keys=[("known-mi", task.key, seed) for task, seed in some],
+        )
+        each = (time.perf_counter() - begun) / len(some)
+        kept.add(
+            {
+                names[task.key, seed]: {"value": one.value, "flags": one.flags, "seconds": each}
+                for (task, seed), one in zip(some, found, strict=True)
+            }
+        )
+        print(f"{estimator.name}: {start + len(some)} of {len(todo)}", file=sys.stderr, flush=True)
+    ours = [kept.found[names[task.key, seed]] for task, seed in asked]
+    values = np.array([np.nan if one["value"] is None else one["value"] for one in ours])
     details = {
         "version": estimator.version,
-        "options": found[0].fit["options"],
-        "seconds_per_estimate": seconds / len(found),
+        "options": identity["options"],
+        "seconds_per_estimate": float(np.mean([one["seconds"] for one in ours])),
         "threads": torch.get_num_threads(),
         "flags": {
-            f"{task}/{seed}": one.flags
-            for (_, task, seed), one in zip(keys, found, strict=True)
-            if one.flags
+            f"{task.key}/{seed}": one["flags"]
+            for (task, seed), one in zip(asked, ours, strict=True)
+            if one["flags"]
         },
     }
     return Score(estimator.name, values.reshape(len(tasks), -1), details)
@@ -238,12 +274,13 @@ def main() -> None:
     chosen = [with_options(name, options.option) for name in names]
     tasks = read(options.samples, [w for w in options.tasks.split(",") if w], options.seeds)
     scores = []
+    out = options.out or options.samples.parent
+    samples, kept = sha256_file(options.samples), Kept(out / "estimates.json")
     for estimator in chosen:
-        scores.append(score(estimator, tasks))
+        scores.append(score(estimator, tasks, samples, kept))
         each = scores[-1].details["seconds_per_estimate"]
         print(f"{estimator.name}: {each:.2f} s an estimate", file=sys.stderr, flush=True)
     scores.append(Score(THEIRS, np.stack([task.theirs for task in tasks]), {"options": {}}))
-    out = options.out or options.samples.parent
     text = table(tasks, scores)
     write_json(out / "scores.json", as_json(options.samples, tasks, scores))
     write_text(out / "scores.md", text)
