@@ -8,7 +8,7 @@ sets up what is needed and runs this; alone, it takes the file that ``write_samp
 
 Pairs go to ``estimate_many`` many at once, so networks of equal shape train as one stack over tasks
 and seeds. What was estimated is kept beside the table and not made again, so a long run can be
-stopped and goes on. Written are a table (Markdown) and everything in it unrounded (JSON), all in nats:
+stopped and goes on. Written are a table (Markdown) and everything in it unrounded (JSON), in nats:
 
     mean absolute error   over all estimates, a task and seed each
     mean bias             of the same; negative where an estimator says too little
