@@ -20,6 +20,7 @@ from cch.information.known import (
     mixture_information,
     mixture_separation,
     permuted,
+    spectrum,
 )
 from cch.rng import numpy_generator
 
@@ -162,3 +163,43 @@ def test_class_counts_are_exact_and_the_means_take_part_in_all_columns():
 def test_what_cannot_be_is_refused_in_one_line(call, words):
     with pytest.raises(CchError, match=words):
         call()
+
+
+def test_a_spectrum_is_kept_and_the_information_with_it():
+    wanted = np.array([4.0, 1.0, 0.25, 0.0, 0.0])
+    x, y = gaussian_pairs(40_000, 5, 5, 0.9, keys=[("s",)], rank=2, spectra=(wanted, wanted))
+    # Sampling error of the variances: 1.4 / 200 of them; five of them.
+    assert np.linalg.eigvalsh(np.cov(x[0].T))[::-1] == pytest.approx(wanted, rel=0.035, abs=1e-9)
+    rho = canonical_correlation(0.9, 2)
+    whiten = [
+        values @ vectors[:, 2:] / np.sqrt(variances[2:])
+        for values in (x[0], y[0])
+        for variances, vectors in [np.linalg.eigh(np.cov(values.T))]
+    ]
+    found = np.linalg.svd(whiten[0].T @ whiten[1] / 40_000, compute_uv=False)
+    assert found[:2] == pytest.approx([rho, rho], abs=0.035)
+    assert found[2] < 0.035
+    x, labels = class_mixture(40_000, 5, [0.5, 0.5], 0.4, keys=[("s",)], spectrum_x=wanted)
+    means = np.stack([x[0][labels[0] == c].mean(0) for c in (0, 1)])
+    within = np.cov((x[0] - means[labels[0]]).T)
+    assert np.linalg.eigvalsh(within)[::-1] == pytest.approx(wanted, rel=0.035, abs=1e-9)
+    shift = means[1] - means[0]
+    distance = math.sqrt(shift @ np.linalg.pinv(within, rcond=1e-6, hermitian=True) @ shift)
+    assert distance == pytest.approx(mixture_separation([0.5, 0.5], 0.4, 3), abs=0.04)
+
+
+def test_the_spectrum_of_a_representation_counts_its_directions():
+    signal = numpy_generator("low rank").normal(size=(500, 3))
+    values = np.hstack([signal @ numpy_generator("mix").normal(size=(3, 9)), np.ones((500, 2))])
+    found = spectrum(values.astype(np.float32))
+    assert found.shape == (11,)
+    assert (found > 0).tolist() == [True] * 3 + [False] * 8
+    assert found.sum() == pytest.approx(9)
+    eigenvalues = np.linalg.eigvalsh(np.corrcoef(values[:, :9].T))[::-1]
+    assert found[:3] == pytest.approx(eigenvalues[:3], rel=1e-5)
+
+
+@pytest.mark.parametrize("wanted", [np.ones(4), np.zeros(5), -np.ones(5)])
+def test_a_spectrum_that_does_not_fit_is_refused(wanted):
+    with pytest.raises(CchError, match="does not fit 5 columns"):
+        gaussian_pairs(60, 5, 5, 0.1, keys=[()], spectra=(wanted, wanted))

@@ -26,6 +26,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 
 from cch.errors import CchError
+from cch.information import constant_columns
 from cch.information.gaussian import mutual_information_nats
 from cch.rng import numpy_generator
 from cch.units import Nats
@@ -51,13 +52,47 @@ def canonical_correlation(truth: float, pairs: int) -> float:
     return float(np.sqrt(-np.expm1(-2 * truth / pairs)))
 
 
+def spectrum(values: np.ndarray) -> np.ndarray:
+    """Return the spectrum of representations (n, d): of their correlation matrix, (d,), falling.
+
+    Eigenvalues below 1e-6 of the largest are rounding and count as zero; a column without spread
+    adds a zero.
+    """
+    values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    spread = values[:, ~constant_columns(values)]
+    found = np.zeros(values.shape[1])
+    if spread.shape[1]:
+        scaled = (spread - spread.mean(axis=0)) / spread.std(axis=0)
+        singular = np.linalg.svd(scaled, compute_uv=False) ** 2 / len(scaled)
+        found[: len(singular)] = np.where(singular < 1e-6 * singular[0], 0.0, singular)
+    return found
+
+
+def _scales(wanted: np.ndarray | None, d: int) -> np.ndarray:
+    """Standard deviations along the axes before rotation, (d,); all 1 without a spectrum."""
+    if wanted is None:
+        return np.ones(d)
+    if np.shape(wanted) != (d,) or not np.max(wanted) > 0 or np.min(wanted) < 0:
+        raise CchError("known", f"a spectrum of shape {np.shape(wanted)} does not fit {d} columns")
+    return np.sqrt(np.sort(wanted)[::-1])
+
+
 def gaussian_pairs(
-    n: int, dx: int, dy: int, truth: float, *, keys: Sequence[Key], rank: int = RANK
+    n: int,
+    dx: int,
+    dy: int,
+    truth: float,
+    *,
+    keys: Sequence[Key],
+    rank: int = RANK,
+    spectra: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw Gaussian pairs whose information is ``truth`` nats.
 
-    min(rank, dx, dy) canonical pairs carry it in equal parts; a random orthogonal rotation of each
-    side spreads them over all its columns. Every column has variance 1.
+    Canonical pairs carry it in equal parts: ``rank`` of them, or as many as the narrower side has
+    directions of any variance. They lie along the leading directions of each side's spectrum; a
+    random orthogonal rotation of each side spreads them over all its columns. The spectrum changes
+    how hard the pair is for an estimator, and not its information.
 
     Args:
         n: rows.
@@ -66,14 +101,19 @@ def gaussian_pairs(
         truth: I(x; y) in nats.
         keys: one for each sample.
         rank: canonical pairs at most.
+        spectra: variances along the principal directions of x (dx,) and y (dy,), see
+            ``spectrum``; without them all are 1.
 
     Returns:
         x (len(keys), n, dx) and y (len(keys), n, dy), float64.
 
     Raises:
-        CchError: as ``canonical_correlation``.
+        CchError: as ``canonical_correlation``, or a spectrum that does not fit.
     """
-    pairs = min(rank, dx, dy)
+    scale_x, scale_y = (
+        _scales(wanted, d) for wanted, d in zip(spectra or (None, None), (dx, dy), strict=True)
+    )
+    pairs = carrying(rank, scale_x, scale_y)
     rho = canonical_correlation(truth, pairs)
     x, y = np.empty((len(keys), n, dx)), np.empty((len(keys), n, dy))
     turn_x, turn_y = np.empty((len(keys), dx, dx)), np.empty((len(keys), dy, dy))
@@ -83,7 +123,12 @@ def gaussian_pairs(
         generator.standard_normal(out=y[i])
         turn_x[i], turn_y[i] = generator.normal(size=(dx, dx)), generator.normal(size=(dy, dy))
     y[..., :pairs] = rho * x[..., :pairs] + np.sqrt(1 - rho**2) * y[..., :pairs]
-    return x @ _orthogonal(turn_x), y @ _orthogonal(turn_y)
+    return (x * scale_x) @ _orthogonal(turn_x), (y * scale_y) @ _orthogonal(turn_y)
+
+
+def carrying(rank: int, *spectra: np.ndarray) -> int:
+    """Return how many canonical pairs carry the information: see ``gaussian_pairs``."""
+    return min(rank, *(int((np.asarray(one) > 0).sum()) for one in spectra))
 
 
 def gaussian_covariance(dx: int, dy: int, truth: float, rank: int = RANK) -> np.ndarray:
@@ -260,10 +305,12 @@ def class_mixture(
     *,
     keys: Sequence[Key],
     counts: Sequence[int] | None = None,
+    spectrum_x: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw class mixtures whose I(x; label) is ``truth`` nats.
 
-    The means lie in a random subspace, so that they take part in all columns.
+    The means lie along the leading directions of the spectrum within a class, in units of its
+    standard deviations; a random orthogonal rotation spreads them over all columns.
 
     Args:
         n: rows.
@@ -272,6 +319,9 @@ def class_mixture(
         truth: I(x; label) in nats, below H(Y).
         keys: one for each sample.
         counts: rows of each class, exactly; without it every row draws its class by ``shares``.
+        spectrum_x: variances along the principal directions of x within a class (dx,); without it
+            all are 1. With fewer than classes - 1 that are not zero the means lie on a circle or
+            line.
 
     Returns:
         x (len(keys), n, dx) float64 and labels (len(keys), n) int64.
@@ -282,7 +332,9 @@ def class_mixture(
     p = _checked(shares)
     if counts is not None and (len(counts) != len(p) or sum(counts) != n):
         raise CchError("known", f"counts {list(counts)} are no {n} rows of {len(p)} classes")
-    means = mixture_separation(p, truth, dx) * class_means(len(p), dx)
+    scale = _scales(spectrum_x, dx)
+    within = int((scale > 0).sum())
+    means = mixture_separation(p, truth, within) * class_means(len(p), within)
     x, labels = np.empty((len(keys), n, dx)), np.empty((len(keys), n), dtype=np.int64)
     turn = np.empty((len(keys), dx, dx))
     for i, key in enumerate(keys):
@@ -294,4 +346,4 @@ def class_mixture(
         generator.standard_normal(out=x[i])
         turn[i] = generator.normal(size=(dx, dx))
     x[..., : means.shape[1]] += means[labels]
-    return x @ _orthogonal(turn), labels
+    return (x * scale) @ _orthogonal(turn), labels
