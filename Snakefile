@@ -16,6 +16,7 @@ include: "workflow/rules/fetch.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/estimate.smk"
+include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/tabulate.smk"
 include: "workflow/rules/plot.smk"
 

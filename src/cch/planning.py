@@ -231,6 +231,24 @@ class Plan:
         """The runs that a quantity is estimated from, by role."""
         return {role: self.paths.runs(study, role) for role in ROLES[quantity]}
 
+    def calibration_spec(self, study: str, estimator: str) -> str:
+        """What determines the calibration of an estimator, beside the runs."""
+        spec = self.config.studies[study].information
+        asked = spec.calibration.model_dump(mode="json") if spec.calibration else {}
+        settings = asked.pop("settings", {}).get(estimator, {})
+        return canonical_json(
+            {
+                "study": study,
+                "options": spec.options.get(estimator, {}),
+                "limit": spec.limit,
+                "calibration": asked | {"settings": settings},
+            }
+        )
+
+    def calibration_inputs(self, study: str) -> dict[str, str]:
+        """The runs whose sizes an estimator is calibrated at, by role."""
+        return {role: self.paths.runs(study, role) for role in ("teacher", "baseline")}
+
     def layout_spec(self, name: str) -> str:
         """What determines a table or figure, beside runs and estimates, as one digest."""
         layout = self.layouts[name]
