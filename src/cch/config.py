@@ -133,6 +133,9 @@ class Degradation(Model):
 class Calibration(Model):
     """What the estimators are calibrated on: cases of known truth at the study's own sizes."""
 
+    estimators: list[str] | None = Field(
+        None, description="Which of the study's estimators; null: all."
+    )
     repeats: int = Field(10, ge=2, description="Samples of each case; their spread is the noise.")
     truths: list[Positive] = Field(
         [0.25, 0.5, 1.0, 2.0], description="Of the Gaussian cases, in nats; zero is always there."
@@ -168,6 +171,14 @@ class Information(Model):
     calibration: Calibration | None = Field(
         Calibration(), description="How the estimators are calibrated; null: they are not."
     )
+
+    @property
+    def calibrated(self) -> list[str]:
+        """The estimators that are calibrated, in the order of ``estimators``."""
+        if self.calibration is None:
+            return []
+        asked = self.calibration.estimators
+        return [name for name in self.estimators if asked is None or name in asked]
 
 
 class Split(Model):
@@ -217,11 +228,12 @@ class Study(Model):
         unused = set(self.information.options) - set(self.information.estimators)
         if unused:
             raise ValueError(f"information.options names {min(unused)!r}, which is not estimated")
-        if self.information.calibration:
-            unused = set(self.information.calibration.settings) - set(self.information.estimators)
+        asked = self.information.calibration
+        for key in ("estimators", "settings") if asked else ():
+            unused = set(getattr(asked, key) or ()) - set(self.information.estimators)
             if unused:
                 raise ValueError(
-                    f"information.calibration.settings names {min(unused)!r}, which is not estimated"
+                    f"information.calibration.{key} names {min(unused)!r}, which is not estimated"
                 )
         if self.information.runs > self.seeds:
             raise ValueError(

@@ -125,15 +125,15 @@ def draw_calibration(document: dict[str, Any]) -> Figure:
     )
     sizes = [note["cell"]["text"] for note in document["notes"]]
     for axis, panel, size in zip(axes.flat, panels, sizes, strict=True):
-        _draw_response(axis, document, panel)
-        axis.set_title(
-            "\n".join([f"({panel['key']}) {panel['title']}", *textwrap.wrap(size, 50)]), fontsize=7
-        )
+        repeats = _draw_response(axis, document, panel)
+        count = f", {repeats.pop()} samples each" if len(repeats) == 1 else ""
+        axis.set_title(f"({panel['key']}) {panel['title']}{count}\n{size}", fontsize=8)
     _head(figure, f"{document['number']}. {document['title']}", document["marks"])
     return figure
 
 
-def _draw_response(axis: Axes, document: dict[str, Any], panel: dict[str, Any]) -> None:
+def _draw_response(axis: Axes, document: dict[str, Any], panel: dict[str, Any]) -> set[int]:
+    """Draw one panel of ``draw_calibration``; return the numbers of samples behind its points."""
     cells = document["cells"]
     truths = np.array([cells[f"{row}/truth"]["value"] for row in panel["rows"]], dtype=float)
     top = float(np.nanmax(truths))
@@ -153,11 +153,11 @@ def _draw_response(axis: Axes, document: dict[str, Any], panel: dict[str, Any]) 
         repeats |= {cells[f"{row}/{column}"]["n"] for row in panel["rows"]}
         style = {"color": color, "marker": marker, "capsize": 2, "markersize": 4, "linewidth": 1.3}
         axis.errorbar(truths + shift, mean, yerr=np.nan_to_num(sd), label=name, **style)
-    count = f", {min(repeats)} samples each" if len(repeats) == 1 else ""
-    axis.set_xlabel(f"Known mutual information (nats){count}")
+    axis.set_xlabel("Known mutual information (nats)")
     axis.set_ylabel(panel["y_label"])
     axis.legend(frameon=False, fontsize=7)
     sns.despine(ax=axis)
+    return repeats
 
 
 def draw_null_gaps(document: dict[str, Any]) -> Figure:

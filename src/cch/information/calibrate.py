@@ -340,7 +340,9 @@ class Response:
             raise CchError("calibration", "results mix quantities or settings", "give those of one")
         usable = sorted((r for r in results if r.sd is not None), key=lambda r: r.case.truth)
         if not usable:
-            raise CchError("calibration", "no case has two estimates", "calibrate with more repeats")
+            raise CchError(
+                "calibration", "no case has two estimates", "calibrate with more repeats"
+            )
         pools: list[list[CaseResult]] = []
         for result in usable:
             pools.append([result])

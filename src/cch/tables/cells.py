@@ -276,7 +276,10 @@ def _sizes(entry: dict[str, Any]) -> str:
     text = f"n = {entry['rows']:,}, {entry['dx']} columns"
     if entry["class_counts"] is None:
         return f"{text} and {entry['dy']}"
-    return f"{text}, classes of {', '.join(map(str, entry['class_counts']))} rows"
+    counts = entry["class_counts"]
+    if len(counts) > 5:
+        return f"{text}, {len(counts)} classes of {min(counts)} to {max(counts)} rows"
+    return f"{text}, classes of {', '.join(map(str, counts))} rows"
 
 
 def _setting(query: layouts.Setting, source: Source) -> Answer:

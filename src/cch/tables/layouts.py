@@ -204,7 +204,7 @@ def all_layouts(config: Config, path: str | Path) -> dict[str, Layout]:
     }
     for name, study in config.studies.items():
         layouts[f"sweep-{name}"] = sweep_layout(name, study)
-        if study.information.calibration:
+        if study.information.calibrated:
             layouts[f"calibration-{name}"] = calibration_layout(name, study)
     return layouts
 
@@ -292,7 +292,7 @@ MEASURES = {"mean": "estimate", "bias": "bias", "sd": "sd"}
 
 def calibration_layout(name: str, study: Study) -> Layout:
     """The table and figure of how the study's estimators err where the truth is known."""
-    estimators, rows, panels = study.information.estimators, [], []
+    estimators, rows, panels = study.information.calibrated, [], []
     columns = [Column(key="truth", label="Truth", unit="nats")]
     for estimator in estimators:
         for measure, label in MEASURES.items():
@@ -367,6 +367,7 @@ def _setting_rows(quantity: str, study: Study) -> list[Row]:
     return [
         _case_row(quantity, *case, [estimator], dict(zip(grid, values, strict=True)))
         for estimator, grid in study.information.calibration.settings.items()
+        if estimator in study.information.calibrated
         for values in itertools.product(*grid.values())
         for case in _cases(quantity, study)
     ]
