@@ -69,8 +69,8 @@ class Response(Protocol):
     def noise_at(self, value: float) -> float:
         """Return the standard deviation of one estimate on fresh data at the level ``value``."""
 
-    def flag_at(self, value: float) -> str | None:
-        """Return a flag where ``value`` lies outside the calibrated range, else None."""
+    def outside(self, value: float) -> bool:
+        """Return whether ``value`` lies outside what was calibrated; its nearest end holds there."""
 
 
 @dataclass(frozen=True)
@@ -302,8 +302,8 @@ def _calibration_flags(
     for (name, side), response in zip(sides.items(), responses, strict=True):
         if side.repeats is not None and side.repeats < 2:
             flags.append(f"{name}: one calibration repeat measures no noise")
-        if response is not None and (flag := response.flag_at(side.mean)):
-            flags.append(f"{name}: {flag}")
+        if response is not None and response.outside(side.mean):
+            flags.append(f"{name} = {side.mean:.4f} nats is outside the calibrated range")
     return flags
 
 

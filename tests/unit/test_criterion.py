@@ -27,8 +27,8 @@ class Fake:
     def noise_at(self, value):
         return self.noise
 
-    def flag_at(self, value):
-        return None if value <= self.highest else f"{value:.4f} is outside the calibrated range"
+    def outside(self, value):
+        return value > self.highest
 
 
 TS, SL = [1.0, 1.2, 1.1], [0.5, 0.5, 0.8]  # gaps 0.5, 0.7, 0.3: mean 0.5, s = 0.2
@@ -139,7 +139,7 @@ def test_no_estimate_at_all_is_undecided(missing):
 
 def test_a_value_outside_the_calibrated_range_is_flagged():
     flags = judge(TS, SL, Fake(highest=1.0), Fake(highest=1.0)).flags
-    assert flags == ["I(teacher; student): 1.1000 is outside the calibrated range"]
+    assert flags == ["I(teacher; student) = 1.1000 nats is outside the calibrated range"]
 
 
 def test_more_than_the_entropy_of_the_labels_is_flagged_run_by_run():
@@ -157,7 +157,7 @@ def test_below_zero_is_flagged_beyond_noise_only():
 
 
 def test_runs_that_do_not_pair_are_refused():
-    with pytest.raises(CchError, match="2 runs of I.teacher; student. but 1 of"):
+    with pytest.raises(CchError, match=r"2 runs of I.teacher; student. but 1 of"):
         judge([1.0, 2.0], [1.0])
 
 
