@@ -115,6 +115,7 @@ class NPZFile(ArrayFile):
 
     @property
     def names(self) -> list[str]:
+        """The arrays."""
         return list(self._archive.files)
 
     def _read(self, name: str) -> np.ndarray:
@@ -148,6 +149,7 @@ class HDF5File(ArrayFile):
 
     @cached_property
     def names(self) -> list[str]:
+        """The datasets of all groups, by path."""
         import h5py
 
         found: list[str] = []
@@ -157,6 +159,7 @@ class HDF5File(ArrayFile):
         return found
 
     def holds(self, name: str) -> bool:
+        """Whether there is a dataset at this path."""
         return name.strip("/") in self.names
 
     def _read(self, name: str) -> np.ndarray:
@@ -204,9 +207,11 @@ class CSVFile(ArrayFile):
 
     @property
     def names(self) -> list[str]:
+        """The columns."""
         return [str(name) for name in self._table.columns]
 
     def holds(self, name: str) -> bool:
+        """Whether every part of the name matches a column."""
         return name in self.names or all(self._matching(part) for part in name.split(","))
 
     def _matching(self, part: str) -> list[str]:
@@ -220,6 +225,7 @@ class CSVFile(ArrayFile):
         return list(dict.fromkeys(one for part in name.split(",") for one in self._matching(part)))
 
     def read(self, name: str | None, without: frozenset[str] = frozenset()) -> Found:
+        """Read the columns of a name, or all but ``without``; see ``ArrayFile.read``."""
         if name is None:
             names = [one for one in self.names if one not in without]
             if not names:
@@ -247,7 +253,7 @@ class CSVFile(ArrayFile):
                 raise CchError(
                     self.path,
                     f"column {name!r} holds text ({shown!r}), expected numbers",
-                    f"name the columns to use: {self.path.name}:COLUMN,COLUMN or a pattern like x_*",
+                    f"name the columns to use: {self.path.name}:COLUMN,COLUMN or a pattern (x_*)",
                 )
         return self._table[names].to_numpy(dtype=np.float64)
 

@@ -70,7 +70,7 @@ class Response(Protocol):
         """Return the standard deviation of one estimate on fresh data at the level ``value``."""
 
     def outside(self, value: float) -> bool:
-        """Return whether ``value`` lies outside what was calibrated; its nearest end holds there."""
+        """Return whether ``value`` lies outside what was calibrated."""
 
 
 @dataclass(frozen=True)

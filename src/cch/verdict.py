@@ -13,12 +13,15 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import yaml
+from rich import box
+from rich.table import Table
 
 from cch import __version__
 from cch.arrays import CSVFile, Files, Found, Place
@@ -36,6 +39,9 @@ from cch.information import (
 )
 from cch.progress import Progress
 from cch.units import Nats
+
+if TYPE_CHECKING:
+    from cch.information.calibrate import CaseResult, Response
 
 FORMAT = "cch-verdict-1"
 RANKING = "by the lower end of the interval, highest first; then by gap, then by name"
@@ -146,7 +152,10 @@ def parse_options(texts: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise CchError("--option", f"{text!r} is no NAME=VALUE", "write for example k=5")
-        options[name] = yaml.safe_load(value)
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise CchError("--option", f"{value!r} of {name} is no value") from None
     return options
 
 
@@ -381,7 +390,7 @@ def answer(question: Question, settings: Settings) -> dict[str, Any]:
         CchError: there is no such estimator or option, or it refuses the arrays.
     """
     estimator = get_estimator(settings.estimator, settings.options)
-    work = _Work(estimator, settings, len(question.student))
+    work = _Work(estimator, settings)
     student, label = question.student, question.label
     own = work.quantity("student-label", student, label.values, label.counts)
     judged = {}
@@ -390,8 +399,8 @@ def answer(question: Question, settings: Settings) -> dict[str, Any]:
         verdict = judge(
             [one.value for one in mutual.estimates],
             [one.value for one in own.estimates],
-            mutual.response,
-            own.response,
+            mutual.calibration,
+            own.calibration,
             label.entropy,
         )
         judged[name] = (mutual, verdict)
@@ -441,13 +450,43 @@ def _versions() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """A ``cch.information.calibrate.Response`` with the cases and repeats behind it."""
+
+    cases: list[CaseResult]
+
+    @cached_property
+    def response(self) -> Response:
+        """What the cases come to."""
+        from cch.information.calibrate import Response
+
+        return Response.of(self.cases)
+
+    @property
+    def repeats(self) -> int:
+        """The fewest estimates of a case that has a noise: the degrees of freedom claim no more."""
+        return min(case.repeats for case in self.cases if case.repeats > 1)
+
+    def bias_at(self, value: float) -> float:
+        """Mean error of an estimate of ``value``, nats."""
+        return self.response.bias_at(value)
+
+    def noise_at(self, value: float) -> float:
+        """Standard deviation of one estimate of ``value``, nats."""
+        return self.response.noise_at(value)
+
+    def outside(self, value: float) -> bool:
+        """Whether ``value`` lies outside what was tried."""
+        return self.response.outside(value)
+
+
+@dataclass(frozen=True)
 class Measured:
     """Estimates of one quantity over the runs, and the calibration of its estimator."""
 
     name: str
     estimates: list[Estimate]
-    cases: list[Any]
-    response: Any
+    calibration: Calibration | None
 
     def flags(self) -> list[str]:
         """What the estimates are flagged with; bounds are judged by the criterion, with noise."""
@@ -460,56 +499,73 @@ class Measured:
 
     def to_json(self) -> dict[str, Any]:
         """The estimates, the calibration cases and what they come to."""
-        return {
-            "estimates": [one.to_json() for one in self.estimates],
-            "calibration": [one.to_json() for one in self.cases],
-            "response": None if self.response is None else self.response.to_json(),
-        }
+        found: dict[str, Any] = {"estimates": [one.to_json() for one in self.estimates]}
+        if self.calibration is not None:
+            found["calibration"] = {
+                "cases": [case.to_json() for case in self.calibration.cases],
+                "response": self.calibration.response.to_json(),
+            }
+        return found
 
 
 class _Work:
-    """Estimates and calibrates; a calibration for equal shapes is made once."""
+    """Estimates and calibrates; samples of known information are tried once for equal shapes."""
 
-    def __init__(self, estimator: Estimator, settings: Settings, rows: int) -> None:
-        self.estimator, self.settings, self.rows = estimator, settings, rows
-        self._calibrated: dict[tuple[Any, ...], list[Any]] = {}
+    def __init__(self, estimator: Estimator, settings: Settings) -> None:
+        self.estimator, self.settings = estimator, settings
+        self._known: dict[tuple[Any, ...], list[CaseResult]] = {}
 
     def quantity(
         self, quantity: str, x: np.ndarray, y: np.ndarray, counts: list[int], name: str = ""
     ) -> Measured:
         """Estimate I(x; y) in every run, and calibrate where asked to."""
         what = "I(teacher; student)" if quantity == "teacher-student" else "I(student; label)"
-        label = f"{what} {name}".strip()
+        label = f"{what}, {name}" if name else what
         runs = self.settings.repeats
         keys = [("verdict", self.settings.seed, quantity, run) for run in range(runs)]
-        counted = _Counted(self.estimator, label, runs)
-        estimates = counted.estimate_many([(x, y)] * runs, keys=keys)
-        if not self.settings.calibration_repeats:
-            return Measured(what, estimates, [], None)
-        columns = (x.shape[1], None if counts else y.shape[1], tuple(counts), quantity)
-        if columns not in self._calibrated:
-            self._calibrated[columns] = self._calibrate(quantity, *columns[:2], counts, label)
-        cases = self._calibrated[columns]
-        return Measured(what, estimates, cases, response_of(cases))
+        estimates = _Counted(self.estimator, label, runs).estimate_many([(x, y)] * runs, keys=keys)
+        calibration = None
+        if self.settings.calibration_repeats:
+            calibration = self._calibrate(quantity, x, y, counts, label)
+        return Measured(what, estimates, calibration)
 
     def _calibrate(
-        self, quantity: str, dx: int, dy: int | None, counts: list[int], label: str
-    ) -> list[Any]:
+        self, quantity: str, x: np.ndarray, y: np.ndarray, counts: list[int], label: str
+    ) -> Calibration:
+        """The permutation null of the pair itself, and samples of known information like it."""
+        dy = 0 if counts else y.shape[1]
+        shape = (quantity, x.shape[1], dy)
+        if shape not in self._known:
+            # Their own null is not needed: the pair's has its marginals.
+            self._known[shape] = self._cases(quantity, *x.shape, dy, counts, label, None)[1:]
+        null = self._cases(quantity, *x.shape, dy, counts, f"{label}, permuted", (x, y))
+        return Calibration(null + self._known[shape])
+
+    def _cases(
+        self,
+        quantity: str,
+        rows: int,
+        dx: int,
+        dy: int,
+        counts: list[int],
+        label: str,
+        pair: tuple[np.ndarray, np.ndarray] | None,
+    ) -> list[CaseResult]:
         from cch.information.calibrate import calibrate_continuous, calibrate_labels
 
         repeats = self.settings.calibration_repeats
-        known = SHARES if counts else TRUTHS
-        counted = _Counted(
-            self.estimator, f"calibrating {label}", repeats * (len(known) + 1)
-        )
+        known = () if pair else SHARES if counts else TRUTHS
+        total = repeats * (len(known) + 1)
+        estimator = _Counted(self.estimator, f"calibrating {label}", total)
         common = {
             "repeats": repeats,
             "key": ("verdict", self.settings.seed, "calibration"),
+            "pair": pair,
             "quantity": quantity,
         }
         if counts:
-            return calibrate_labels(counted, self.rows, dx, counts, shares=SHARES, **common)
-        return calibrate_continuous(counted, self.rows, dx, dy, truths=TRUTHS, **common)
+            return calibrate_labels(estimator, rows, dx, counts, shares=known, **common)
+        return calibrate_continuous(estimator, rows, dx, dy, truths=known, **common)
 
 
 class _Counted:
@@ -531,3 +587,74 @@ class _Counted:
             found += self._estimator.estimate_many(pairs[part], keys=keys[part])
             self._progress.advance(len(pairs[part]))
         return found
+
+
+# Showing
+
+
+def as_table(document: dict[str, Any]) -> Table:
+    """Return the teachers as a table, ranked; information in nats."""
+    table = Table(box=box.SIMPLE_HEAD, title=document["criterion"], title_justify="left")
+    for name in ("#", "teacher"):
+        table.add_column(name, no_wrap=True)
+    for name in ("I_TS\n(nats)", "I_SL\n(nats)", "gap\n(nats)", "calibrated\ngap (nats)"):
+        table.add_column(name, justify="right")
+    level = document["teachers"][0]["level"]
+    table.add_column(f"{100 * level:g} % interval\n(nats)", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("rows\n(n)", justify="right")
+    table.add_column("runs", justify="right")
+    for teacher in document["teachers"]:
+        sides = (teacher["teacher_student"], teacher["student_label"])
+        means = [None if side is None else side["mean"] for side in sides]
+        amounts = [*means, teacher["gap"], teacher["calibrated_gap"]]
+        low, high = teacher["low"], teacher["high"]
+        interval = "unknown" if low is None else f"{_text(low)} to {_text(high)}"
+        table.add_row(
+            str(teacher["rank"]),
+            teacher["name"],
+            *map(_text, amounts),
+            interval,
+            teacher["verdict"],
+            str(document["rows"]),
+            str(teacher["runs"]),
+        )
+    return table
+
+
+def _text(nats: float | None) -> str:
+    return "unknown" if nats is None else f"{nats:.4f}"
+
+
+def notes(document: dict[str, Any]) -> list[str]:
+    """Return what stands below the table: the label, the estimator, the ranking and all flags."""
+    settings, label = document["settings"], document["label"]
+    version = document["student_label"]["estimates"][0]["fit"]["version"]
+    lines = [
+        f"H(Y) = {label['entropy']:.4f} nats, {len(label['classes'])} classes"
+        if label["classes"]
+        else "continuous label",
+        f"estimator {settings['estimator']} {version}; {RUNS}",
+        f"calibration: {settings['calibration_repeats']} samples of each case"
+        if settings["calibration_repeats"]
+        else "calibration: none",
+        f"ranked {document['ranking']}",
+    ]
+    return lines + [f"flag: {flag}" for flag in all_flags(document)]
+
+
+def all_flags(document: dict[str, Any]) -> list[str]:
+    """Return every flag once: of the arrays, of I(student; label), and of each teacher by name.
+
+    What is said of every teacher is about what they share, and stands without a name.
+    """
+    teachers = document["teachers"]
+    said = Counter(flag for teacher in teachers for flag in dict.fromkeys(teacher["flags"]))
+    shared = [flag for flag, count in said.items() if count == len(teachers) > 1]
+    own = [
+        f"{teacher['name']}: {flag}"
+        for teacher in teachers
+        for flag in teacher["flags"]
+        if flag not in shared
+    ]
+    return [*document["flags"], *document["student_label"]["flags"], *shared, *own]
