@@ -230,18 +230,20 @@ class CSVFile(ArrayFile):
             names = [one for one in self.names if one not in without]
             if not names:
                 raise CchError(self.path, "has no columns left for this")
-            return Found(Place(self.path, None), self._values(names), self._flags)
+            whole = self._values(names, alone=len(self.names) == 1)
+            return Found(Place(self.path, None), whole, self._flags)
         if not self.holds(name):
             lost = next(part for part in [*name.split(","), name] if not self._matching(part))
             raise self.missing(lost)
         return Found(Place(self.path, name), self._read(name))
 
     def _read(self, name: str) -> np.ndarray:
-        return self._values(self.columns(name))
+        columns = self.columns(name)
+        return self._values(columns, alone=len(columns) == 1)
 
-    def _values(self, names: list[str]) -> np.ndarray:
-        """Return (n, columns) numbers, or (n,) for one column of any type."""
-        if len(names) == 1:
+    def _values(self, names: list[str], alone: bool) -> np.ndarray:
+        """Return (n,) of any type for a column alone, else (n, columns) numbers."""
+        if alone:
             column = self._table[names[0]]
             if column.dtype != object:
                 return column.to_numpy()

@@ -191,6 +191,8 @@ def ask(
             )
         places[f"teacher {name}"] = place
     places["label"] = files.place(label)
+    for place in places.values():
+        files.open(place.file)
     labels = _label_columns(files, places["label"])
     found = {
         role: files.read(place, labels if place.file == places["label"].file else frozenset())
