@@ -186,14 +186,16 @@ class CSVFile(ArrayFile):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", pd.errors.DtypeWarning)
-                table = pd.read_csv(path, low_memory=False)
+                table = pd.read_csv(path, low_memory=False, float_precision="round_trip")
         except pd.errors.EmptyDataError:
             raise CchError(path, "is empty") from None
         except (pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise CchError(path, f"is not readable as CSV ({reason})") from None
         nameless = [name for name in table.columns if str(name).startswith("Unnamed: ")]
-        self._flags = [f"{path.name}: a column without a name is left out"] if nameless else []
+        # pandas takes a first column that the header does not count as the index.
+        left_out = nameless or not isinstance(table.index, pd.RangeIndex)
+        self._flags = [f"{path.name}: a column without a name is left out"] if left_out else []
         self._table = table.drop(columns=nameless)
         self._check_header()
 
@@ -202,6 +204,9 @@ class CSVFile(ArrayFile):
             raise CchError(
                 self.path, "has no header: its first line is numbers", "give the columns names"
             )
+        for separator, word in ((";", "semicolons"), ("\t", "tabs")):
+            if len(self.names) == 1 and separator in self.names[0]:
+                raise CchError(self.path, f"is separated by {word}", "write it with commas")
         if not len(self._table):
             raise CchError(self.path, "has a header but no rows")
 
@@ -230,20 +235,19 @@ class CSVFile(ArrayFile):
             names = [one for one in self.names if one not in without]
             if not names:
                 raise CchError(self.path, "has no columns left for this")
-            whole = self._values(names, alone=len(self.names) == 1)
-            return Found(Place(self.path, None), whole, self._flags)
+            place = Place(self.path, names[0] if len(names) == 1 else None)
+            return Found(place, self._values(names), self._flags)
         if not self.holds(name):
             lost = next(part for part in [*name.split(","), name] if not self._matching(part))
             raise self.missing(lost)
         return Found(Place(self.path, name), self._read(name))
 
     def _read(self, name: str) -> np.ndarray:
-        columns = self.columns(name)
-        return self._values(columns, alone=len(columns) == 1)
+        return self._values(self.columns(name))
 
-    def _values(self, names: list[str], alone: bool) -> np.ndarray:
-        """Return (n,) of any type for a column alone, else (n, columns) numbers."""
-        if alone:
+    def _values(self, names: list[str]) -> np.ndarray:
+        """Return (n,) of any type for one column, else (n, columns) numbers."""
+        if len(names) == 1:
             column = self._table[names[0]]
             if column.dtype != object:
                 return column.to_numpy()

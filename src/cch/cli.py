@@ -95,6 +95,14 @@ def verdict(
             help="What the label is; by default integers and text are classes, floats continuous."
         ),
     ] = None,
+    sample_id: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="NAME",
+            help="Column or array of sample ids in every file: their order must agree.",
+        ),
+    ] = None,
     estimator: Annotated[
         str | None, typer.Option(help="By default latent-light where there is one, else ksg.")
     ] = None,
@@ -133,9 +141,9 @@ def verdict(
         calibration_repeats,
         seed,
     )
-    document = library.answer(
-        library.ask(data, student, teacher, label, task and task.value), settings
-    )
+    kind = None if task is None else task.value
+    question = library.ask(data, student, teacher, label, kind, sample_id)
+    document = library.answer(question, settings)
     if out is not None:
         write_json(out, document)
     if as_json:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import yaml
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from cch import __version__
@@ -168,6 +169,7 @@ def ask(
     teachers: Sequence[str],
     label: str,
     task: Task | None = None,
+    sample_id: str | None = None,
 ) -> Question:
     """Read and check the arrays; places are written as in ``cch.arrays``.
 
@@ -178,6 +180,7 @@ def ask(
         label: place of the label; a CSV file that is named whole elsewhere leaves this column out.
         task: what the label is; by default integers, booleans and strings are classes and floats
             are continuous.
+        sample_id: name of the samples' ids in every file; they must agree row by row.
 
     Raises:
         CchError: one line for the first thing wrong with a file, name, array or label.
@@ -193,12 +196,15 @@ def ask(
     places["label"] = files.place(label)
     for place in places.values():
         files.open(place.file)
-    labels = _label_columns(files, places["label"])
-    found = {
-        role: files.read(place, labels if place.file == places["label"].file else frozenset())
-        for role, place in places.items()
-    }
+    found = {}
+    for role, place in places.items():
+        without = frozenset([sample_id] if sample_id else [])
+        if place.file == places["label"].file:
+            without |= _label_columns(files, places["label"])
+        found[role] = files.read(place, without)
     question = check(found, task)
+    if sample_id:
+        _same_samples(files, sample_id)
     return Question(
         question.student,
         question.teachers,
@@ -207,6 +213,30 @@ def ask(
         {role: str(one.place) for role, one in found.items()},
         files.paths,
     )
+
+
+def _same_samples(files: Files, sample_id: str) -> None:
+    """Refuse files whose rows are not the same samples in the same order."""
+    first, *others = files.paths
+    expected = _names(files, first, sample_id)
+    for path in others:
+        names = _names(files, path, sample_id)
+        if len(names) != len(expected):
+            raise CchError(
+                f"{path}:{sample_id}", f"has {len(names)} rows, {first} has {len(expected)}"
+            )
+        if len(rows := np.flatnonzero(names != expected)):
+            raise CchError(
+                f"{path}:{sample_id}",
+                f"row {rows[0]} (counted from 0) is {names[rows[0]]!s} but "
+                f"{expected[rows[0]]!s} in {first}",
+                "bring all files into one order",
+            )
+
+
+def _names(files: Files, path: Path, sample_id: str) -> np.ndarray:
+    values = _column(files.read(Place(path, sample_id)), "sample ids")
+    return values.astype(str)
 
 
 def named_places(teachers: Sequence[str], files: Files) -> list[tuple[str, Place]]:
@@ -314,9 +344,9 @@ def _spread(role: str, found: Found, values: np.ndarray) -> list[str]:
     return []
 
 
-def _column(found: Found) -> np.ndarray:
-    """Return a label as (n,), of whatever type it has."""
-    values, where = found.values, _where("label", found)
+def _column(found: Found, role: str = "label") -> np.ndarray:
+    """Return a label, or ids, as (n,), of whatever type they have."""
+    values, where = found.values, _where(role, found)
     if values.dtype.kind not in "biufUSO":
         raise CchError(where, f"holds {_kind(values)}, expected numbers or text")
     if values.ndim == 2 and values.shape[1] == 1:
@@ -596,16 +626,20 @@ class _Counted:
 
 def as_table(document: dict[str, Any]) -> Table:
     """Return the teachers as a table, ranked; information in nats."""
-    table = Table(box=box.SIMPLE_HEAD, title=document["criterion"], title_justify="left")
-    for name in ("#", "teacher"):
-        table.add_column(name, no_wrap=True)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"{document['criterion']}, n = {document['rows']} rows",
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("teacher", overflow="fold")
     for name in ("I_TS\n(nats)", "I_SL\n(nats)", "gap\n(nats)", "calibrated\ngap (nats)"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     level = document["teachers"][0]["level"]
     table.add_column(f"{100 * level:g} % interval\n(nats)", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("rows\n(n)", justify="right")
-    table.add_column("runs", justify="right")
+    table.add_column("runs", justify="right", no_wrap=True)
     for teacher in document["teachers"]:
         sides = (teacher["teacher_student"], teacher["student_label"])
         means = [None if side is None else side["mean"] for side in sides]
@@ -613,12 +647,10 @@ def as_table(document: dict[str, Any]) -> Table:
         low, high = teacher["low"], teacher["high"]
         interval = "unknown" if low is None else f"{_text(low)} to {_text(high)}"
         table.add_row(
-            str(teacher["rank"]),
-            teacher["name"],
+            escape(teacher["name"]),
             *map(_text, amounts),
             interval,
             teacher["verdict"],
-            str(document["rows"]),
             str(teacher["runs"]),
         )
     return table
