@@ -2,6 +2,7 @@
 #   all                     every study whose raw files can be had (the default)
 #   <study>, <group>        e.g. synthetic, mnistm, mnistm-a18
 #   <table>, <figure>       e.g. table13, fig02, sweep-synthetic
+#   null-lihc               what the estimators give at LIHC's sizes where there is no gap
 #   fetch                   only download
 # Settings: config.yaml, overlaid by --configfile presets/{demo,open}.yaml. Name targets before
 # --configfile: Snakemake takes every word after it for a file.
@@ -16,6 +17,7 @@ include: "workflow/rules/fetch.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/estimate.smk"
+include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/tabulate.smk"
 include: "workflow/rules/plot.smk"
 

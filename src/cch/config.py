@@ -130,6 +130,28 @@ class Degradation(Model):
     )
 
 
+class Calibration(Model):
+    """What the estimators are calibrated on: cases of known truth at the study's own sizes."""
+
+    estimators: list[str] | None = Field(
+        None, description="Which of the study's estimators; null: all."
+    )
+    repeats: int = Field(10, ge=2, description="Samples of each case; their spread is the noise.")
+    truths: list[Positive] = Field(
+        [0.25, 0.5, 1.0, 2.0], description="Of the Gaussian cases, in nats; zero is always there."
+    )
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.1, 0.25, 0.5, 0.75], description="Truths of the class mixtures as parts of H(label)."
+    )
+    rank: int = Field(
+        8, ge=1, description="Canonical pairs that carry the information of a Gaussian case."
+    )
+    settings: dict[str, dict[str, list[bool | int | float]]] = Field(
+        {},
+        description="Options to vary, by estimator, e.g. `{ksg: {k: [3, 10]}}`; every combination.",
+    )
+
+
 class Information(Model):
     """Which mutual-information estimates are made."""
 
@@ -146,6 +168,17 @@ class Information(Model):
     options: dict[str, dict[str, bool | int | float]] = Field(
         {}, description="Options of an estimator in place of its defaults, by its name."
     )
+    calibration: Calibration | None = Field(
+        Calibration(), description="How the estimators are calibrated; null: they are not."
+    )
+
+    @property
+    def calibrated(self) -> list[str]:
+        """The estimators that are calibrated, in the order of ``estimators``."""
+        if self.calibration is None:
+            return []
+        asked = self.calibration.estimators
+        return [name for name in self.estimators if asked is None or name in asked]
 
 
 class Split(Model):
@@ -195,6 +228,13 @@ class Study(Model):
         unused = set(self.information.options) - set(self.information.estimators)
         if unused:
             raise ValueError(f"information.options names {min(unused)!r}, which is not estimated")
+        asked = self.information.calibration
+        for key in ("estimators", "settings") if asked else ():
+            unused = set(getattr(asked, key) or ()) - set(self.information.estimators)
+            if unused:
+                raise ValueError(
+                    f"information.calibration.{key} names {min(unused)!r}, which is not estimated"
+                )
         if self.information.runs > self.seeds:
             raise ValueError(
                 f"information.runs = {self.information.runs} exceeds seeds = {self.seeds}"
@@ -304,14 +344,16 @@ def _first_problem(error: ValidationError) -> str:
 def _expected_keys(location: tuple[Any, ...]) -> str:
     """Return ``; expected one of ...`` for the model that the wrong key was written into.
 
-    ``location`` is (key), (section, key), (studies, name, key), (studies, name, part, key) or
-    (datasets, name, kind, key).
+    ``location`` is (key), (section, key), (studies, name, key), (studies, name, part, key),
+    (studies, name, information, calibration, key) or (datasets, name, kind, key).
     """
     owner: type[Model] = Config
     if location[0] == "compute":
         owner = Compute
     elif location[0] == "datasets" and len(location) > 3:
         owner = {"synthetic": SyntheticDataset, "mnistm": MnistMDataset}[location[2]]
+    elif location[:1] == ("studies",) and location[2:4] == ("information", "calibration"):
+        owner = Calibration if len(location) > 4 else Information
     elif location[0] == "studies":
         owner = {
             "network": Network,

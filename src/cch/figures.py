@@ -1,10 +1,11 @@
-"""Figures as a paper has them, drawn from cells (curves) or from a dataset (samples).
+"""Figures as a paper has them, drawn from cells (curves, calibration) or a dataset (samples).
 
 PDF and PNG carry no date, so that equal inputs give equal files.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import textwrap
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "student-label": {"color": "#882288", "marker": "D", "linestyle": "--"},
 }
 SPARE = ("#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#000000")
+ESTIMATOR_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SYMBOLS = {"σ12": r"$\sigma_{12}$", "γ": r"$\gamma$ (pixels)", "λ": r"$\lambda$"}
 PANEL_INCHES = (3.4, 2.7)
 
@@ -101,6 +103,95 @@ def _draw_curve(
         return
     x, y, se = map(np.array, zip(*points, strict=True))
     axis.errorbar(x, y, yerr=se, label=label, capsize=2, markersize=4, linewidth=1.3, **style)
+
+
+def draw_calibration(document: dict[str, Any]) -> Figure:
+    """Draw estimates against known truths, a panel a quantity, a colour an estimator.
+
+    Bars are one standard deviation of a single estimate; the diagonal is no error, and 0 on the
+    horizontal axis is the study's own pair with one side permuted.
+
+    Args:
+        document: a table document of kind ``calibration``, see ``cch.tables.render``.
+    """
+    panels = document["panels"]
+    sns.set_theme(style="ticks", context="paper", font="DejaVu Sans")
+    figure, axes = plt.subplots(
+        1,
+        len(panels),
+        figsize=(PANEL_INCHES[0] * len(panels), PANEL_INCHES[1] + 0.5),
+        squeeze=False,
+        layout="constrained",
+    )
+    sizes = [note["cell"]["text"] for note in document["notes"]]
+    for axis, panel, size in zip(axes.flat, panels, sizes, strict=True):
+        repeats = _draw_response(axis, document, panel)
+        count = f", {repeats.pop()} samples each" if len(repeats) == 1 else ""
+        axis.set_title(f"({panel['key']}) {panel['title']}{count}\n{size}", fontsize=8)
+    _head(figure, f"{document['number']}. {document['title']}", document["marks"])
+    return figure
+
+
+def _draw_response(axis: Axes, document: dict[str, Any], panel: dict[str, Any]) -> set[int]:
+    """Draw one panel of ``draw_calibration``; return the numbers of samples behind its points."""
+    cells = document["cells"]
+    truths = np.array([cells[f"{row}/truth"]["value"] for row in panel["rows"]], dtype=float)
+    top = float(np.nanmax(truths))
+    axis.plot([0, top], [0, top], color="grey", linewidth=0.9, linestyle=":", label="truth")
+    repeats: set[int] = set()
+    # Side by side around their truth, so that bars of several estimators do not hide each other.
+    shifts = (np.arange(len(panel["columns"])) - (len(panel["columns"]) - 1) / 2) * 0.012 * top
+    for column, color, marker, shift in zip(
+        panel["columns"], itertools.cycle(ESTIMATOR_COLORS), itertools.cycle("osD^v"), shifts,
+        strict=False,
+    ):  # fmt: skip
+        name = column.removesuffix("-mean")
+        mean, sd = (
+            np.array([cells[f"{row}/{name}-{what}"]["value"] for row in panel["rows"]], dtype=float)
+            for what in ("mean", "sd")
+        )
+        repeats |= {cells[f"{row}/{column}"]["n"] for row in panel["rows"]}
+        style = {"color": color, "marker": marker, "capsize": 2, "markersize": 4, "linewidth": 1.3}
+        axis.errorbar(truths + shift, mean, yerr=np.nan_to_num(sd), label=name, **style)
+    axis.set_xlabel("Known mutual information (nats)")
+    axis.set_ylabel(panel["y_label"])
+    axis.legend(frameon=False, fontsize=7)
+    sns.despine(ax=axis)
+    return repeats
+
+
+def draw_null_gaps(document: dict[str, Any]) -> Figure:
+    """Draw what gaps estimators give where there is none, beside the gaps that the paper prints.
+
+    A dot is one estimate of the gap, the bar mean and standard deviation; a line is a printed gap.
+
+    Args:
+        document: the document of ``cch.tables.lihc``.
+    """
+    sns.set_theme(style="ticks", context="paper", font="DejaVu Sans")
+    figure, axis = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
+    names = [column["key"] for column in document["columns"] if column["key"] != "paper"]
+    for place, (name, color) in enumerate(
+        zip(names, itertools.cycle(ESTIMATOR_COLORS), strict=False)
+    ):
+        cell, sd = document["cells"][f"gap/{name}"], document["cells"][f"gap-sd/{name}"]["value"]
+        values = [member["value"] for member in cell["members"]]
+        spread = np.linspace(-0.18, 0.18, len(values))
+        axis.plot(place + spread, values, ".", color=color, markersize=4, alpha=0.6)
+        axis.errorbar(
+            [place + 0.3], [cell["value"]], yerr=[sd], fmt="o", color=color, capsize=3, markersize=5
+        )
+    printed = [cell for key, cell in document["cells"].items() if key.endswith("/paper")]
+    for number, cell in enumerate(printed):
+        label = "printed gaps" if number == 0 else None
+        axis.axhline(cell["value"], color="black", linewidth=0.8, linestyle="--", label=label)
+    axis.set_xlim(-0.5, len(names) - 0.4)
+    axis.set_xticks(range(len(names)), names)
+    axis.set_ylabel("Estimated gap where none is")
+    axis.legend(frameon=False, fontsize=7)
+    sns.despine(ax=axis)
+    _head(figure, f"{document['number']}. {document['title']}", document["marks"])
+    return figure
 
 
 def draw_samples(

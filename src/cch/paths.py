@@ -42,6 +42,10 @@ class Paths:
         """The estimates of one quantity by one estimator."""
         return f"{self.results}/information/{study}/{estimator}.{quantity}.json"
 
+    def calibration(self, name: str, estimator: str) -> str:
+        """What an estimator gave where the truth is known, for a study or another setting."""
+        return f"{self.results}/calibration/{name}/{estimator}.json"
+
     def table(self, name: str, suffix: str = "json") -> str:
         """A table, or the numbers behind a figure."""
         return f"{self.results}/tables/{name}.{suffix}"

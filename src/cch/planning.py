@@ -162,6 +162,11 @@ class Plan:
                 named.setdefault(study.group, []).extend(files)
         for name in self.layouts:
             named[name] = self.layout_files(name)
+        # Of no study and asked for by name: what estimators give at LIHC's sizes for no gap.
+        named["null-lihc"] = [
+            self.paths.table("null-lihc", s) for s in ("json", "csv", "md", "tex")
+        ]
+        named["null-lihc"] += [self.paths.figure("null-lihc", s) for s in ("pdf", "png")]
         return named
 
     def fetchable(self) -> list[str]:
@@ -230,6 +235,30 @@ class Plan:
     def information_inputs(self, study: str, quantity: str) -> dict[str, str]:
         """The runs that a quantity is estimated from, by role."""
         return {role: self.paths.runs(study, role) for role in ROLES[quantity]}
+
+    def calibration_spec(self, study: str, estimator: str) -> str:
+        """What determines the calibration of an estimator, beside the runs."""
+        spec = self.config.studies[study].information
+        asked = spec.calibration.model_dump(mode="json") if spec.calibration else {}
+        settings = asked.pop("settings", {}).get(estimator, {})
+        asked.pop("estimators", None)
+        return canonical_json(
+            {
+                "study": study,
+                "options": spec.options.get(estimator, {}),
+                "limit": spec.limit,
+                "calibration": asked | {"settings": settings},
+            }
+        )
+
+    def calibration_inputs(self, study: str) -> dict[str, str]:
+        """The runs whose sizes an estimator is calibrated at, by role."""
+        return {role: self.paths.runs(study, role) for role in ("teacher", "baseline")}
+
+    def null_lihc_inputs(self) -> list[str]:
+        """The null of LIHC's setting by every estimator of any study."""
+        used = [e for study in self.config.studies.values() for e in study.information.estimators]
+        return [self.paths.calibration("lihc-null", name) for name in dict.fromkeys(used)]
 
     def layout_spec(self, name: str) -> str:
         """What determines a table or figure, beside runs and estimates, as one digest."""

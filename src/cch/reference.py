@@ -25,6 +25,7 @@ SECTIONS: tuple[tuple[str, type[config.Model]], ...] = (
     ("`studies.<name>.distillation`", config.Distillation),
     ("`studies.<name>.degradation`", config.Degradation),
     ("`studies.<name>.information`", config.Information),
+    ("`studies.<name>.information.calibration`", config.Calibration),
     ("`studies.<name>.split`", config.Split),
 )
 HEAD = """# Configuration

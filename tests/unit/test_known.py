@@ -142,9 +142,7 @@ def test_class_counts_are_exact_and_the_means_take_part_in_all_columns():
     shift = x[0][labels[0] == 1].mean(0) - x[0][labels[0] == 0].mean(0)
     assert (np.abs(shift) > 0.02).all()
     # Norm of the difference of two means of 30,000 rows in 5 columns: error about 0.01.
-    assert np.linalg.norm(shift) == pytest.approx(
-        mixture_separation([0.5, 0.5], 0.4, 5), abs=0.04
-    )
+    assert np.linalg.norm(shift) == pytest.approx(mixture_separation([0.5, 0.5], 0.4, 5), abs=0.04)
     residual = x[0] - np.stack([x[0][labels[0] == c].mean(0) for c in (0, 1)])[labels[0]]
     assert np.abs(np.cov(residual.T) - np.eye(5)).max() < 0.03
 

@@ -110,12 +110,14 @@ def test_each_rule_left_a_log_a_record_and_a_benchmark(finished):
         "train_baseline",
         "train_student",
         "estimate_information",
+        "calibrate_estimator",
         "tabulate",
         "compare",
         "plot_curves",
+        "plot_calibration",
         "plot_samples",
     }
-    folders = {"prepare", "train", "estimate", "tabulate", "plot"}
+    folders = {"prepare", "train", "estimate", "calibrate", "tabulate", "plot"}
     assert folders <= {path.name for path in (results / "logs").iterdir()}
     assert folders <= {path.name for path in (results / "benchmarks").iterdir()}
     log = (results / "logs/train/mnistm-a20.student.log").read_text()

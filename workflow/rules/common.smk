@@ -52,4 +52,7 @@ wildcard_constraints:
     quantity="teacher-student|student-label|teacher-label",
     table=alternatives(n for n, l in PLAN.layouts.items() if l.kind != "samples"),
     curves=alternatives(n for n, l in PLAN.layouts.items() if l.kind == "curves"),
+    calibrations=alternatives(
+        n for n, l in PLAN.layouts.items() if l.kind == "calibration"
+    ),
     samples=alternatives(n for n, l in PLAN.layouts.items() if l.kind == "samples"),

@@ -64,7 +64,7 @@ class Case:
     @property
     def name(self) -> str:
         """Name within its quantity and options: ``null``, ``0.25`` (nats), ``h0.5`` (of H(Y))."""
-        if self.kind == "permutation-null":
+        if self.truth == 0:
             return "null"
         return f"h{self.share:g}" if self.share is not None else f"{self.truth:g}"
 
@@ -321,11 +321,13 @@ class Response:
         values: mean estimates in nats, rising.
         bias: mean estimate minus truth at each of them, in nats.
         noise: standard deviation of a single estimate at each of them, in nats.
+        repeats: estimates behind each standard deviation; of several cases the fewest.
     """
 
     values: tuple[float, ...]
     bias: tuple[float, ...]
     noise: tuple[float, ...]
+    repeats: int
 
     @classmethod
     def of(cls, results: Sequence[CaseResult]) -> Response:
@@ -338,14 +340,16 @@ class Response:
             raise CchError("calibration", "results mix quantities or settings", "give those of one")
         usable = sorted((r for r in results if r.sd is not None), key=lambda r: r.case.truth)
         if not usable:
-            raise CchError("calibration", "no case has two estimates", "calibrate with more repeats")
+            raise CchError(
+                "calibration", "no case has two estimates", "calibrate with more repeats"
+            )
         pools: list[list[CaseResult]] = []
         for result in usable:
             pools.append([result])
             while len(pools) > 1 and _pooled(pools[-2])[0] >= _pooled(pools[-1])[0]:
                 pools[-2:] = [pools[-2] + pools[-1]]
         values, bias, noise = zip(*map(_pooled, pools), strict=True)
-        return cls(values, bias, noise)
+        return cls(values, bias, noise, min(result.repeats for result in usable))
 
     def at(self, value: float) -> Reading:
         """Bias, noise and whether ``value`` (nats) lies outside the calibrated values."""
@@ -371,12 +375,14 @@ class Response:
 
     def to_json(self) -> dict[str, Any]:
         """The response as a dict that JSON holds without loss."""
-        return {"unit": "nats", **{name: list(values) for name, values in asdict(self).items()}}
+        curves = {name: list(getattr(self, name)) for name in ("values", "bias", "noise")}
+        return {"unit": "nats", **curves, "repeats": self.repeats}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Response:
         """The response of ``to_json``."""
-        return cls(*(tuple(content[name]) for name in ("values", "bias", "noise")))
+        curves = (tuple(content[name]) for name in ("values", "bias", "noise"))
+        return cls(*curves, content["repeats"])
 
 
 def _pooled(pool: Sequence[CaseResult]) -> tuple[float, float, float]:

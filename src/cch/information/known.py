@@ -272,7 +272,9 @@ def _separation(shares: Shares, truth: float, d: int) -> float:
     entropy = float(-np.sum(np.array(shares) * np.log(shares)))
     if not 0 <= truth < entropy:
         raise CchError(
-            "known", f"I(X; Y) = {truth:.4f} nats cannot be", f"it lies in 0 to H(Y) = {entropy:.4f}"
+            "known",
+            f"I(X; Y) = {truth:.4f} nats cannot be",
+            f"it lies in 0 to H(Y) = {entropy:.4f}",
         )
     if truth == 0:
         return 0.0

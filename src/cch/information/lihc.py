@@ -8,12 +8,14 @@ both truths and their gap are zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cch.information import Estimator
+from cch.files import write_json
+from cch.information import Estimator, get_estimator
 from cch.information.known import class_mixture, gaussian_pairs
 
 
@@ -81,3 +83,21 @@ def null_gaps(
         "student-label": [second for _, second in both],
         "gap": [first - second for first, second in both],
     }
+
+
+FORMAT = "cch-lihc-null-1"
+REPEATS = 20
+
+
+def write_null(estimator_name: str, out: str | Path, device: str = "cpu") -> None:
+    """Estimate the null gaps by an estimator with its default options and write them, in nats."""
+    estimator = get_estimator(estimator_name)
+    if hasattr(estimator, "device"):
+        estimator = replace(estimator, device=device)
+    content = {
+        "format": FORMAT,
+        "estimator": f"{estimator.name} {estimator.version}",
+        "unit": "nats",
+        "values": null_gaps(estimator, lihc_setting(), repeats=REPEATS),
+    }
+    write_json(out, content)

@@ -34,12 +34,18 @@ DISPLAY = {"adam": "Adam", "sgd": "SGD", "relu": "ReLU", "leaky_relu": "LeakyReL
 
 @dataclass
 class Answer:
-    """What a query came to, before the paper's value is set beside it."""
+    """What a query came to, before the paper's value is set beside it.
+
+    The cell is the mean of ``values``, their standard deviation where ``spread``, or the number
+    ``exact`` or the ``text`` where one is given.
+    """
 
     values: list[float] = field(default_factory=list)
     members: list[dict[str, Any]] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     aggregation: str = ""
+    spread: bool = False
+    exact: float | None = None
     unit: str | None = None
     signed: bool = False
     text: str | None = None
@@ -72,6 +78,13 @@ class Source:
             self._estimates[path] = json.loads(Path(path).read_text(encoding="utf-8"))["estimates"]
         return self._estimates[path]
 
+    def calibration(self, estimator: str) -> list[dict[str, Any]]:
+        """All calibration results of an estimator."""
+        path = self.paths.calibration(self.name, estimator)
+        if path not in self._estimates:
+            self._estimates[path] = json.loads(Path(path).read_text(encoding="utf-8"))["results"]
+        return self._estimates[path]
+
     def dataset(self) -> PairedDataset:
         """The prepared dataset, opened."""
         return PairedDataset(self.paths.dataset(self.study.dataset))
@@ -91,6 +104,7 @@ def answer(query: Any, source: Source) -> Answer:
         layouts.Difference: _difference,
         layouts.Information: _information,
         layouts.Gap: _gap,
+        layouts.Calibration: _calibration,
         layouts.Setting: _setting,
         layouts.Count: _count,
         layouts.Outputs: _outputs,
@@ -227,6 +241,47 @@ def _gap(query: layouts.Gap, source: Source) -> Answer:
     return found
 
 
+def _calibration(query: layouts.Calibration, source: Source) -> Answer:
+    path = source.paths.calibration(source.name, query.estimator)
+    for entry in source.calibration(query.estimator):
+        wanted = (query.quantity, query.case, query.options)
+        if (entry["quantity"], entry["name"], entry["options"]) == wanted:
+            break
+    else:
+        return Answer(files=[path], flags=[f"{query.case} was not calibrated"])
+    found = Answer(files=[path], unit="nats")
+    if query.measure == "sizes":
+        found.text, found.unit, found.aggregation = _sizes(entry), None, "sizes of the samples"
+        return found
+    if query.measure == "truth":
+        found.exact, found.aggregation = entry["truth"], f"known truth, {entry['kind']}"
+        return found
+    shift = entry["truth"] if query.measure == "bias" else 0.0
+    found.spread, found.signed = query.measure == "sd", query.measure == "bias"
+    found.aggregation = {
+        "mean": "mean of estimates on samples of known truth",
+        "bias": "mean of estimates on samples of known truth, minus the truth",
+        "sd": "standard deviation of an estimate over samples of known truth",
+    }[query.measure]
+    found.flags = list(entry["flags"])
+    for repeat, value in enumerate(entry["values"]):
+        found.values.append(value - shift)
+        member = {"kind": "estimate", "id": entry["id"], "file": path, "seed": repeat}
+        found.members.append(member | {"value": value - shift})
+    return found
+
+
+def _sizes(entry: dict[str, Any]) -> str:
+    """Rows, columns and class mix of a calibration case, in words."""
+    text = f"n = {entry['rows']:,}, {entry['dx']} columns"
+    if entry["class_counts"] is None:
+        return f"{text} and {entry['dy']}"
+    counts = entry["class_counts"]
+    if len(counts) > 5:
+        return f"{text}, {len(counts)} classes of {min(counts)} to {max(counts)} rows"
+    return f"{text}, classes of {', '.join(map(str, counts))} rows"
+
+
 def _setting(query: layouts.Setting, source: Source) -> Answer:
     value = setting(source.config, source.name, query.path)
     items = value if isinstance(value, list) else [value]
@@ -257,6 +312,18 @@ def _outputs(query: layouts.Outputs, source: Source) -> Answer:
     )
 
 
+def _summary(found: Answer) -> tuple[float | None, float | None]:
+    """Value of a cell and its standard error, each None where there are too few values."""
+    n = len(found.values)
+    if found.exact is not None:
+        return found.exact, None
+    sd = float(np.std(found.values, ddof=1)) if n > 1 else None
+    if found.spread:
+        # Of a standard deviation, for normal values.
+        return sd, None if sd is None else sd / math.sqrt(2 * (n - 1))
+    return float(np.mean(found.values)) if n else None, None if sd is None else sd / math.sqrt(n)
+
+
 def build_cell(
     identity: str, query: Any, source: Source, claim: Claim | None, stand_in: bool
 ) -> dict[str, Any]:
@@ -268,8 +335,7 @@ def build_cell(
         value, se, text = found.text, None, found.text
         verdict = compare_texts(text, claim, stand_in)
     else:
-        value = float(np.mean(found.values)) if n else None
-        se = float(np.std(found.values, ddof=1) / math.sqrt(n)) if n > 1 else None
+        value, se = _summary(found)
         text = format_value(value, se, query.digits)
         verdict = compare_numbers(value, se, n, claim, signed=found.signed, stand_in=stand_in)
     return {
@@ -277,7 +343,7 @@ def build_cell(
         "value": value,
         "text": text,
         "unit": found.unit,
-        "n": n if found.text is None else None,
+        "n": n if found.text is None and found.exact is None else None,
         "se": se,
         "aggregation": found.aggregation,
         "query": query.model_dump(mode="json"),

@@ -1,13 +1,14 @@
 """What every table and figure consists of: rows, columns, and a query for each cell.
 
 The paper's layouts are entries of ``paper/tables.yaml``. Every study of the configuration has
-one more of its own (``sweep-<study>``), so that a reader's cohort gets its table and figure
-without an entry.
+more of its own (``sweep-<study>``, ``calibration-<study>``), so that a reader's cohort gets its
+tables and figures without an entry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -62,6 +63,18 @@ class Gap(Model):
     digits: int = 4
 
 
+class Calibration(Model):
+    """What an estimator gave in one case of known truth: nats, or the sizes in words."""
+
+    kind: Literal["calibration"]
+    estimator: str
+    quantity: Literal["teacher-student", "student-label"]
+    case: str
+    options: dict[str, bool | int | float] = Field(default_factory=dict)
+    measure: Literal["truth", "mean", "bias", "sd", "sizes"]
+    digits: int = 4
+
+
 class Setting(Model):
     """A value of the configuration: a path below the study, or below ``dataset``."""
 
@@ -83,7 +96,7 @@ class Outputs(Model):
 
 
 Query = Annotated[
-    Metric | Difference | Information | Gap | Setting | Count | Outputs,
+    Metric | Difference | Information | Gap | Calibration | Setting | Count | Outputs,
     Field(discriminator="kind"),
 ]
 QUERY: TypeAdapter[Any] = TypeAdapter(Query)
@@ -116,12 +129,13 @@ class Note(Model):
 
 
 class Panel(Model):
-    """A panel of a figure: columns drawn against the levels."""
+    """A panel of a figure: columns drawn against the levels, or against the truths of ``rows``."""
 
     key: str
     title: str
     y_label: str
     columns: list[str]
+    rows: list[str] = Field(default_factory=list)
 
 
 class Layout(Model):
@@ -131,7 +145,7 @@ class Layout(Model):
     title: str
     caption: str = ""
     study: str
-    kind: Literal["table", "curves", "samples"] = "table"
+    kind: Literal["table", "curves", "samples", "calibration"] = "table"
     row_label: str = ""
     rows: Literal["levels"] | list[Row] = "levels"
     columns: list[Column] = Field(default_factory=list)
@@ -182,7 +196,7 @@ def load_layouts(path: str | Path) -> dict[str, Layout]:
 
 
 def all_layouts(config: Config, path: str | Path) -> dict[str, Layout]:
-    """The paper's layouts whose studies are configured, and every study's own sweep."""
+    """The paper's layouts whose studies are configured, and every study's own."""
     layouts = {
         name: layout
         for name, layout in load_layouts(path).items()
@@ -190,6 +204,8 @@ def all_layouts(config: Config, path: str | Path) -> dict[str, Layout]:
     }
     for name, study in config.studies.items():
         layouts[f"sweep-{name}"] = sweep_layout(name, study)
+        if study.information.calibrated:
+            layouts[f"calibration-{name}"] = calibration_layout(name, study)
     return layouts
 
 
@@ -270,6 +286,93 @@ def _information_columns(estimator: str) -> list[Column]:
     return columns
 
 
+QUANTITIES = {"teacher-student": "I(teacher; student)", "student-label": "I(student; label)"}
+MEASURES = {"mean": "estimate", "bias": "bias", "sd": "sd"}
+
+
+def calibration_layout(name: str, study: Study) -> Layout:
+    """The table and figure of how the study's estimators err where the truth is known."""
+    estimators, rows, panels = study.information.calibrated, [], []
+    columns = [Column(key="truth", label="Truth", unit="nats")]
+    for estimator in estimators:
+        for measure, label in MEASURES.items():
+            columns.append(
+                Column(key=f"{estimator}-{measure}", label=f"{estimator}, {label}", unit="nats")
+            )
+    for letter, (quantity, title) in zip("ab", QUANTITIES.items(), strict=True):
+        mine = [_case_row(quantity, *case, estimators) for case in _cases(quantity, study)]
+        rows += mine + _setting_rows(quantity, study)
+        panels.append(
+            Panel(
+                key=letter,
+                title=title,
+                y_label="Estimate (nats)",
+                columns=[f"{estimator}-mean" for estimator in estimators],
+                rows=[row.key for row in mine],
+            )
+        )
+    sizes = {"kind": "calibration", "estimator": estimators[0], "case": "null", "measure": "sizes"}
+    return Layout(
+        number=f"Calibration {name}",
+        title=f"{study.title}: estimators on known truth",
+        caption="Samples of known information at this study's own rows, columns, spectrum and "
+        "class mix; the first case is its own pair with one side permuted. The sd is the noise of "
+        "a single estimate, n is the number of samples.",
+        study=name,
+        own=True,
+        kind="calibration",
+        row_label="case",
+        rows=rows,
+        columns=columns,
+        notes=[
+            Note(key=quantity, label=title, query=sizes | {"quantity": quantity})
+            for quantity, title in QUANTITIES.items()
+        ],
+        panels=panels,
+    )
+
+
+def _cases(quantity: str, study: Study) -> list[tuple[str, str]]:
+    """Name and heading of the cases of a quantity, as ``Case.name`` gives them."""
+    asked = study.information.calibration
+    found = [("null", "permuted")]
+    if quantity == "student-label" and study.metric != "mse":
+        return found + [(f"h{s:g}", f"{100 * s:g} % of H(label)") for s in asked.shares]
+    return found + [(f"{truth:g}", f"{truth:g} nats") for truth in asked.truths]
+
+
+def _case_row(
+    quantity: str,
+    case: str,
+    heading: str,
+    estimators: Sequence[str],
+    options: dict[str, Any] | None = None,
+) -> Row:
+    """One case; at settings of an estimator where ``options`` are given."""
+    query = {"kind": "calibration", "quantity": quantity, "case": case, "options": options or {}}
+    cells = {"truth": query | {"estimator": estimators[0], "measure": "truth"}}
+    for estimator in estimators:
+        for measure in MEASURES:
+            wanted = {"estimator": estimator, "measure": measure}
+            cells[f"{estimator}-{measure}"] = query | wanted
+    key, label = f"{quantity}-{case}", f"{QUANTITIES[quantity]}, {heading}"
+    if options:
+        key += "".join(f"-{option}-{value:g}" for option, value in options.items())
+        label += "".join(f", {option} = {value:g}" for option, value in options.items())
+    return Row(key=key, label=label, cells=cells)
+
+
+def _setting_rows(quantity: str, study: Study) -> list[Row]:
+    """The cases again at every combination of an estimator's settings."""
+    return [
+        _case_row(quantity, *case, [estimator], dict(zip(grid, values, strict=True)))
+        for estimator, grid in study.information.calibration.settings.items()
+        if estimator in study.information.calibrated
+        for values in itertools.product(*grid.values())
+        for case in _cases(quantity, study)
+    ]
+
+
 def query_inputs(query: Any, study_name: str, study: Study, paths: Paths) -> set[str]:
     """The files that a query reads; empty where this configuration does not make them."""
     match query:
@@ -284,6 +387,8 @@ def query_inputs(query: Any, study_name: str, study: Study, paths: Paths) -> set
                 ["teacher-student", "student-label"] if isinstance(query, Gap) else [query.quantity]
             )
             return {paths.information(study_name, query.estimator, q) for q in quantities}
+        case Calibration():
+            return {paths.calibration(study_name, query.estimator)}
         case Count() | Outputs():
             return {paths.dataset(study.dataset)}
         case _:

@@ -1,0 +1,258 @@
+"""Calibration: bias and noise are those of the estimator, on cases whose truth is known."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from cch.errors import CchError
+from cch.information import CheckedEstimator, Measured, entropy_of_labels, estimators, get_estimator
+from cch.information.calibrate import (
+    Case,
+    CaseResult,
+    Response,
+    calibrate_continuous,
+    calibrate_labels,
+    sweep_settings,
+)
+from cch.information.lihc import lihc_setting, null_gaps
+from cch.rng import numpy_generator
+
+
+@dataclass(frozen=True)
+class Counting(CheckedEstimator):
+    """Says how often it was asked and for how many pairs; its values are draws of its seed."""
+
+    name: ClassVar[str] = "counting"
+    calls: ClassVar[list[int]] = []
+    shift: float = 0.0
+    fails: bool = False
+
+    @property
+    def version(self):
+        return "1"
+
+    def _measure(self, sample, seed):
+        value = self.shift + numpy_generator(seed).normal()
+        return Measured(math.nan if self.fails and seed % 2 else value, flags=["a flag"])
+
+    def _measure_many(self, samples, seeds):
+        self.calls.append(len(samples))
+        return super()._measure_many(samples, seeds)
+
+
+def own_pair(rows=80, labels=False):
+    generator = numpy_generator("own")
+    x = generator.normal(size=(rows, 2)) @ generator.normal(size=(2, 4))
+    y = generator.normal(size=(rows, 3))
+    return x, (np.arange(rows) % 3 if labels else y)
+
+
+def test_all_samples_of_all_cases_go_through_one_call():
+    Counting.calls.clear()
+    found = calibrate_continuous(
+        Counting(), 80, 4, 3, truths=[0.5, 1], repeats=3, key=("a",), pair=own_pair()
+    )
+    assert Counting.calls == [9]
+    assert [(r.case.kind, r.case.truth, r.repeats) for r in found] == [
+        ("permutation-null", 0.0, 3),
+        ("gaussian", 0.5, 3),
+        ("gaussian", 1.0, 3),
+    ]
+    # Two directions of the pair vary: no more canonical pairs than that carry its information.
+    assert [r.case.rank for r in found] == [None, 2, 2]
+    assert {r.case.spectrum for r in found} == {"study"}
+    assert len({value for result in found for value in result.values}) == 9
+    Counting.calls.clear()
+    found = calibrate_labels(Counting(), 80, 4, [50, 0, 30], shares=[0.5], repeats=3, key=("a",))
+    assert Counting.calls == [6]
+    assert [r.case.name for r in found] == ["null", "h0.5"]
+    assert found[1].case.class_counts == (50, 30)
+    entropy = entropy_of_labels(np.repeat([0, 1], [50, 30]))
+    assert found[1].case.truth == pytest.approx(entropy / 2)
+
+
+def test_bias_and_sd_are_of_the_values_and_failures_are_counted():
+    case = Case("gaussian", "teacher-student", 0.5, 80, 4, 3)
+    result = CaseResult(case, [0.3, 0.5, 0.1])
+    assert (result.mean, result.repeats) == (pytest.approx(0.3), 3)
+    assert result.bias == pytest.approx(-0.2)
+    assert result.sd == pytest.approx(0.2)
+    failing = calibrate_continuous(
+        Counting(fails=True), 80, 4, 3, truths=[1], repeats=8, key=("a",)
+    )
+    assert all(r.failed + r.repeats == 8 for r in failing)
+    assert any(r.failed for r in failing)
+    assert any(f"estimate failed ({r.failed} of 8)" in r.flags for r in failing)
+    assert CaseResult(case, []).bias is None
+    assert CaseResult(case, [1.0]).sd is None
+
+
+def test_results_survive_json_and_repeat():
+    def once():
+        pair = own_pair(labels=True)
+        return calibrate_labels(
+            get_estimator("ksg"), 80, 4, [27, 27, 26], shares=[0.2, 0.5], repeats=2, key=("a",),
+            pair=pair,
+        )  # fmt: skip
+
+    found = once()
+    assert once() == found
+    for result in found:
+        text = json.dumps(result.to_json(), allow_nan=False)
+        assert CaseResult.from_json(json.loads(text)) == result
+
+
+def test_ksgs_bias_is_what_the_literature_says():
+    """Nearly none in few dimensions, and below the truth in many (Gao et al. 2015)."""
+    ksg = get_estimator("ksg")
+    few = calibrate_continuous(ksg, 500, 1, 1, truths=[0.5], repeats=10, key=("few",))
+    for result in few:
+        # Standard error of the mean of ten; four of them.
+        assert abs(result.bias) < 4 * result.sd / math.sqrt(10) + 0.01
+    many = calibrate_continuous(ksg, 200, 30, 30, truths=[2.0], repeats=5, key=("many",))
+    assert abs(many[0].bias) < 0.1
+    assert many[1].bias < -1.0
+
+
+def test_a_spectrum_of_few_directions_is_easier_than_as_many_columns():
+    """Why the study's own spectrum is taken: columns alone would condemn every estimator."""
+    ksg, generator = get_estimator("ksg"), numpy_generator("narrow")
+    low = generator.normal(size=(200, 2)) @ generator.normal(size=(2, 30))
+    options = {"truths": [1.0], "repeats": 4, "key": ("narrow",), "rank": 2}
+    flat = calibrate_continuous(ksg, 200, 30, 30, **options)[1]
+    own = calibrate_continuous(ksg, 200, 30, 30, pair=(low, low), **options)[1]
+    assert abs(own.bias) < 0.25 < 0.6 < abs(flat.bias)
+
+
+def test_settings_are_swept_on_the_same_samples():
+    def cases(estimator):
+        return calibrate_continuous(estimator, 80, 2, 2, truths=[0.5], repeats=2, key=("a",))
+
+    found = sweep_settings(get_estimator("ksg"), {"k": [3, 10]}, cases)
+    assert [r.case.options for r in found] == [{"k": 3}] * 2 + [{"k": 10}] * 2
+    plain = cases(get_estimator("ksg", {"k": 10}))
+    assert [r.values for r in found[2:]] == [r.values for r in plain]
+    shifted = sweep_settings(Counting(), {"shift": [0.0, 5.0]}, cases)
+    assert np.subtract(shifted[3].values, shifted[1].values) == pytest.approx([5, 5])
+    with pytest.raises(CchError, match="ksg: has no option 'neighbours'"):
+        sweep_settings(get_estimator("ksg"), {"neighbours": [1]}, cases)
+    assert sweep_settings(get_estimator("ksg"), {}, cases) == []
+
+
+def results(*cases, **options):
+    """(truth, mean, sd) each."""
+    return [
+        CaseResult(
+            Case("gaussian", "teacher-student", truth, 80, 4, 3, **options),
+            [mean - sd / math.sqrt(2), mean + sd / math.sqrt(2)],
+        )
+        for truth, mean, sd in cases
+    ]
+
+
+def test_a_response_interpolates_and_clamps_with_a_flag():
+    response = Response.of(results((1.0, 0.6, 0.2), (0.0, 0.1, 0.05), (2.0, 0.8, 0.1)))
+    assert response.values == pytest.approx((0.1, 0.6, 0.8))
+    assert response.repeats == 2
+    assert response.bias_at(0.1) == pytest.approx(0.1)
+    assert response.calibrated(0.1) == pytest.approx(0.0)
+    assert response.calibrated(0.6) == pytest.approx(1.0)
+    assert response.calibrated(0.35) == pytest.approx(0.5)
+    assert response.noise_at(0.35) == pytest.approx(0.125)
+    assert not response.outside(0.35)
+    assert response.at(0.9) == (pytest.approx(-1.2), pytest.approx(0.1), True)
+    assert response.at(-0.2) == (pytest.approx(0.1), pytest.approx(0.05), True)
+
+
+def test_means_that_fall_are_pooled():
+    response = Response.of(
+        results((0.0, 0.0, 0.1), (0.5, 0.3, 0.1), (1.0, 0.2, 0.3), (2.0, 1.0, 0.1))
+    )
+    assert response.values == pytest.approx((0.0, 0.25, 1.0))
+    assert response.calibrated(0.25) == pytest.approx(0.75)
+    assert response.noise_at(0.25) == pytest.approx(math.sqrt((0.1**2 + 0.3**2) / 2))
+    flat = Response.of(results((0.0, 0.2, 0.1), (1.0, 0.2, 0.1), (2.0, 0.1, 0.1)))
+    assert flat.values == pytest.approx((0.5 / 3,))
+    assert flat.outside(0.2)
+
+
+def test_a_response_survives_json_and_refuses_mixtures():
+    response = Response.of(results((0.0, 0.1, 0.05), (1.0, 0.6, 0.2)))
+    assert Response.from_json(json.loads(json.dumps(response.to_json()))) == response
+    with pytest.raises(CchError, match="mix quantities or settings"):
+        Response.of(results((0, 0, 1)) + results((1, 1, 1), options={"k": 3}))
+    with pytest.raises(CchError, match="no case has two estimates"):
+        Response.of([CaseResult(Case("gaussian", "teacher-student", 0.0, 80, 4, 3), [1.0])])
+
+
+def test_a_response_removes_the_bias_of_fresh_samples():
+    """Calibrated on some keys, it is right on others: what calibration is for."""
+    ksg = get_estimator("ksg")
+    truths = [0.25, 0.5, 1.0]
+    options = {"repeats": 8, "rank": 3}
+    response = Response.of(
+        calibrate_continuous(ksg, 300, 6, 6, truths=truths, key=("fit",), **options)
+    )
+    fresh = calibrate_continuous(ksg, 300, 6, 6, truths=[0.75], key=("fresh",), **options)[1]
+    assert fresh.bias < -0.15
+    # Noise of the mean of eight, over the slope of the response (about one half), and of the fit.
+    assert abs(response.calibrated(fresh.mean) - 0.75) < 0.1
+
+
+def test_a_pair_of_another_size_is_refused():
+    with pytest.raises(CchError, match="the pair has 80 and 80 rows, expected 90"):
+        calibrate_continuous(
+            get_estimator("ksg"), 90, 4, 3, truths=[1], repeats=2, key=(), pair=own_pair()
+        )
+
+
+SLOW = pytest.mark.skipif(
+    "CCH_SLOW_TESTS" not in os.environ,
+    reason="40 fits of 4.3 million parameters take many minutes; CCH_SLOW_TESTS=1 runs them",
+)
+LATENT = {"latent-light": [], "latentmi": [SLOW]}
+LIHC_ESTIMATORS = [
+    "ksg",
+    *(pytest.param(name, marks=marks) for name, marks in LATENT.items() if name in estimators),
+]
+
+
+@pytest.mark.parametrize("name", LIHC_ESTIMATORS)
+def test_lihcs_gaps_are_below_the_estimators_own_noise(name):
+    setting = lihc_setting()
+    assert sum(setting.class_counts) == setting.rows == 170
+    repeats = 20
+    found = null_gaps(get_estimator(name), setting, repeats=repeats)
+    gaps = np.array(found["gap"])
+    assert len(gaps) == repeats
+    largest = max(abs(gap) for gap in setting.gaps.values())
+    # A single gap: 1.96 sd around a true gap of zero hold every printed one ...
+    assert largest < 1.96 * gaps.std(ddof=1)
+    # ... in either unit that the paper may mean: bits are fewer nats.
+    assert largest * math.log(2) < 1.96 * gaps.std(ddof=1)
+    # And the four smaller ones hide within the noise of a mean of five independent runs.
+    smaller = sorted(abs(gap) for gap in setting.gaps.values())[:4]
+    assert smaller[-1] < 1.96 * gaps.std(ddof=1) / math.sqrt(setting.runs)
+    # Estimates of nothing spread by several hundredths of a nat on both sides of the criterion.
+    for quantity in ("teacher-student", "student-label"):
+        assert 0.02 < np.std(found[quantity], ddof=1) < 0.2
+
+
+def test_the_printed_gaps_stand_in_the_paper():
+    from support import ROOT
+
+    paper = ROOT.parent / "shared" / "paper.txt"
+    if not paper.is_file():
+        pytest.skip("the paper's text is not beside the checkout")
+    text = paper.read_text(encoding="utf-8")
+    table = text[text.index("Table 7") :]
+    for level, gap in lihc_setting().gaps.items():
+        line = next(line for line in table.splitlines() if line.startswith(level))
+        assert f"{gap:.4f}" in line.split()

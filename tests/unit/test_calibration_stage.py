@@ -1,0 +1,241 @@
+"""The calibration stage: a study's sizes in, cells out."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from cch.config import Information, load
+from cch.errors import CchError
+from cch.figures import draw_calibration, draw_null_gaps
+from cch.information import get_estimator
+from cch.information.calibration_stage import calibrate, read_responses, read_results, usable_pair
+from cch.information.known import spectrum
+from cch.information.lihc import lihc_setting, null_gaps
+from cch.paths import Paths
+from cch.planning import Plan
+from cch.rng import numpy_generator
+from cch.tables.cells import build_document
+from cch.tables.claims import load_claims
+from cch.tables.layouts import all_layouts
+from cch.tables.lihc import null_document
+from cch.tables.render import to_csv, to_latex, to_markdown
+from cch.training.store import write_runs
+from support import ROOT, overlay, raw_config
+
+CALIBRATION = {"repeats": 2, "truths": [0.5, 1], "shares": [0.5], "settings": {"ksg": {"k": [5]}}}
+SPEC = Information(estimators=["ksg"], runs=2, limit=100, calibration=CALIBRATION)
+
+
+def write_both(paths, classes=True, broken=()):
+    """Teacher and baseline runs of two seeds and levels; seeds in ``broken`` diverged."""
+    signal = numpy_generator("signal").normal(size=(2, 120, 1))
+    label = (signal[..., 0] > 0).astype(np.int64) if classes else signal[..., 0]
+
+    def seen(name):
+        drawn = signal + 0.3 * numpy_generator(name).normal(size=(2, 120, 3))
+        drawn[list(broken)] = np.nan
+        return drawn.astype(np.float32)
+
+    def entries(role):
+        return [{"id": f"{role}{seed}", "seed": seed, "level": None} for seed in range(2)]
+
+    teacher = {f"representation/{level}": seen(level) for level in ("0", "2")}
+    write_runs(paths["teacher"], {}, entries("t"), teacher | {"information_label": label})
+    student = {"representation/0": seen("b"), "information_label": label}
+    write_runs(paths["baseline"], {}, entries("b"), student)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    paths = {"teacher": str(tmp_path / "t.h5"), "baseline": str(tmp_path / "b.h5")}
+    write_both(paths)
+    return paths
+
+
+def test_a_study_is_calibrated_at_its_own_sizes(tmp_path, runs):
+    out = tmp_path / "ksg.json"
+    calibrate("study", SPEC, "ksg", runs, out)
+    found = read_results(out)
+    plain = [entry for entry in found if not entry["options"]]
+    assert [(e["quantity"], e["name"], e["kind"]) for e in plain] == [
+        ("teacher-student", "null", "permutation-null"),
+        ("teacher-student", "0.5", "gaussian"),
+        ("teacher-student", "1", "gaussian"),
+        ("student-label", "null", "permutation-null"),
+        ("student-label", "h0.5", "class-mixture"),
+    ]
+    assert {(e["rows"], e["dx"], e["spectrum"]) for e in found} == {(100, 3, "study")}
+    label = np.sum(usable_pair("student-label", runs).y[:100])
+    assert sorted(plain[-1]["class_counts"]) == sorted([label, 100 - label])
+    assert [e["options"] for e in found if e["options"]] == [{"k": 5}] * 5
+    assert len({e["id"] for e in found}) == len(found)
+    assert found[0]["runs"] == ["t0", "b0"]
+    again = tmp_path / "again.json"
+    calibrate("study", SPEC, "ksg", runs, again)
+    assert again.read_bytes() == out.read_bytes()
+
+
+def test_responses_are_read_back_by_quantity(tmp_path, runs):
+    calibrate("study", SPEC, "ksg", runs, tmp_path / "ksg.json")
+    responses = read_responses(tmp_path / "ksg.json")
+    assert list(responses) == ["teacher-student", "student-label"]
+    assert responses["teacher-student"].repeats == 2
+    assert responses["teacher-student"].noise_at(0.3) > 0
+
+
+def test_a_regressions_label_is_one_gaussian_column(tmp_path, runs):
+    write_both(runs, classes=False)
+    calibrate("study", SPEC, "ksg", runs, tmp_path / "ksg.json")
+    label = [e for e in read_results(tmp_path / "ksg.json") if e["quantity"] == "student-label"]
+    assert [(e["kind"], e["dy"], e["rank"]) for e in label[:2]] == [
+        ("permutation-null", 1, None),
+        ("gaussian", 1, 1),
+    ]
+
+
+def test_a_diverged_run_is_passed_over_and_a_study_of_them_is_said(tmp_path, runs):
+    write_both(runs, broken=[0])
+    assert usable_pair("teacher-student", runs).seed == 1
+    write_both(runs, broken=[0, 1])
+    calibrate("study", SPEC, "ksg", runs, tmp_path / "ksg.json")
+    found = read_results(tmp_path / "ksg.json")
+    assert {e["spectrum"] for e in found} == {"flat"}
+    assert all("constant or not finite" in e["flags"][0] for e in found)
+    assert found[0]["name"] == "null"
+
+
+def test_a_broken_file_is_named(tmp_path):
+    with pytest.raises(CchError, match=r"none\.json: there is no such calibration"):
+        read_results(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(CchError, match=r"bad\.json: is no JSON"):
+        read_results(tmp_path / "bad.json")
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(CchError, match=r"other\.json: is no calibration of format"):
+        read_results(tmp_path / "other.json")
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A configured image study whose calibration by two estimators' files exists."""
+    monkeypatch.chdir(tmp_path)
+    information = {
+        "estimators": ["ksg"],
+        "runs": 2,
+        "limit": 100,
+        "calibration": CALIBRATION,
+    }
+    config = load(overlay(raw_config(), {"studies": {"mnistm-a18": {"information": information}}}))
+    paths = Paths.of(config)
+    runs = {role: paths.runs("mnistm-a18", role) for role in ("teacher", "baseline")}
+    write_both(runs)
+    spec = config.studies["mnistm-a18"].information
+    calibrate("mnistm-a18", spec, "ksg", runs, paths.calibration("mnistm-a18", "ksg"))
+    return config
+
+
+def document(config):
+    layout = all_layouts(config, ROOT / "paper" / "tables.yaml")["calibration-mnistm-a18"]
+    claims = load_claims(ROOT / "paper" / "claims.yaml")
+    return build_document("calibration-mnistm-a18", layout, config, claims, [])
+
+
+def test_cells_are_bias_and_sd_with_the_number_of_samples(study):
+    found = document(study)
+    entries = read_results(Paths.of(study).calibration("mnistm-a18", "ksg"))
+    entry = next(e for e in entries if (e["name"], e["options"]) == ("h0.5", {}))
+    row = "student-label-h0.5"
+    truth = found["cells"][f"{row}/truth"]
+    assert (truth["value"], truth["n"], truth["se"]) == (entry["truth"], None, None)
+    bias = found["cells"][f"{row}/ksg-bias"]
+    assert bias["value"] == pytest.approx(entry["bias"], abs=1e-12)
+    assert (bias["n"], bias["unit"]) == (2, "nats")
+    assert bias["se"] == pytest.approx(entry["sd"] / np.sqrt(2))
+    assert bias["inputs"][0]["path"] == "results/calibration/mnistm-a18/ksg.json"
+    sd = found["cells"][f"{row}/ksg-sd"]
+    assert sd["value"] == pytest.approx(entry["sd"])
+    assert sd["se"] == pytest.approx(entry["sd"] / np.sqrt(2))
+    assert found["cells"]["teacher-student-0.5-k-5/ksg-mean"]["n"] == 2
+    assert found["notes"][0]["cell"]["text"] == "n = 100, 3 columns and 3"
+    assert all(cell["value"] is not None for cell in found["cells"].values())
+    for rendering in (to_csv, to_markdown, to_latex):
+        assert "50 % of H(label)" in rendering(found).replace("\\%", "%")
+
+
+def test_the_figure_is_drawn_from_the_cells(study):
+    import matplotlib.pyplot as plt
+
+    found = document(study)
+    found["cells"]["teacher-student-1/ksg-mean"]["value"] = 0.777
+    figure = draw_calibration(found)
+    axis = figure.axes[0]
+    drawn = np.concatenate([line.get_ydata() for line in axis.get_lines()])
+    assert 0.777 in drawn
+    assert axis.get_legend().get_texts()[1].get_text() == "ksg"
+    plt.close(figure)
+
+
+def test_what_is_not_calibrated_has_no_document():
+    off = overlay(raw_config(), {"studies": {"synthetic": {"information": {"calibration": None}}}})
+    plan = Plan(off, ROOT)
+    assert "calibration-synthetic" not in plan.layouts
+    assert "calibration-mnistm-a20" in plan.layouts
+    one = {"studies": {"synthetic": {"information": {"calibration": {"estimators": ["ksg"]}}}}}
+    layout = Plan(overlay(raw_config(), one), ROOT).layouts["calibration-synthetic"]
+    assert [column.key for column in layout.columns] == ["truth", "ksg-mean", "ksg-bias", "ksg-sd"]
+
+
+@pytest.mark.parametrize(
+    ("calibration", "words"),
+    [
+        ({"repeats": 1}, "calibration.repeats: .*greater than or equal to 2"),
+        ({"shares": [1]}, "shares.0: .*less than 1"),
+        ({"truth": [1]}, "there is no such key; expected one of estimators, repeats, truths"),
+        ({"settings": {"other": {}}}, "calibration.settings names 'other', which is not estimated"),
+        ({"estimators": ["other"]}, "calibration.estimators names 'other'"),
+    ],
+)
+def test_a_wrong_section_is_refused_in_one_line(calibration, words):
+    change = {"studies": {"synthetic": {"information": {"calibration": calibration}}}}
+    with pytest.raises(CchError, match=words):
+        load(overlay(raw_config(), change))
+
+
+def test_only_what_matters_makes_a_calibration_stale():
+    def spec(change):
+        config = overlay(raw_config(), {"studies": {"synthetic": {"information": change}}})
+        return Plan(config, ROOT).calibration_spec("synthetic", "ksg")
+
+    base = spec({})
+    assert spec({"options": {"latentmi": {"epochs": 3}}}) == base
+    assert spec({"calibration": {"settings": {"latentmi": {"N_dims": [4]}}}}) == base
+    assert spec({"calibration": {"repeats": 4}}) != base
+    assert spec({"limit": 500}) != base
+
+
+def test_lihcs_null_is_a_document_with_the_printed_gaps(tmp_path):
+    setting = lihc_setting()
+    values = null_gaps(get_estimator("ksg"), setting, repeats=6)
+    path = tmp_path / "ksg.json"
+    path.write_text(json.dumps({"values": values}))
+    found = null_document({"ksg": str(path)}, setting)
+    cells = found["cells"]
+    assert cells["gap/ksg"]["value"] == pytest.approx(np.mean(values["gap"]))
+    assert cells["gap-sd/ksg"]["value"] == pytest.approx(np.std(values["gap"], ddof=1))
+    assert cells["printed-80/paper"]["value"] == -0.0372
+    beyond = sum(abs(gap) >= 0.0372 for gap in values["gap"])
+    assert cells["printed-80/ksg"]["value"] == pytest.approx((1 + beyond) / 7)
+    assert "-0.0372" in to_markdown(found)
+    assert "-0.0372" in to_csv(found)
+    figure = draw_null_gaps(found)
+    drawn = np.concatenate([np.atleast_1d(line.get_ydata()) for line in figure.axes[0].get_lines()])
+    assert set(values["gap"]) <= set(drawn)
+    assert set(setting.gaps.values()) <= set(drawn)
+
+
+def test_the_spectrum_of_the_pair_is_taken(runs):
+    pair = usable_pair("teacher-student", runs)
+    assert spectrum(pair.x).sum() == pytest.approx(3)
