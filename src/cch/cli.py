@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,13 @@ from cch.errors import CchError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Results = Annotated[Path, typer.Option(help="Folder of the results, as in the configuration.")]
+
+
+class Task(StrEnum):
+    """What a label is."""
+
+    classification = "classification"
+    regression = "regression"
 
 
 @app.callback()
@@ -67,6 +75,85 @@ def docs(
     stale = check()
     if stale:
         raise CchError(", ".join(stale), "differ from the model", "run `cch docs --write`")
+
+
+@app.command()
+def verdict(
+    student: Annotated[str, typer.Option(metavar="PLACE", help="The student's representation.")],
+    teacher: Annotated[
+        list[str],
+        typer.Option(metavar="[NAME=]PLACE", help="A teacher's representation; repeat for more."),
+    ],
+    label: Annotated[str, typer.Option(metavar="PLACE", help="The label, one column.")],
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="The .npz, .h5, .hdf5 or .csv file that bare names stand in."),
+    ] = None,
+    task: Annotated[
+        Task | None,
+        typer.Option(
+            help="What the label is; by default integers and text are classes, floats continuous."
+        ),
+    ] = None,
+    sample_id: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="NAME",
+            help="Column or array of sample ids in every file: their order must agree.",
+        ),
+    ] = None,
+    estimator: Annotated[
+        str | None, typer.Option(help="By default latent-light where there is one, else ksg.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An option of the estimator, such as k=5."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Runs: estimator seeds on the given rows.")] = 5,
+    calibration_repeats: Annotated[
+        int, typer.Option(help="Samples of each calibration case; 0 for no calibration.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(help="What all generators are keyed by.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write the JSON to this file.")] = None,
+) -> None:
+    """Judge the criterion, I(teacher; student) > I(student; label), for your own arrays.
+
+    A PLACE is a name in DATA, a file, or FILE:NAME. Names are arrays (NPZ), dataset paths (HDF5),
+    or columns (CSV), with commas and patterns such as rna_*. Rows are the same samples everywhere.
+
+    cch verdict data.npz --student h_student --teacher h_rna --teacher h_rppa --label y
+
+    cch verdict --student student.csv --teacher rna=rna.csv --label labels.csv
+    """
+    from cch import verdict as library
+    from cch.files import write_json
+    from cch.stage import log_to
+
+    log_to(None)
+    if out is not None and out.is_dir():
+        raise CchError(out, "is a folder", "name a file")
+    settings = library.Settings(
+        estimator or library.default_estimator(),
+        library.parse_options(option or []),
+        repeats,
+        calibration_repeats,
+        seed,
+    )
+    kind = None if task is None else task.value
+    question = library.ask(data, student, teacher, label, kind, sample_id)
+    document = library.answer(question, settings)
+    if out is not None:
+        write_json(out, document)
+    if as_json:
+        print(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+        return
+    width = None if sys.stdout.isatty() else 10_000
+    console = Console(width=width, highlight=False, soft_wrap=width is not None)
+    console.print(library.as_table(document))
+    for line in library.notes(document):
+        console.print(line, markup=False)
 
 
 def main() -> None:

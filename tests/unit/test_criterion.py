@@ -1,0 +1,221 @@
+"""The criterion's interval and verdict, beside numbers worked out by hand and a simulation."""
+
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cch.criterion import effective_freedom, judge
+from cch.errors import CchError
+
+
+@dataclass
+class Fake:
+    """A calibration with one bias and one noise everywhere, and a range."""
+
+    bias: float = 0.0
+    noise: float = 0.1
+    repeats: int = 10
+    highest: float = math.inf
+
+    def bias_at(self, value):
+        return self.bias
+
+    def noise_at(self, value):
+        return self.noise
+
+    def outside(self, value):
+        return value > self.highest
+
+
+TS, SL = [1.0, 1.2, 1.1], [0.5, 0.5, 0.8]  # gaps 0.5, 0.7, 0.3: mean 0.5, s = 0.2
+
+
+def test_the_interval_is_the_one_worked_out_by_hand():
+    result = judge(TS, SL, Fake(bias=0.3, noise=0.04), Fake(bias=0.1, noise=0.03, repeats=5))
+    run, ts, sl = 0.04 / 3, 0.0016, 0.0009
+    se = math.sqrt(run + ts + sl)
+    freedom = (run + ts + sl) ** 2 / (run**2 / 2 + ts**2 / 9 + sl**2 / 4)
+    reach = stats.t.ppf(0.975, freedom) * se
+    assert result.gap == pytest.approx(0.5, abs=1e-12)
+    assert result.calibrated_gap == pytest.approx(0.3, abs=1e-12)
+    assert (result.se, result.freedom) == pytest.approx((se, freedom), rel=1e-12)
+    assert (result.low, result.high) == pytest.approx((0.3 - reach, 0.5 + reach), rel=1e-12)
+    assert result.runs == 3
+    assert result.spread == pytest.approx(0.2 / math.sqrt(3), rel=1e-12)
+    assert result.teacher_student.mean == pytest.approx(1.1)
+    assert result.student_label.noise == 0.03
+
+
+def test_without_calibration_it_is_students_t_on_the_paired_differences():
+    result = judge(TS, SL)
+    expected = stats.ttest_rel(TS, SL).confidence_interval(0.95)
+    assert (result.low, result.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+    assert result.freedom == pytest.approx(2)
+    assert result.calibrated_gap is None
+    assert result.flags == ["no calibration: estimator noise and bias unknown"]
+
+
+def test_the_spread_is_that_of_the_paired_differences():
+    together = judge([1.0, 2.0, 3.0], [0.5, 1.5, 2.5], Fake(), Fake())
+    assert together.spread == pytest.approx(0, abs=1e-12)
+    apart = judge([1.0, 2.0, 3.0], [2.5, 1.5, 0.5], Fake(), Fake())
+    assert apart.spread == pytest.approx(2 / math.sqrt(3))
+
+
+@pytest.mark.parametrize(
+    ("ts", "sl", "verdict"),
+    [(1.0, 0.2, "holds"), (0.2, 1.0, "fails"), (1.0, 0.9, "undecided"), (0.9, 1.0, "undecided")],
+)
+def test_the_verdict_is_where_the_whole_interval_lies(ts, sl, verdict):
+    result = judge([ts, ts + 0.01], [sl, sl - 0.01], Fake(), Fake())
+    assert result.verdict == verdict
+    assert (result.low > 0, result.high < 0) == (verdict == "holds", verdict == "fails")
+
+
+def test_either_reading_alone_can_keep_the_verdict_open():
+    """The plain gap is 0.8, the calibrated one -0.2: both are in the interval."""
+    plain = judge([1.0, 1.01], [0.2, 0.21], Fake(), Fake())
+    biased = judge([1.0, 1.01], [0.2, 0.21], Fake(bias=1.0), Fake())
+    assert (plain.verdict, biased.verdict) == ("holds", "undecided")
+    assert biased.low < -0.2 < 0.8 < biased.high
+    other = judge([1.0, 1.01], [0.2, 0.21], Fake(), Fake(bias=1.0))
+    assert other.low == pytest.approx(plain.low)
+    assert other.high == pytest.approx(plain.high + 1.0)
+
+
+def test_an_interval_that_touches_zero_decides_nothing():
+    assert judge([0.0], [0.0], Fake(noise=0.0), Fake(noise=0.0)).verdict == "undecided"
+
+
+def test_one_run_rests_on_the_calibration_alone():
+    result = judge([1.0], [0.2], Fake(noise=0.1), Fake(noise=0.1))
+    assert result.se == pytest.approx(math.sqrt(0.02))
+    assert result.freedom == pytest.approx(18)  # two equal variances of 9 degrees each
+    assert (result.verdict, result.spread) == ("holds", None)
+    assert result.flags == ["one run: run-to-run spread unknown"]
+
+
+@pytest.mark.parametrize("response", [(None, None), (Fake(), None), (None, Fake())])
+def test_one_run_that_is_not_wholly_calibrated_is_undecided(response):
+    result = judge([5.0], [0.1], *response)
+    assert (result.verdict, result.se, result.low, result.high) == ("undecided", None, None, None)
+    assert result.gap == pytest.approx(4.9)
+    assert any("no calibration" in flag for flag in result.flags)
+
+
+def test_equal_runs_without_calibration_measure_nothing():
+    result = judge([5.0, 5.0 + 1e-12, 5.0], [0.1, 0.1, 0.1])
+    assert (result.verdict, result.low) == ("undecided", None)
+    assert "runs are equal: they do not measure noise" in result.flags
+
+
+def test_calibration_of_one_side_gives_its_noise_and_no_bias():
+    result = judge(TS, SL, Fake(bias=9.0, noise=0.3), None)
+    assert result.calibrated_gap is None
+    assert result.se == pytest.approx(math.sqrt(0.04 / 3 + 0.09))
+    assert result.flags == [
+        "no calibration of I(student; label): its noise and the gap's bias unknown"
+    ]
+
+
+def test_failed_estimates_take_their_run_out_of_both_sides():
+    result = judge([1.0, None, 1.2, 1.1], [0.5, 0.4, 0.5, math.nan], Fake(), Fake())
+    assert result.runs == 2
+    assert (result.gap, result.teacher_student.mean) == pytest.approx((0.6, 1.1))
+    assert result.flags == ["2 of 4 runs left out: an estimate is missing"]
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, math.inf])
+def test_no_estimate_at_all_is_undecided(missing):
+    result = judge([missing], [0.3], Fake(), Fake(), entropy=0.7)
+    assert (result.verdict, result.gap, result.runs) == ("undecided", None, 0)
+    assert result.flags == ["1 of 1 runs left out: an estimate is missing", "no run"]
+    json.dumps(result.to_json(), allow_nan=False)
+
+
+def test_a_value_outside_the_calibrated_range_is_flagged():
+    flags = judge(TS, SL, Fake(highest=1.0), Fake(highest=1.0)).flags
+    assert flags == ["I(teacher; student) = 1.1000 nats is outside the calibrated range"]
+
+
+def test_more_than_the_entropy_of_the_labels_is_flagged_run_by_run():
+    flags = judge(TS, SL, Fake(), Fake(), entropy=math.log(2)).flags
+    assert flags == ["I(student; label) exceeds H(Y) = 0.6931 nats in 1 of 3 runs"]
+    assert judge(TS, SL, Fake(), Fake(), entropy=0.9).flags == []
+
+
+def test_below_zero_is_flagged_beyond_noise_only():
+    quiet, loud = Fake(noise=0.01), Fake(noise=0.1)
+    assert judge([-0.1, -0.1], [0.5, 0.5], loud, loud).flags == []
+    assert judge([-0.1, -0.1], [0.5, 0.5], quiet, loud).flags == [
+        "I(teacher; student) = -0.1000 nats is below zero beyond noise"
+    ]
+
+
+def test_runs_that_do_not_pair_are_refused():
+    with pytest.raises(CchError, match=r"2 runs of I.teacher; student. but 1 of"):
+        judge([1.0, 2.0], [1.0])
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95])
+def test_a_level_that_is_none_is_refused(level):
+    with pytest.raises(CchError, match="expected between 0 and 1"):
+        judge([1.0], [1.0], level=level)
+
+
+def test_a_higher_level_widens_the_interval():
+    low, high = (judge(TS, SL, Fake(), Fake(), level=level) for level in (0.8, 0.99))
+    assert high.low < low.low < low.high < high.high
+
+
+def test_effective_freedom_is_welchs():
+    """Beside SciPy's Welch test of two samples, whose variance is the sum of two such parts."""
+    a, b = np.random.default_rng(0).normal(size=(2, 7)) * [[1], [3]]
+    b = b[:5]
+    expected = stats.ttest_ind(a, b, equal_var=False).df
+    parts = [(a.var(ddof=1) / 7, 6), (b.var(ddof=1) / 5, 4)]
+    assert effective_freedom(parts) == pytest.approx(expected, rel=1e-12)
+    assert effective_freedom([(0.5, 9), (0.0, 0)]) == pytest.approx(9)
+    assert effective_freedom([(0.5, 9), (0.1, 0)]) == 0
+    assert math.isinf(effective_freedom([]))
+
+
+def test_one_calibration_repeat_leaves_no_interval():
+    result = judge(TS, SL, Fake(repeats=1), Fake(repeats=1))
+    assert (result.verdict, result.low) == ("undecided", None)
+    assert "I(student; label): one calibration repeat measures no noise" in result.flags
+    json.dumps(result.to_json(), allow_nan=False)
+
+
+def test_the_interval_covers_the_true_gap_at_least_as_often_as_it_says():
+    """Rows give each estimate an error that its runs share; the calibration measures it.
+
+    1,500 studies: coverage has a binomial standard error of 0.0056 at 0.95. It must not be below
+    0.95 by more than three of them; it is above, because the runs' own noise counts twice.
+    """
+    generator = np.random.default_rng(1)
+    studies, runs, repeats, rows, own = 1500, 4, 8, 0.2, 0.1
+    covered = 0
+    for _ in range(studies):
+        values = rows * generator.normal(size=(2, 1)) + own * generator.normal(size=(2, runs))
+        ts, sl = values + np.array([[1.0], [0.8]])
+        calibrations = math.hypot(rows, own) * generator.normal(size=(2, repeats))
+        responses = [Fake(noise=one.std(ddof=1), repeats=repeats) for one in calibrations]
+        result = judge(ts, sl, *responses)
+        covered += result.low <= 0.2 <= result.high
+    assert 0.95 - 3 * 0.0056 < covered / studies < 0.99
+
+
+def test_without_calibration_the_interval_is_too_sure():
+    """Why the noise is added: the same studies judged by run-to-run spread alone."""
+    generator = np.random.default_rng(2)
+    covered = 0
+    for _ in range(300):
+        values = 0.2 * generator.normal(size=(2, 1)) + 0.1 * generator.normal(size=(2, 4))
+        result = judge(*(values + np.array([[1.0], [0.8]])))
+        covered += result.low <= 0.2 <= result.high
+    assert covered / 300 < 0.75
