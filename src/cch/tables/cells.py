@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from cch.paths import Paths
 from cch.tables import layouts
 from cch.tables.claims import Claim, Claims, deviations, setting, titled
 from cch.tables.compare import compare_numbers, compare_texts
+from cch.tables.judged import criterion, effect
 from cch.tables.layouts import Layout, layout_inputs
 from cch.tables.render import format_value
 from cch.training.store import RunsFile
@@ -106,6 +107,8 @@ def answer(query: Any, source: Source) -> Answer:
         layouts.Information: _information,
         layouts.Gap: _gap,
         layouts.Calibration: _calibration,
+        layouts.Criterion: _criterion,
+        layouts.Effect: _effect,
         layouts.Setting: _setting,
         layouts.Count: _count,
         layouts.Outputs: _outputs,
@@ -239,6 +242,40 @@ def _gap(query: layouts.Gap, source: Source) -> Answer:
         found.values.append(value)
         member = _estimate_member(first, estimate, value)
         found.members.append(member | {"minus": other["id"], "minus_file": second})
+    return found
+
+
+def _criterion(query: layouts.Criterion, source: Source) -> Answer:
+    gap = _gap(layouts.Gap(kind="gap", estimator=query.estimator, level=query.level), source)
+    judged = criterion(
+        source,
+        query.estimator,
+        _pick(source, query.estimator, "teacher-student", query.level),
+        _pick(source, query.estimator, "student-label", None),
+    )
+    found = Answer(members=gap.members, files=list(gap.files), flags=judged.flags)
+    if query.estimator in source.study.information.calibrated:
+        found.files.append(source.paths.calibration(source.name, query.estimator))
+    if query.measure == "verdict":
+        found.text, found.aggregation = judged.verdict, "where the gap's interval lies"
+        return found
+    found.exact, found.unit = getattr(judged, query.measure), "nats"
+    found.signed = True
+    found.aggregation = f"{query.measure} end of the gap's {judged.level:.0%} interval"
+    if found.exact is None:
+        found.flags.append("no interval")
+    return found
+
+
+def _effect(query: layouts.Effect, source: Source) -> Answer:
+    difference = _difference(
+        layouts.Difference(**query.model_dump(exclude={"kind"}), kind="difference"), source
+    )
+    text, low, high = effect(difference.values, lower_is_better=query.metric == "mse")
+    found = replace(difference, values=[], text=text)
+    found.aggregation = f"where the 95 % interval of the paired {query.metric} difference lies"
+    if len(difference.values) > 1:
+        found.aggregation += f": {low:.4f} to {high:.4f}, n = {len(difference.values)}"
     return found
 
 

@@ -78,6 +78,26 @@ class Calibration(Model):
     digits: int = 4
 
 
+class Criterion(Model):
+    """The criterion at a level: its verdict, or an end of the interval around the gap, in nats."""
+
+    kind: Literal["criterion"]
+    estimator: str
+    measure: Literal["verdict", "low", "high"]
+    level: str | None = None
+    digits: int = 4
+
+
+class Effect(Model):
+    """Whether distilling helped, by the interval of the paired difference over seeds."""
+
+    kind: Literal["effect"]
+    metric: str
+    level: str | None = None
+    temperature: float
+    weight: float
+
+
 class Setting(Model):
     """A value of the configuration: a path below the study, or below ``dataset``."""
 
@@ -99,7 +119,16 @@ class Outputs(Model):
 
 
 Query = Annotated[
-    Metric | Difference | Information | Gap | Calibration | Setting | Count | Outputs,
+    Criterion
+    | Effect
+    | Metric
+    | Difference
+    | Information
+    | Gap
+    | Calibration
+    | Setting
+    | Count
+    | Outputs,
     Field(discriminator="kind"),
 ]
 QUERY: TypeAdapter[Any] = TypeAdapter(Query)
@@ -222,6 +251,7 @@ def all_layouts(config: Config, path: str | Path) -> dict[str, Layout]:
     }
     for name, study in config.studies.items():
         layouts[f"sweep-{name}"] = sweep_layout(name, study)
+        layouts[f"criterion-{name}"] = criterion_layout(name, study)
         if study.information.calibrated:
             layouts[f"calibration-{name}"] = calibration_layout(name, study)
     return layouts
@@ -302,6 +332,53 @@ def _information_columns(estimator: str) -> list[Column]:
         Column(key=f"{estimator}-gap", label=f"MI gap, {estimator}", unit="nats", query=gap)
     )
     return columns
+
+
+def criterion_layout(name: str, study: Study) -> Layout:
+    """The hypothesis, level by level: what the criterion says beside what distilling did."""
+    columns = []
+    for estimator in study.information.estimators:
+        query = {"estimator": estimator}
+        columns.append(
+            Column(
+                key=f"{estimator}-gap",
+                label=f"MI gap, {estimator}",
+                unit="nats",
+                query=query | {"kind": "gap"},
+            )
+        )
+        for measure, label in (("low", "low end"), ("high", "high end"), ("verdict", "criterion")):
+            columns.append(
+                Column(
+                    key=f"{estimator}-{measure}",
+                    label=f"{label}, {estimator}",
+                    unit=None if measure == "verdict" else "nats",
+                    query=query | {"kind": "criterion", "measure": measure},
+                )
+            )
+    for temperature in study.distillation.temperatures:
+        for weight in study.distillation.weights:
+            treatment = {"temperature": temperature, "weight": weight, "metric": study.metric}
+            text = f"T = {temperature:g}, λ = {weight:g}"
+            columns.append(
+                Column(
+                    key=f"effect-t{temperature:g}-w{weight:g}",
+                    label=f"distilling ({text})",
+                    query={"kind": "effect", **treatment},
+                )
+            )
+    return Layout(
+        number=f"Criterion {name}",
+        title=f"{study.title}: what the criterion says and what distilling did",
+        caption="The interval (95 %) spans the gap as estimated and with its calibrated bias taken "
+        "off, and holds run-to-run spread and calibrated noise. The criterion holds where all of "
+        "it is above zero and fails where all of it is below. Distilling helps or harms where the "
+        "95 % interval of the paired difference over seeds excludes zero.",
+        study=name,
+        own=True,
+        row_label=study.degradation.symbol,
+        columns=columns,
+    )
 
 
 QUANTITIES = {"teacher-student": "I(teacher; student)", "student-label": "I(student; label)"}
@@ -396,7 +473,7 @@ def query_inputs(query: Any, study_name: str, study: Study, paths: Paths) -> set
     match query:
         case Metric(role=role):
             return {paths.runs(study_name, role)}
-        case Difference():
+        case Difference() | Effect():
             return {paths.runs(study_name, "student"), paths.runs(study_name, "baseline")}
         case Information() | Gap():
             if query.estimator not in study.information.estimators:
@@ -405,6 +482,14 @@ def query_inputs(query: Any, study_name: str, study: Study, paths: Paths) -> set
                 ["teacher-student", "student-label"] if isinstance(query, Gap) else [query.quantity]
             )
             return {paths.information(study_name, query.estimator, q) for q in quantities}
+        case Criterion():
+            files = {
+                paths.information(study_name, query.estimator, q)
+                for q in ("teacher-student", "student-label")
+            }
+            if query.estimator in study.information.calibrated:
+                files.add(paths.calibration(study_name, query.estimator))
+            return files
         case Calibration():
             return {paths.calibration(study_name, query.estimator)}
         case Count() | Outputs():
