@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -129,7 +130,7 @@ class NPZFile(ArrayFile):
                 f"array {name!r} holds pickled Python objects, which are never loaded",
                 "save it as an array of numbers or strings",
             ) from None
-        except (OSError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise CchError(self.path, f"array {name!r} is not readable ({error})") from None
 
 

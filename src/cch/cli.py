@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -132,8 +133,8 @@ def verdict(
     from cch.stage import log_to
 
     log_to(None)
-    if out is not None and out.is_dir():
-        raise CchError(out, "is a folder", "name a file")
+    if out is not None:
+        _refuse_unwritable(out)
     settings = library.Settings(
         estimator or library.default_estimator(),
         library.parse_options(option or []),
@@ -154,6 +155,15 @@ def verdict(
     console.print(library.as_table(document))
     for line in library.notes(document):
         console.print(line, markup=False)
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Say before long work that its answer cannot be written."""
+    if path.is_dir():
+        raise CchError(path, "is a folder", "name a file")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise CchError(path, f"cannot be written: {above} is no folder to write in")
 
 
 def main() -> None:

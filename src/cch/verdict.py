@@ -13,7 +13,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,7 +47,7 @@ FORMAT = "cch-verdict-1"
 RANKING = "by the lower end of the interval, highest first; then by gap, then by name"
 RUNS = "a run is another seed of the estimator on the same rows"
 
-TRUTHS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+TRUTHS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Known information of the Gaussian calibration cases, nats."""
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
@@ -56,6 +55,9 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 
 FEW_VALUES = 20
 """A float label with at most this many distinct values may be classes: the user has to say."""
+
+CALIBRATION_GB = 8.0
+"""Most memory that the samples of a calibration may take: they are held all at once."""
 
 Task = Literal["classification", "regression"]
 
@@ -422,6 +424,7 @@ def answer(question: Question, settings: Settings) -> dict[str, Any]:
         CchError: there is no such estimator or option, or it refuses the arrays.
     """
     estimator = get_estimator(settings.estimator, settings.options)
+    _refuse_large(question, settings)
     work = _Work(estimator, settings)
     student, label = question.student, question.label
     own = work.quantity("student-label", student, label.values, label.counts)
@@ -431,8 +434,8 @@ def answer(question: Question, settings: Settings) -> dict[str, Any]:
         verdict = judge(
             [one.value for one in mutual.estimates],
             [one.value for one in own.estimates],
-            mutual.calibration,
-            own.calibration,
+            mutual.response,
+            own.response,
             label.entropy,
         )
         judged[name] = (mutual, verdict)
@@ -482,43 +485,13 @@ def _versions() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """A ``cch.information.calibrate.Response`` with the cases and repeats behind it."""
-
-    cases: list[CaseResult]
-
-    @cached_property
-    def response(self) -> Response:
-        """What the cases come to."""
-        from cch.information.calibrate import Response
-
-        return Response.of(self.cases)
-
-    @property
-    def repeats(self) -> int:
-        """The fewest estimates of a case that has a noise: the degrees of freedom claim no more."""
-        return min(case.repeats for case in self.cases if case.repeats > 1)
-
-    def bias_at(self, value: float) -> float:
-        """Mean error of an estimate of ``value``, nats."""
-        return self.response.bias_at(value)
-
-    def noise_at(self, value: float) -> float:
-        """Standard deviation of one estimate of ``value``, nats."""
-        return self.response.noise_at(value)
-
-    def outside(self, value: float) -> bool:
-        """Whether ``value`` lies outside what was tried."""
-        return self.response.outside(value)
-
-
-@dataclass(frozen=True)
 class Measured:
     """Estimates of one quantity over the runs, and the calibration of its estimator."""
 
     name: str
     estimates: list[Estimate]
-    calibration: Calibration | None
+    cases: list[CaseResult]
+    response: Response | None
 
     def flags(self) -> list[str]:
         """What the estimates are flagged with; bounds are judged by the criterion, with noise."""
@@ -532,20 +505,20 @@ class Measured:
     def to_json(self) -> dict[str, Any]:
         """The estimates, the calibration cases and what they come to."""
         found: dict[str, Any] = {"estimates": [one.to_json() for one in self.estimates]}
-        if self.calibration is not None:
+        if self.response is not None:
             found["calibration"] = {
-                "cases": [case.to_json() for case in self.calibration.cases],
-                "response": self.calibration.response.to_json(),
+                "cases": [case.to_json() for case in self.cases],
+                "response": self.response.to_json(),
             }
         return found
 
 
+@dataclass(frozen=True)
 class _Work:
-    """Estimates and calibrates; samples of known information are tried once for equal shapes."""
+    """Estimates and calibrates one quantity of one pair after the other."""
 
-    def __init__(self, estimator: Estimator, settings: Settings) -> None:
-        self.estimator, self.settings = estimator, settings
-        self._known: dict[tuple[Any, ...], list[CaseResult]] = {}
+    estimator: Estimator
+    settings: Settings
 
     def quantity(
         self, quantity: str, x: np.ndarray, y: np.ndarray, counts: list[int], name: str = ""
@@ -556,48 +529,51 @@ class _Work:
         runs = self.settings.repeats
         keys = [("verdict", self.settings.seed, quantity, run) for run in range(runs)]
         estimates = _Counted(self.estimator, label, runs).estimate_many([(x, y)] * runs, keys=keys)
-        calibration = None
-        if self.settings.calibration_repeats:
-            calibration = self._calibrate(quantity, x, y, counts, label)
-        return Measured(what, estimates, calibration)
+        if not self.settings.calibration_repeats:
+            return Measured(what, estimates, [], None)
+        from cch.information.calibrate import Response
+
+        cases = self._calibrate(quantity, x, y, counts, label)
+        return Measured(what, estimates, cases, Response.of(cases))
 
     def _calibrate(
         self, quantity: str, x: np.ndarray, y: np.ndarray, counts: list[int], label: str
-    ) -> Calibration:
-        """The permutation null of the pair itself, and samples of known information like it."""
-        dy = 0 if counts else y.shape[1]
-        shape = (quantity, x.shape[1], dy)
-        if shape not in self._known:
-            # Their own null is not needed: the pair's has its marginals.
-            self._known[shape] = self._cases(quantity, *x.shape, dy, counts, label, None)[1:]
-        null = self._cases(quantity, *x.shape, dy, counts, f"{label}, permuted", (x, y))
-        return Calibration(null + self._known[shape])
-
-    def _cases(
-        self,
-        quantity: str,
-        rows: int,
-        dx: int,
-        dy: int,
-        counts: list[int],
-        label: str,
-        pair: tuple[np.ndarray, np.ndarray] | None,
     ) -> list[CaseResult]:
+        """The permutation null of the pair itself, and samples of known information like it."""
         from cch.information.calibrate import calibrate_continuous, calibrate_labels
 
         repeats = self.settings.calibration_repeats
-        known = () if pair else SHARES if counts else TRUTHS
-        total = repeats * (len(known) + 1)
+        total = repeats * _cases(counts)
         estimator = _Counted(self.estimator, f"calibrating {label}", total)
         common = {
             "repeats": repeats,
             "key": ("verdict", self.settings.seed, "calibration"),
-            "pair": pair,
+            "pair": (x, y),
             "quantity": quantity,
         }
         if counts:
-            return calibrate_labels(estimator, rows, dx, counts, shares=known, **common)
-        return calibrate_continuous(estimator, rows, dx, dy, truths=known, **common)
+            return calibrate_labels(estimator, *x.shape, counts, shares=SHARES, **common)
+        return calibrate_continuous(estimator, *x.shape, y.shape[1], truths=TRUTHS, **common)
+
+
+def _cases(counts: list[int]) -> int:
+    """Calibration cases: those of known information, and the null."""
+    return 1 + len(SHARES if counts else TRUTHS)
+
+
+def _refuse_large(question: Question, settings: Settings) -> None:
+    """Say before long work that a calibration would not fit in memory."""
+    widest = max(teacher.shape[1] for teacher in question.teachers.values())
+    rows, own = question.student.shape
+    samples, columns = settings.calibration_repeats * _cases([]), widest + own
+    size = 8e-9 * samples * rows * columns
+    if size > CALIBRATION_GB:
+        raise CchError(
+            "calibration",
+            f"{samples} samples of {rows} rows and {columns} columns take {size:.3g} GB, more "
+            f"than {CALIBRATION_GB:g}",
+            "lower --calibration-repeats, or give fewer rows or columns",
+        )
 
 
 class _Counted:
