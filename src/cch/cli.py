@@ -130,6 +130,7 @@ def verdict(
     """
     from cch import verdict as library
     from cch.files import write_json
+    from cch.question import ask
     from cch.stage import log_to
 
     log_to(None)
@@ -143,7 +144,7 @@ def verdict(
         seed,
     )
     kind = None if task is None else task.value
-    question = library.ask(data, student, teacher, label, kind, sample_id)
+    question = ask(data, student, teacher, label, kind, sample_id)
     document = library.answer(question, settings)
     if out is not None:
         write_json(out, document)

@@ -12,7 +12,8 @@ import pytest
 
 from cch import cli
 from cch.information import MIN_ROWS
-from cch.verdict import Settings, answer, ask, default_estimator
+from cch.question import ask
+from cch.verdict import Settings, answer, default_estimator
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--estimator", "ksg", "--repeats", "2", "--calibration-repeats", "4"]
