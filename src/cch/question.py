@@ -100,7 +100,7 @@ def ask(
     found = {}
     for role, place in places.items():
         without = frozenset([sample_id] if sample_id else [])
-        if place.file == places["label"].file:
+        if role != "label" and place.file == places["label"].file:
             without |= _label_columns(files, places["label"])
         found[role] = files.read(place, without)
     question = check(found, task)

@@ -398,6 +398,18 @@ def test_ids_that_agree_are_left_out_and_ids_that_do_not_are_refused(cch, refuse
     assert refused(*places) == f"{t}: has no column 'sample'; there are t, u"
 
 
+def test_a_pattern_does_not_let_the_label_into_a_representation(cch, refused, tmp_path):
+    arrays = scene(100, 0.8, 1.0)
+    columns = np.c_[arrays["student"], arrays["teacher"], arrays["label"]]
+    write_csv(tmp_path / "d.csv", ["x_0", "x_1", "t", "x_class"], columns)
+    d = tmp_path / "d.csv"
+    asked = [d, "--student", "x_*", "--teacher", "t", "--label", "x_class"]
+    _, out, _ = cch("verdict", *asked, "--json", *QUICK)
+    assert json.loads(out)["student"]["columns"] == 2
+    asked[2] = "x_c*"
+    assert refused(*asked) == f"{d}: has no other columns than the label and the ids"
+
+
 # Errors, each one line
 
 
