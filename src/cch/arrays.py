@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -79,7 +80,7 @@ class ArrayFile(ABC):
 
         Args:
             name: of the array; None for all that the file holds.
-            without: columns of a CSV file that are no part of all of it.
+            without: columns of a CSV file that are no part of all of it, nor of a pattern.
 
         Raises:
             CchError: there is no such array, or several and no name; the line lists them.
@@ -129,7 +130,7 @@ class NPZFile(ArrayFile):
                 f"array {name!r} holds pickled Python objects, which are never loaded",
                 "save it as an array of numbers or strings",
             ) from None
-        except (OSError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise CchError(self.path, f"array {name!r} is not readable ({error})") from None
 
 
@@ -223,30 +224,39 @@ class CSVFile(ArrayFile):
         names = self.names
         return [part] if part in names else [name for name in names if fnmatchcase(name, part)]
 
-    def columns(self, name: str) -> list[str]:
-        """Return the columns that a name stands for, each once, in the order asked."""
+    def columns(self, name: str, without: frozenset[str] = frozenset()) -> list[str]:
+        """Return the columns that a name stands for, each once, in the order asked.
+
+        A pattern does not match the columns ``without``; their own names do.
+        """
         if name in self.names:
             return [name]
-        return list(dict.fromkeys(one for part in name.split(",") for one in self._matching(part)))
+        found = [
+            one
+            for part in name.split(",")
+            for one in self._matching(part)
+            if one == part or one not in without
+        ]
+        return list(dict.fromkeys(found))
 
     def read(self, name: str | None, without: frozenset[str] = frozenset()) -> Found:
         """Read the columns of a name, or all but ``without``; see ``ArrayFile.read``."""
         if name is None:
             names = [one for one in self.names if one not in without]
-            if not names:
-                raise CchError(self.path, "has no columns left for this")
             place = Place(self.path, names[0] if len(names) == 1 else None)
             return Found(place, self._values(names), self._flags)
         if not self.holds(name):
             lost = next(part for part in [*name.split(","), name] if not self._matching(part))
             raise self.missing(lost)
-        return Found(Place(self.path, name), self._read(name))
+        return Found(Place(self.path, name), self._values(self.columns(name, without)))
 
     def _read(self, name: str) -> np.ndarray:
         return self._values(self.columns(name))
 
     def _values(self, names: list[str]) -> np.ndarray:
         """Return (n,) of any type for one column, else (n, columns) numbers."""
+        if not names:
+            raise CchError(self.path, "has no other columns than the label and the ids")
         if len(names) == 1:
             column = self._table[names[0]]
             if column.dtype != object:

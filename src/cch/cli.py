@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -129,11 +130,12 @@ def verdict(
     """
     from cch import verdict as library
     from cch.files import write_json
+    from cch.question import ask
     from cch.stage import log_to
 
     log_to(None)
-    if out is not None and out.is_dir():
-        raise CchError(out, "is a folder", "name a file")
+    if out is not None:
+        _refuse_unwritable(out)
     settings = library.Settings(
         estimator or library.default_estimator(),
         library.parse_options(option or []),
@@ -142,7 +144,7 @@ def verdict(
         seed,
     )
     kind = None if task is None else task.value
-    question = library.ask(data, student, teacher, label, kind, sample_id)
+    question = ask(data, student, teacher, label, kind, sample_id)
     document = library.answer(question, settings)
     if out is not None:
         write_json(out, document)
@@ -154,6 +156,15 @@ def verdict(
     console.print(library.as_table(document))
     for line in library.notes(document):
         console.print(line, markup=False)
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Say before long work that its answer cannot be written."""
+    if path.is_dir():
+        raise CchError(path, "is a folder", "name a file")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise CchError(path, f"cannot be written: {above} is no folder to write in")
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from cch import cli
 from cch.information import MIN_ROWS
-from cch.verdict import Settings, answer, ask, default_estimator
+from cch.question import ask
+from cch.verdict import Settings, answer, default_estimator
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--estimator", "ksg", "--repeats", "2", "--calibration-repeats", "4"]
@@ -380,7 +381,7 @@ def test_ids_that_agree_are_left_out_and_ids_that_do_not_are_refused(cch, refuse
     s, t, y = (tmp_path / f"{name}.csv" for name in "sty")
     csv_with_ids(s, ids, "h", arrays["student"][:, 1])
     rows = [
-        f"{one},{'no yes'.split()[label]}" for one, label in zip(ids, arrays["label"], strict=True)
+        f"{one},{['no', 'yes'][label]}" for one, label in zip(ids, arrays["label"], strict=True)
     ]
     y.write_text("\n".join(["sample,y", *rows]) + "\n")
     places = ["--student", s, "--teacher", t, "--label", y, "--id", "sample"]
@@ -395,6 +396,18 @@ def test_ids_that_agree_are_left_out_and_ids_that_do_not_are_refused(cch, refuse
     )
     write_csv(t, ["t", "u"], arrays["student"])
     assert refused(*places) == f"{t}: has no column 'sample'; there are t, u"
+
+
+def test_a_pattern_does_not_let_the_label_into_a_representation(cch, refused, tmp_path):
+    arrays = scene(100, 0.8, 1.0)
+    columns = np.c_[arrays["student"], arrays["teacher"], arrays["label"]]
+    write_csv(tmp_path / "d.csv", ["x_0", "x_1", "t", "x_class"], columns)
+    d = tmp_path / "d.csv"
+    asked = [d, "--student", "x_*", "--teacher", "t", "--label", "x_class"]
+    _, out, _ = cch("verdict", *asked, "--json", *QUICK)
+    assert json.loads(out)["student"]["columns"] == 2
+    asked[2] = "x_c*"
+    assert refused(*asked) == f"{d}: has no other columns than the label and the ids"
 
 
 # Errors, each one line
@@ -642,6 +655,22 @@ def test_settings_that_cannot_be(bad, tmp_path):
     assert bad("--option", "q=1") == "ksg: has no option 'q'; it has k"
     assert "there is no estimator 'nn'" in bad("--estimator", "nn")
     assert bad("--out", tmp_path) == f"{tmp_path}: is a folder; name a file"
+    line = bad("--out", tmp_path / "d.npz" / "new" / "v.json")
+    assert line == "d.npz/new/v.json: cannot be written: d.npz is no folder to write in"
+
+
+def test_a_calibration_that_does_not_fit_in_memory(bad, monkeypatch):
+    monkeypatch.setattr("cch.verdict.CALIBRATION_GB", 1e-6)
+    assert "calibration: 32 samples of 100 rows and 3 columns take 7.68e-05 GB" in bad()
+
+
+def test_a_damaged_archive(refused, tmp_path):
+    np.savez_compressed(tmp_path / "d.npz", **scene(100, 0.8, 1.0))
+    content = bytearray((tmp_path / "d.npz").read_bytes())
+    content[80:200] = bytes(120)
+    (tmp_path / "d.npz").write_bytes(content)
+    line = refused(tmp_path / "d.npz", "--student=student", "--teacher=teacher", "--label=label")
+    assert line.startswith(f"{tmp_path}/d.npz: array 'student' is not readable")
 
 
 def test_the_documented_example_runs_and_says_what_the_page_says(cch, tmp_path, monkeypatch):
