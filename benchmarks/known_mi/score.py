@@ -79,8 +79,14 @@ class Score:
             "mean_absolute_error": _mean(np.abs(errors).ravel()),
             "mean_bias": _mean(errors.ravel()),
             "spread": _mean(spread**2) ** 0.5,
-            "rank_correlation": float(spearmanr(truths[done], means[done]).statistic),
+            "rank_correlation": _ranks(truths[done], means[done]),
         }
+
+
+def _ranks(truths: np.ndarray, means: np.ndarray) -> float:
+    if len(set(truths)) < 2 or len(set(means)) < 2:
+        return float("nan")
+    return float(spearmanr(truths, means).statistic)
 
 
 def _mean(values: np.ndarray) -> float:
@@ -203,7 +209,8 @@ def _cell(values: np.ndarray) -> str:
     if failed == len(values):
         return "failed"
     note = f" ({failed} failed)" if failed else ""
-    return f"{_mean(values):.3f} ± {_deviation(values):.3f}{note}".replace("-", "\N{MINUS SIGN}")
+    spread = f" ± {_deviation(values):.3f}" if len(values) - failed > 1 else ""
+    return f"{_mean(values):.3f}{spread}{note}".replace("-", "\N{MINUS SIGN}")
 
 
 def as_json(path: Path, tasks: Sequence[Task], scores: Sequence[Score]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ the estimate.
 - Value: the bound itself, not clipped. It lies below the truth by what T failed to learn, and by
   chance it can be below zero.
 - Weight decay, which the paper does not have: without it noise in many columns hides a signal in
-  few at two thousand rows.
+  few at two thousand rows, and heavy tails give values far below zero. Its price is paid by weak
+  signals, some tenths of a nat, which come out too small: see benchmarks/known_mi.
 
 Members of equal shape train in one loop of batched matrix products. A member's random numbers come
 from its own generators, and its number does not depend on the stack that it trained in: see
