@@ -2,6 +2,7 @@
 #   all                     every study whose raw files can be had (the default)
 #   <study>, <group>        e.g. synthetic, mnistm, mnistm-a18
 #   <table>, <figure>       e.g. table13, fig02, sweep-synthetic
+#   theory                  the paper's formulas beside Monte Carlo; needs no data
 #   fetch                   only download
 # Settings: config.yaml, overlaid by --configfile presets/{demo,open}.yaml. Name targets before
 # --configfile: Snakemake takes every word after it for a file.
@@ -18,6 +19,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/estimate.smk"
 include: "workflow/rules/tabulate.smk"
 include: "workflow/rules/plot.smk"
+include: "workflow/rules/theory.smk"
 
 
 rule all:

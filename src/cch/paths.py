@@ -42,6 +42,11 @@ class Paths:
         """The estimates of one quantity by one estimator."""
         return f"{self.results}/information/{study}/{estimator}.{quantity}.json"
 
+    @property
+    def theory(self) -> str:
+        """Every replication and closed form of the target ``theory``."""
+        return f"{self.results}/theory/simulation.json"
+
     def table(self, name: str, suffix: str = "json") -> str:
         """A table, or the numbers behind a figure."""
         return f"{self.results}/tables/{name}.{suffix}"

@@ -53,3 +53,5 @@ wildcard_constraints:
     table=alternatives(n for n, l in PLAN.layouts.items() if l.kind != "samples"),
     curves=alternatives(n for n, l in PLAN.layouts.items() if l.kind == "curves"),
     samples=alternatives(n for n, l in PLAN.layouts.items() if l.kind == "samples"),
+    theory_table=alternatives(dict.fromkeys(PLAN.theory_figures.values())),
+    theory_figure=alternatives(PLAN.theory_figures),
