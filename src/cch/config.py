@@ -226,7 +226,7 @@ class Theory(Model):
         [0.3, 0.6, 0.8, 1.25, 2, 4, 10], min_length=1, description="n / p; n is rounded."
     )
     lambdas: list[Annotated[float, Field(ge=0)]] = Field(
-        [0, 0.1, 0.3, 1, 3], min_length=1, description="Distillation weights of Eq. 4."
+        [0, 0.1, 0.3, 1], min_length=1, description="Distillation weights of Eq. 4."
     )
     sigma_12: list[Correlation] = Field(
         [0.1, 0.7], min_length=1, description="Teacher-student correlations, each with all of them."

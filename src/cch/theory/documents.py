@@ -1,7 +1,7 @@
 """The target ``theory``, second half: its tables, in the format of all others (``cch.tables``).
 
-They are views of the simulation's file and compute nothing but means and standard errors. ``theory``
-has a row for each setting, ``theory-region`` one for each point of the region that was simulated.
+They are views of the simulation's file and compute nothing but means and standard errors.
+``theory`` has a row for each setting, ``theory-region`` one for each simulated point.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Cells:
         members = [
             {
                 "kind": "replication",
-                "id": f"{setting}, replication {number}",
+                "id": f"{setting}/{number}",
                 "file": self.path,
                 "seed": number,
                 "value": value,
@@ -88,9 +88,9 @@ def risk_document(spec: Theory, path: str | Path) -> dict[str, Any]:
             f"σ12 = {setting['sigma_12']:g}, κ = {setting['kappa']:g} (n = {setting['n']}), "
             f"λ = {setting['lambda']:g}"
         )
-        given = {name: setting[name] for name in ("sigma_12", "kappa", "lambda")}
+        given = {name: setting[name] for name in ("sigma_12", "kappa", "lambda", "criterion")}
         rows.append({"key": key, "label": label, **given})
-        cells |= {f"{key}/{name}": cell for name, cell in _risk_cells(make, key, label, setting)}
+        cells |= {f"{key}/{name}": cell for name, cell in _risk_cells(make, key, setting)}
     return _document(
         *("theory", "Theory", "Excess risk of the distilled student, in the limit and simulated"),
         "Excess risk (Eq. 5) of the student of Eq. 4 with the best linear teacher. Section 4.1's "
@@ -120,7 +120,7 @@ def _criterion_words(settings: Sequence[dict[str, Any]]) -> str:
 
 
 def _risk_cells(
-    make: _Cells, key: str, label: str, setting: dict[str, Any]
+    make: _Cells, key: str, setting: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     values, asymptotic = setting["values"], setting["asymptotic"]
     equation = "Eq. 13" if setting["kappa"] > 1 else "Eqs. 25 to 30"
@@ -128,11 +128,13 @@ def _risk_cells(
     exact = "expected excess risk of least squares at this n and p, closed form"
     yield "exact", make.closed(f"{key}/exact", setting["finite"], exact)
     mean = "mean over replications of the excess risk of the fitted student"
-    yield "monte-carlo", make.mean(f"{key}/monte-carlo", values, mean, label)
+    yield "monte-carlo", make.mean(f"{key}/monte-carlo", values, mean, key)
     apart = [value - asymptotic for value in values]
-    yield "difference", make.mean(f"{key}/difference", apart, f"{mean}, less {equation}", label)
+    yield "difference", make.mean(f"{key}/difference", apart, f"{mean}, less {equation}", key)
+    if setting["lambda"] == 0:
+        return
     paired = f"{mean}, less that of λ = 0 in the same replication"
-    yield "change", make.mean(f"{key}/change", setting["changes"], paired, label)
+    yield "change", make.mean(f"{key}/change", setting["changes"], paired, key)
     change = f"{equation} at this λ less at λ = 0"
     yield "change-asymptotic", make.closed(f"{key}/change-asymptotic", setting["change"], change)
 
@@ -176,9 +178,9 @@ def region_document(spec: Theory, path: str | Path) -> dict[str, Any]:
         cells[f"{key}/monte-carlo"] = make.mean(
             f"{key}/monte-carlo",
             scaled,
-            f"mean over replications of the change of excess risk from λ = 0 to {POINT_LAMBDA:g} at "
-            f"κ = {POINT_KAPPA:g}, by what a unit of Eq. 17's left side makes of it",
-            label,
+            f"mean over replications of the change of excess risk from λ = 0 to {POINT_LAMBDA:g} "
+            f"at κ = {POINT_KAPPA:g}, by what a unit of Eq. 17's left side makes of it",
+            key,
         )
         criterion = "holds" if point["criterion"] else "fails"
         cells[f"{key}/criterion"] = make.closed(
@@ -186,9 +188,9 @@ def region_document(spec: Theory, path: str | Path) -> dict[str, Any]:
         )
     return _document(
         *("theory-region", "Region", "Where distillation helps and where the criterion says so"),
-        "t = w1'x1 of the best linear teacher, s = w*'x2, y the label. Distillation helps for small "
-        "λ where Eq. 17's left side is below 0; the criterion is I(t; s) > I(s; y). Simulated at "
-        f"p = {spec.dimension}, κ = {POINT_KAPPA:g}, λ = {POINT_LAMBDA:g}.",
+        "t = w1'x1 of the best linear teacher, s = w*'x2, y the label. Distillation helps for "
+        "small λ where Eq. 17's left side is below 0; the criterion is I(t; s) > I(s; y). "
+        f"Simulated at p = {spec.dimension}, κ = {POINT_KAPPA:g}, λ = {POINT_LAMBDA:g}.",
         row_label="Point",
         columns=[
             *(("margin", "Eq. 17, left side"), ("monte-carlo", "Simulated")),
@@ -196,7 +198,10 @@ def region_document(spec: Theory, path: str | Path) -> dict[str, Any]:
         ],
         rows=rows,
         cells=cells,
-        notes=list(_area_notes(make, content["areas"])),
+        notes=[
+            *_area_notes(make, content["areas"]),
+            *_flip_notes(make, spec, content["flips"]),
+        ],
     )
 
 
@@ -221,6 +226,18 @@ def _area_notes(make: _Cells, entries: Sequence[dict[str, Any]]) -> Iterator[dic
                 "label": f"{teacher}, {where}: {words}",
                 "cell": make.closed(area_key(c, best, what), entry[what], of),
             }
+
+
+def _flip_notes(
+    make: _Cells, spec: Theory, found: dict[str, float | None]
+) -> Iterator[dict[str, Any]]:
+    model = f"Appendix B's sampler at p = {spec.dimension}, best teacher"
+    for what, words in (
+        ("helps", "distillation helps for small λ"),
+        ("criterion", "the criterion holds"),
+    ):
+        cell = make.closed(f"notes/flip-{what}", found[what], "root in σ12, closed forms")
+        yield {"label": f"{model}: {words} above σ12 =", "cell": cell}
 
 
 def _document(

@@ -45,7 +45,13 @@ def draw_risk(document: Document) -> Figure:
     axes[0].set_title(f"(a) $\\sigma_{{12}}$ = {values[-1]:g}", fontsize=8)
     for number, (axis, value) in enumerate(zip(axes[1:], values, strict=True), start=1):
         _draw_against_lambda(axis, document, [r for r in rows if r["sigma_12"] == value])
-        axis.set_title(f"({'abcdefgh'[number % 8]}) $\\sigma_{{12}}$ = {value:g}", fontsize=8)
+        verdict = next(r["criterion"] for r in rows if r["sigma_12"] == value)
+        axis.set_title(
+            f"({'abcdefgh'[number % 8]}) $\\sigma_{{12}}$ = {value:g}: "
+            f"criterion {'holds' if verdict else 'fails'}",
+            fontsize=8,
+        )
+    axes[1].set_ylabel(r"Change of risk from $\lambda = 0$ (%)", fontsize=8)
     count = {cell["n"] for cell in document["cells"].values() if cell["n"]}
     figure.suptitle(
         f"{document['title']}\nlines: asymptotic; points: mean of {max(count)} replications "
@@ -76,8 +82,8 @@ def _points(document: Document, rows: Sequence[Cell], column: str, over: str) ->
     """(key value, value, standard error or 0) of a column's cells, sorted, (m, 3)."""
     found = []
     for row in rows:
-        cell = document["cells"][f"{row['key']}/{column}"]
-        found.append((row[over], cell["value"], cell["se"] or 0.0))
+        if cell := document["cells"].get(f"{row['key']}/{column}"):
+            found.append((row[over], cell["value"], cell["se"] or 0.0))
     return np.array(sorted(found)).reshape(-1, 3)
 
 
@@ -105,12 +111,13 @@ def _draw_against_lambda(axis: Axes, document: Document, rows: Sequence[Cell]) -
     kappas = _spread((row["kappa"] for row in rows), 4)
     for number, kappa in enumerate(kappas):
         chosen = [row for row in rows if row["kappa"] == kappa]
-        base = _points(document, chosen, "asymptotic", "lambda")
         change = _points(document, chosen, "change-asymptotic", "lambda")
-        start = float(base[0, 1] - change[0, 1])
-        style = {"color": COLORS[number], "linewidth": 1.2}
+        if not len(change):
+            continue
+        risk = _points(document, chosen, "asymptotic", "lambda")
+        start = float(risk[risk[:, 0] == change[0, 0]][0, 1] - change[0, 1])
         x, y = _lambda_curve(change, start)
-        axis.plot(x, 100 * y / start, **style)
+        axis.plot(x, 100 * y / start, color=COLORS[number], linewidth=1.2)
         points = _points(document, chosen, "change", "lambda")
         points[:, 1:] *= 100 / start
         _bars(axis, points, number, rf"$\kappa$ = {kappa:g}")
@@ -121,7 +128,6 @@ def _draw_against_lambda(axis: Axes, document: Document, rows: Sequence[Cell]) -
     axis.set_xticks(shown, [f"{value:g}" for value in shown])
     axis.minorticks_off()
     axis.set_xlabel(r"$\lambda$", fontsize=8)
-    axis.set_ylabel(r"Change from $\lambda = 0$ (% of its limit)", fontsize=8)
     axis.legend(frameon=False, fontsize=6.5)
 
 
@@ -150,7 +156,7 @@ def _through(
 
 
 def _risk_curve(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The asymptotic risk over kappa on one side of 1, with Sigma_22 a multiple of I, at one lambda.
+    """The asymptotic risk over kappa on one side of 1 at one lambda, Sigma_22 a multiple of I.
 
     It is a + b / (kappa - 1) above 1 and a + b kappa + c kappa / (1 - kappa) below it. Straight
     lines join points that are too few for that, or that are of another model.
@@ -166,19 +172,20 @@ def _risk_curve(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _lambda_curve(points: np.ndarray, start: float) -> tuple[np.ndarray, np.ndarray]:
     """The change of risk over lambda: (start + b lambda + c lambda^2) / (1 + lambda)^2 - start."""
-    x, y = points[:, 0], points[:, 1]
-    t = np.concatenate([np.linspace(x[0], min(0.1, x[-1]), 50), np.linspace(x[0], x[-1], 400)])
-    t = np.unique(t)
+    x, y = np.concatenate([[[0.0, 0.0]], points[:, :2]]).T
+    t = np.unique(np.concatenate([np.linspace(0, 0.1, 50), np.linspace(0, x[-1], 400)]))
+    t = t[t <= x[-1]]
     curve = _through(x, (y + start) * (1 + x) ** 2 - start, lambda v: (v, v**2), t)
     return (x, y) if curve is None else (t, (curve + start) / (1 + t) ** 2 - start)
 
 
 def draw_region(document: Document) -> Figure:
-    """Draw ``theory-region``: where the criterion holds over where distillation helps, by rho(t, y).
+    """Draw ``theory-region``: where the criterion holds over where distillation helps.
 
-    Fills are Eqs. 17 and 21 for the best linear teacher; the dashed line bounds the helping region
-    of a teacher as variable as y, the largest that Theorem 1 allows. Markers are simulated points:
-    filled below zero, open above it, a cross where two standard errors cover zero. Shares are cells.
+    A panel for each rho(t, y). Fills are Eqs. 17 and 21 for the best linear teacher; the dashed
+    line bounds the helping region of a teacher as variable as y, the largest that Theorem 1
+    allows. Markers are simulated points: filled below zero, open above it, a cross where two
+    standard errors cover zero. Shares are cells.
 
     Args:
         document: as ``cch.theory.documents.region_document`` makes it.
@@ -186,6 +193,8 @@ def draw_region(document: Document) -> Figure:
     values = list(dict.fromkeys(row["teacher_label"] for row in document["rows"]))
     notes = {note["cell"]["id"].partition("/")[2]: note["cell"] for note in document["notes"]}
     figure, axes = _frame(len(values))
+    # The most negative correlation that is possible at the smallest rho(t, y), with a margin.
+    low = -float(np.sqrt(1 - min(values) ** 2)) - 0.05
     for axis, value in zip(axes, values, strict=True):
         _draw_regions(axis, value)
         _draw_signs(axis, document, [r for r in document["rows"] if r["teacher_label"] == value])
@@ -197,7 +206,8 @@ def draw_region(document: Document) -> Figure:
             f"criterion finds {found:.0%} of that",
             fontsize=8,
         )
-        axis.set(xlim=(0, 1), ylim=(-1, 1))
+        axis.set(xlim=(0, 1), ylim=(low, 1.02), xticks=(0, 0.25, 0.5, 0.75, 1))
+        axis.set_xticklabels(["0", "0.25", "0.5", "0.75", "1"])
         axis.set_xlabel(r"$\rho(s, y)$, student and label", fontsize=8)
     axes[0].set_ylabel(r"$\rho(t, s)$, teacher and student", fontsize=8)
     figure.suptitle(document["title"], fontsize=8)

@@ -84,6 +84,8 @@ class JointGaussian:
         whole = np.asarray(covariance, np.float64)
         if whole.ndim != 2 or whole.shape[0] != whole.shape[1]:
             raise CchError("covariance", f"has shape {whole.shape}, expected a square matrix")
+        if not np.isfinite(whole).all():
+            raise CchError("covariance", "contains NaN or infinity")
         if not 0 < q < len(whole) - 1:
             raise CchError("q", f"is {q}; x1 and x2 share {len(whole) - 1} coordinates")
         if not np.allclose(whole, whole.T, rtol=1e-10, atol=1e-12 * np.abs(whole).max()):

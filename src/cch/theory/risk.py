@@ -247,8 +247,8 @@ def optimal_weight(model: JointGaussian, lam: float, kappa: float) -> np.ndarray
     minimum is unique for every lambda > 0, not for almost every. It is 0 for all lambda where
     Sigma_12 w* = Sigma_13 = 0, and then Theorem 2's first claim fails.
 
-    For kappa < 1 the risk is a convex quadratic in w1 as well; the paper speaks of the saddle points
-    of Eq. 28. The shortest minimiser is returned where there are several.
+    For kappa < 1 the risk is a convex quadratic in w1 as well; the paper speaks of the saddle
+    points of Eq. 28. The shortest minimiser is returned where there are several.
 
     Raises:
         CchError: lambda is not above 0; else as ``asymptotic_risk``.

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 
 from cch.config import Theory
 from cch.errors import CchError
 from cch.files import write_json
+from cch.information.gaussian import SyntheticModel
 from cch.theory import region
 from cch.theory.criterion import theorem_one
 from cch.theory.model import JointGaussian
@@ -46,6 +48,7 @@ def simulate_all(spec: Theory, path: str | Path) -> None:
         "thresholds": list(_thresholds(spec)),
         "points": list(_points(spec)),
         "areas": list(_areas(spec)),
+        "flips": flips(spec.dimension, spec.sigma_13, spec.sigma_23),
     }
     write_json(path, content)
 
@@ -124,6 +127,30 @@ def _areas(spec: Theory) -> Iterator[dict[str, Any]]:
                 "found": found.found,
                 "helps": found.helps / found.possible,
             }
+
+
+def flips(features: int, sigma_13: float, sigma_23: float) -> dict[str, float | None]:
+    """Return the sigma_12 >= 0 above which, in Appendix B's model, Eq. 17 and the criterion hold.
+
+    None where one does not change in the possible range of sigma_12. With p = 100 the teacher all
+    but knows the label, and for rho(t, y) = 1 the criterion is Eq. 17: the two are near.
+    """
+    high = sigma_13 * sigma_23 + math.sqrt((1 - sigma_13**2) * (1 - sigma_23**2))
+
+    def margin(sigma_12: float) -> float:
+        model = JointGaussian.appendix_b(SyntheticModel(features, sigma_12, sigma_13, sigma_23))
+        return help_margin(model, model.teacher_weight)
+
+    def deficit(sigma_12: float) -> float:
+        model = SyntheticModel(features, sigma_12, sigma_13, sigma_23)
+        return model.student_label_nats() - model.linear_teacher_student_nats()
+
+    found: dict[str, float | None] = {}
+    for name, value in (("helps", margin), ("criterion", deficit)):
+        ends = (0.0, high - 1e-6)
+        changes = ends[0] < ends[1] and value(ends[0]) > 0 > value(ends[1])
+        found[name] = float(brentq(value, *ends, xtol=1e-10)) if changes else None
+    return found
 
 
 def _model(spec: Theory, sigma_12: float) -> JointGaussian:
