@@ -114,8 +114,11 @@ def test_each_rule_left_a_log_a_record_and_a_benchmark(finished):
         "compare",
         "plot_curves",
         "plot_samples",
+        "theory_simulate",
+        "theory_tabulate",
+        "plot_theory",
     }
-    folders = {"prepare", "train", "estimate", "tabulate", "plot"}
+    folders = {"prepare", "train", "estimate", "tabulate", "plot", "theory"}
     assert folders <= {path.name for path in (results / "logs").iterdir()}
     assert folders <= {path.name for path in (results / "benchmarks").iterdir()}
     log = (results / "logs/train/mnistm-a20.student.log").read_text()

@@ -237,7 +237,7 @@ def _flip_notes(
         ("criterion", "the criterion holds"),
     ):
         cell = make.closed(f"notes/flip-{what}", found[what], "root in σ12, closed forms")
-        yield {"label": f"{model}: {words} above σ12 =", "cell": cell}
+        yield {"label": f"{model}: σ12 above which {words}", "cell": cell}
 
 
 def _document(

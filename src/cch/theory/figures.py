@@ -211,7 +211,7 @@ def draw_region(document: Document) -> Figure:
         axis.set_xlabel(r"$\rho(s, y)$, student and label", fontsize=8)
     axes[0].set_ylabel(r"$\rho(t, s)$, teacher and student", fontsize=8)
     figure.suptitle(document["title"], fontsize=8)
-    figure.legend(handles=_region_handles(), loc="outside lower center", ncols=4, fontsize=6.5,
+    figure.legend(handles=_region_handles(document), loc="outside lower center", ncols=4, fontsize=6.5,
                   frameon=False)  # fmt: skip
     return figure
 
@@ -238,7 +238,7 @@ def _draw_signs(axis: Axes, document: Document, rows: Sequence[Cell]) -> None:
     for row in rows:
         cell = document["cells"][f"{row['key']}/monte-carlo"]
         place = ([row["student_label"]], [row["teacher_student"]])
-        if abs(cell["value"]) <= 2 * cell["se"]:
+        if _undecided(cell):
             axis.plot(*place, "x", color="black", markersize=4, markeredgewidth=0.9, zorder=3)
             continue
         fill = "black" if cell["value"] < 0 else "white"
@@ -248,9 +248,13 @@ def _draw_signs(axis: Axes, document: Document, rows: Sequence[Cell]) -> None:
         )  # fmt: skip
 
 
-def _region_handles() -> list[Any]:
+def _undecided(cell: Cell) -> bool:
+    return bool(abs(cell["value"]) <= 2 * cell["se"])
+
+
+def _region_handles(document: Document) -> list[Any]:
     dot = {"linestyle": "", "markeredgecolor": "black", "markersize": 4}
-    return [
+    handles: list[Any] = [
         Patch(color=ASIDE["criterion"], label="helps, criterion holds"),
         Patch(color=ASIDE["helps"], label="helps, criterion fails"),
         Patch(color=ASIDE["hurts"], label="does not help"),
@@ -260,8 +264,11 @@ def _region_handles() -> list[Any]:
         ),
         Line2D([], [], marker="o", markerfacecolor="black", label="simulated: helps", **dot),
         Line2D([], [], marker="o", markerfacecolor="white", label="simulated: hurts", **dot),
-        Line2D([], [], marker="x", label="simulated: undecided", **dot),
     ]
+    simulated = (c for key, c in document["cells"].items() if key.endswith("/monte-carlo"))
+    if any(_undecided(cell) for cell in simulated):
+        handles.append(Line2D([], [], marker="x", label="simulated: undecided", **dot))
+    return handles
 
 
 DRAW = {"theory-risk": draw_risk, "theory-region": draw_region}
