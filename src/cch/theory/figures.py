@@ -211,8 +211,8 @@ def draw_region(document: Document) -> Figure:
         axis.set_xlabel(r"$\rho(s, y)$, student and label", fontsize=8)
     axes[0].set_ylabel(r"$\rho(t, s)$, teacher and student", fontsize=8)
     figure.suptitle(document["title"], fontsize=8)
-    figure.legend(handles=_region_handles(document), loc="outside lower center", ncols=4, fontsize=6.5,
-                  frameon=False)  # fmt: skip
+    handles = _region_handles(document)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=6.5, frameon=False)
     return figure
 
 
