@@ -3,6 +3,7 @@
 #   <study>, <group>        e.g. synthetic, mnistm, mnistm-a18
 #   <table>, <figure>       e.g. table13, fig02, sweep-synthetic
 #   null-lihc               what the estimators give at LIHC's sizes where there is no gap
+#   theory                  the paper's formulas beside Monte Carlo; needs no data
 #   fetch                   only download
 # Settings: config.yaml, overlaid by --configfile presets/{demo,open}.yaml. Name targets before
 # --configfile: Snakemake takes every word after it for a file.
@@ -20,6 +21,7 @@ include: "workflow/rules/estimate.smk"
 include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/tabulate.smk"
 include: "workflow/rules/plot.smk"
+include: "workflow/rules/theory.smk"
 
 
 rule all:

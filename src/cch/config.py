@@ -257,6 +257,55 @@ class Compute(Model):
     threads: int = Field(2, ge=1, description="CPU threads of a training or estimation job.")
 
 
+class Theory(Model):
+    """The target `theory`: Appendix A's formulas beside Monte Carlo at finite n and p.
+
+    The model is Section 4.1's with label correlations divided by the root of p, without which it
+    is none (`cch.theory.model`); the teacher is the best linear one.
+    """
+
+    dimension: int = Field(100, ge=10, description="Features of each modality: p.")
+    kappas: list[Positive] = Field(
+        [0.3, 0.6, 0.8, 1.25, 2, 4, 10], min_length=1, description="n / p; n is rounded."
+    )
+    lambdas: list[Annotated[float, Field(ge=0)]] = Field(
+        [0, 0.1, 0.3, 1], min_length=1, description="Distillation weights of Eq. 4."
+    )
+    sigma_12: list[Correlation] = Field(
+        [0.1, 0.7], min_length=1, description="Teacher-student correlations, each with all of them."
+    )
+    sigma_13: Correlation = Field(0.9, description="Teacher-label correlation (Section 4.1).")
+    sigma_23: Correlation = Field(0.4, description="Student-label correlation (Section 4.1).")
+    teacher_label: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.7, 0.9, 0.97],
+        min_length=1,
+        description="Correlations of teacher and label; each is a panel of `theory-region`.",
+    )
+    replications: int = Field(100, ge=2, description="Independent samples of each setting.")
+    seed: int = Field(0, description="Part of the key of every generator.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Theory:
+        for kappa in self.kappas:
+            rows = round(kappa * self.dimension)
+            if rows < 1 or abs(rows - self.dimension) < 4:
+                raise ValueError(
+                    f"kappas: {kappa:g} gives n = {rows} at p = {self.dimension}; the risk has no "
+                    "variance within 3 of p, so take n apart from p and at least 1"
+                )
+        for name in ("kappas", "lambdas", "sigma_12", "teacher_label"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name}: list every value once")
+        for s12 in self.sigma_12:
+            s13, s23 = self.sigma_13, self.sigma_23
+            if 1 - s12**2 - s13**2 - s23**2 + 2 * s12 * s13 * s23 < 0:
+                raise ValueError(
+                    f"sigma_12 = {s12:g} with sigma_13 = {s13:g}, sigma_23 = {s23:g} is no "
+                    f"correlation matrix; take it nearer to {s13 * s23:.4g}"
+                )
+        return self
+
+
 class Config(Model):
     """The whole configuration."""
 
@@ -267,6 +316,7 @@ class Config(Model):
     )
     sources: str = Field("workflow/sources.yaml", description="The table of raw files.")
     compute: Compute = Field(Compute(), description="What a job may use.")
+    theory: Theory = Field(Theory(), description="What the target `theory` computes.")
     datasets: dict[Name, Dataset] = Field(description="Aligned datasets by name.")
     studies: dict[Name, Study] = Field(description="Experiments by name; each is a target.")
 
@@ -353,6 +403,8 @@ def _expected_keys(location: tuple[Any, ...]) -> str:
     owner: type[Model] = Config
     if location[0] == "compute":
         owner = Compute
+    elif location[0] == "theory":
+        owner = Theory
     elif location[0] == "datasets" and len(location) > 3:
         owner = {"synthetic": SyntheticDataset, "mnistm": MnistMDataset}[location[2]]
     elif location[:1] == ("studies",) and location[2:4] == ("information", "calibration"):

@@ -46,6 +46,11 @@ class Paths:
         """What an estimator gave where the truth is known, for a study or another setting."""
         return f"{self.results}/calibration/{name}/{estimator}.json"
 
+    @property
+    def theory(self) -> str:
+        """Every replication and closed form of the target ``theory``."""
+        return f"{self.results}/theory/simulation.json"
+
     def table(self, name: str, suffix: str = "json") -> str:
         """A table, or the numbers behind a figure."""
         return f"{self.results}/tables/{name}.{suffix}"

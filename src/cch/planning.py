@@ -58,6 +58,10 @@ SPEC = {
 }
 
 
+# Figures of the target `theory` with the table that each is drawn from; they have no study.
+THEORY_FIGURES = {"theory-risk": "theory", "theory-region": "theory-region"}
+
+
 class Plan:
     """Everything that the rules ask of one configuration.
 
@@ -76,11 +80,10 @@ class Plan:
             self.config, self.root / "paper" / "tables.yaml"
         )
         self.claims: Claims = load_claims(self.root / "paper" / "claims.yaml")
-        for name, layout in self.layouts.items():
+        names = {name: layout.number for name, layout in self.layouts.items()}
+        for name, number in (names | dict.fromkeys(self.theory_targets(), "the theory")).items():
             if name in {*self.config.studies, *(s.group for s in self.config.studies.values())}:
-                raise CchError(
-                    f"studies.{name}", f"is also the name of {layout.number}", "choose another"
-                )
+                raise CchError(f"studies.{name}", f"is also the name of {number}", "choose another")
         for name, dataset in self.config.datasets.items():
             for source in required_sources(dataset):
                 if source not in self.table.sources:
@@ -141,6 +144,25 @@ class Plan:
         ]
 
     @property
+    def theory_figures(self) -> dict[str, str]:
+        """Figures of the target ``theory`` with the table that each is drawn from."""
+        return THEORY_FIGURES
+
+    def theory_targets(self) -> dict[str, list[str]]:
+        """The target ``theory`` and its parts, with their files."""
+        tables = dict.fromkeys(THEORY_FIGURES.values())
+        files = {
+            name: [self.paths.table(name, suffix) for suffix in ("json", "csv", "md", "tex")]
+            for name in tables
+        }
+        for name in THEORY_FIGURES:
+            files.setdefault(name, []).extend(
+                self.paths.figure(name, suffix) for suffix in ("pdf", "png")
+            )
+        files["theory"] = [path for part in files.values() for path in part]
+        return files
+
+    @property
     def comparison(self) -> str:
         """The page that lists every cell beside the paper's."""
         return f"{self.paths.results}/comparison.md"
@@ -167,7 +189,7 @@ class Plan:
             self.paths.table("null-lihc", s) for s in ("json", "csv", "md", "tex")
         ]
         named["null-lihc"] += [self.paths.figure("null-lihc", s) for s in ("pdf", "png")]
-        return named
+        return named | self.theory_targets()
 
     def fetchable(self) -> list[str]:
         """All raw files of available studies, for the target that only downloads."""
@@ -189,7 +211,7 @@ class Plan:
         return ""
 
     def everything(self) -> list[str]:
-        """Files of the target ``all``: every layout over an available study, and the comparison."""
+        """Files of the target ``all``: the theory, layouts over available studies, comparison."""
         ready = set(self.available())
         files = [
             path
@@ -197,6 +219,7 @@ class Plan:
             if layout.study in ready
             for path in self.layout_files(name)
         ]
+        files += self.theory_targets()["theory"]
         return [*files, self.comparison] if ready else files
 
     def check_target(self, target: str) -> None:
@@ -219,6 +242,10 @@ class Plan:
         """What determines a dataset, beside its raw files."""
         content = self.config.datasets[name].model_dump(mode="json", exclude={"title"})
         return canonical_json(content)
+
+    def theory_spec(self) -> str:
+        """What determines the target ``theory``."""
+        return canonical_json(self.config.theory.model_dump(mode="json"))
 
     def training_spec(self, study: str, role: str) -> str:
         """What determines the runs of a role, beside the dataset and the teacher."""

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECTIONS: tuple[tuple[str, type[config.Model]], ...] = (
     ("Top level", config.Config),
     ("`compute`", config.Compute),
+    ("`theory`", config.Theory),
     ("`datasets.<name>` of kind `synthetic`", config.SyntheticDataset),
     ("`datasets.<name>` of kind `mnistm`", config.MnistMDataset),
     ("`studies.<name>`", config.Study),

@@ -116,8 +116,11 @@ def test_each_rule_left_a_log_a_record_and_a_benchmark(finished):
         "plot_curves",
         "plot_calibration",
         "plot_samples",
+        "theory_simulate",
+        "theory_tabulate",
+        "plot_theory",
     }
-    folders = {"prepare", "train", "estimate", "calibrate", "tabulate", "plot"}
+    folders = {"prepare", "train", "estimate", "calibrate", "tabulate", "plot", "theory"}
     assert folders <= {path.name for path in (results / "logs").iterdir()}
     assert folders <= {path.name for path in (results / "benchmarks").iterdir()}
     log = (results / "logs/train/mnistm-a20.student.log").read_text()

@@ -56,3 +56,5 @@ wildcard_constraints:
         n for n, l in PLAN.layouts.items() if l.kind == "calibration"
     ),
     samples=alternatives(n for n, l in PLAN.layouts.items() if l.kind == "samples"),
+    theory_table=alternatives(dict.fromkeys(PLAN.theory_figures.values())),
+    theory_figure=alternatives(PLAN.theory_figures),
