@@ -105,6 +105,7 @@ class CrossAutoencoders:
 
     def __init__(self, shape: Shape, layers: dict[str, list[Layer]]) -> None:
         self.shape, self.layers = shape, layers
+        self._alone = shape.alone_on_cpu()
 
     @classmethod
     def initial(
@@ -193,10 +194,6 @@ class CrossAutoencoders:
             mean = difference.square().sum(dim=(1, 2)) / (x.shape[1] * columns[net[1]])
             total = total + weight * mean
         return total
-
-    @property
-    def _alone(self) -> bool:
-        return self.shape.alone_on_cpu()
 
 
 def _pass_over_default_weights(shape: Shape, generator: torch.Generator) -> None:
