@@ -15,6 +15,7 @@ from cch.config import Theory, load
 from cch.errors import CchError
 from cch.figures import save
 from cch.information.gaussian import SyntheticModel
+from cch.planning import Plan
 from cch.rng import numpy_generator
 from cch.tables import render
 from cch.theory import region
@@ -35,6 +36,7 @@ from cch.theory.risk import (
 )
 from cch.theory.simulate import _Sampler, simulate
 from cch.theory.stage import flips, simulate_all
+from support import ROOT
 
 
 def random_model(q: int, p: int, key: str, common: float = 0.4) -> JointGaussian:
@@ -118,6 +120,26 @@ def eq_25_27(m: JointGaussian, w1: np.ndarray, lam: float, kappa: float) -> floa
     )
 
 
+def eq_28(m: JointGaussian, w1: np.ndarray, lam: float, kappa: float) -> float:
+    """Eq. 28 with its transposes; all its matrices are functions of Sigma_22."""
+    tau, star = regime(m, kappa).tau, m.student_weight
+    sigma = math.sqrt(m.noise)
+    label = effective_label(m, w1, lam)
+    r = math.sqrt(label.variance) / sigma
+    w_s = label.weight / r
+    values, vectors = np.linalg.eigh(m.s22)
+    d, a, u = vectors.T @ (w_s - star), vectors.T @ star, vectors.T @ w_s
+    ridge = values + tau
+    omega = np.sum(values**2 / ridge**2) / (kappa * m.p)
+    spread = sigma**2 + tau**2 * np.sum(values * (u / ridge) ** 2)
+    return (
+        r**2 * np.sum(values**3 / ridge**2 * d**2)
+        + r**2 * omega * spread / (1 - omega)
+        - 2 * r * np.sum(a * values**2 / ridge**2 * (ridge - r * values) * d)
+        + np.sum((ridge - r * values) ** 2 / ridge**2 * values * a**2)
+    )
+
+
 @pytest.mark.parametrize("kappa", [1.1, 2, 100])
 @pytest.mark.parametrize("lam", [0, 0.3, 4])
 def test_the_risk_above_one_is_eq_13(kappa, lam):
@@ -128,8 +150,9 @@ def test_the_risk_above_one_is_eq_13(kappa, lam):
 @pytest.mark.parametrize("kappa", [0.2, 0.5, 0.95])
 @pytest.mark.parametrize("lam", [0, 0.3, 4])
 def test_the_risk_below_one_is_eqs_25_to_30(kappa, lam):
-    expected = eq_25_27(MODEL, WEIGHT, lam, kappa)
-    assert asymptotic_risk(MODEL, WEIGHT, lam, kappa) == pytest.approx(expected, rel=1e-9)
+    risk = asymptotic_risk(MODEL, WEIGHT, lam, kappa)
+    assert risk == pytest.approx(eq_25_27(MODEL, WEIGHT, lam, kappa), rel=1e-9)
+    assert risk == pytest.approx(eq_28(MODEL, WEIGHT, lam, kappa), rel=1e-9)
 
 
 @pytest.mark.parametrize("kappa", [0.01, 0.5, 0.999])
@@ -562,6 +585,12 @@ def test_impossible_arguments_are_one_clear_line(call, words):
 def test_a_wrong_theory_section_is_one_clear_line(paper_config, change, words):
     with pytest.raises(CchError, match=words):
         load(paper_config | {"theory": change})
+
+
+def test_no_study_may_take_the_name_of_the_theory(paper_config):
+    paper_config["studies"]["theory-risk"] = paper_config["studies"]["synthetic"]
+    with pytest.raises(CchError, match="theory-risk: is also the name of the theory"):
+        Plan(paper_config, ROOT)
 
 
 # Documents

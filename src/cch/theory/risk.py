@@ -71,7 +71,7 @@ def effective_label(model: JointGaussian, weight: np.ndarray, lam: float) -> Eff
     Raises:
         CchError: lambda is below 0 or not finite, or the weight does not fit.
     """
-    lam, weight = _checked_lambda(lam), model.weight(weight)
+    lam, weight = checked_lambda(lam), model.weight(weight)
     mean = (model.student_weight + lam * (model.regression @ weight)) / (1 + lam)
     variance = (
         model.noise
@@ -183,7 +183,7 @@ def help_margin(model: JointGaussian, weight: np.ndarray) -> float:
 
     Correction: Eq. 17 writes w-hat where Eq. 16 has w1. With s = w*'x2 and t = w1'x1 it says that
     the regression of t on the student's residual y - s has a slope below 1. It does not depend on
-    kappa > 1.
+    kappa > 1. The silent teacher w1 = 0 fulfils it: that much of what helps is shrinkage.
 
     Raises:
         CchError: the weight does not fit.
@@ -253,7 +253,7 @@ def optimal_weight(model: JointGaussian, lam: float, kappa: float) -> np.ndarray
     Raises:
         CchError: lambda is not above 0; else as ``asymptotic_risk``.
     """
-    if _checked_lambda(lam) == 0:
+    if checked_lambda(lam) == 0:
         raise CchError("lambda", "is 0, where the teacher has no influence", "take it above 0")
     state = regime(model, kappa)
     aim = model.axes.T @ model.student_weight
@@ -286,7 +286,12 @@ def surrogate_weight(model: JointGaussian, kappa: float) -> np.ndarray:
     return np.linalg.lstsq(matrix, (kappa - 1) * (model.s12 @ model.student_weight), rcond=None)[0]
 
 
-def _checked_lambda(lam: float) -> float:
+def checked_lambda(lam: float) -> float:
+    """Return lambda of Eq. 4.
+
+    Raises:
+        CchError: it is below 0 or not finite.
+    """
     if not (math.isfinite(lam) and lam >= 0):
         raise CchError("lambda", f"must be 0 or more, not {lam}")
     return float(lam)

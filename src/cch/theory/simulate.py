@@ -11,7 +11,7 @@ import numpy as np
 from cch.errors import CchError
 from cch.rng import numpy_generator
 from cch.theory.model import JointGaussian
-from cch.theory.risk import _checked_lambda
+from cch.theory.risk import checked_lambda
 
 BLOCK_BYTES = 2**26
 """Designs solved at once: the largest stack that stays about this large."""
@@ -44,7 +44,7 @@ def simulate(
     """
     if n < 1 or replications < 1:
         raise CchError("simulation", f"needs rows and replications, not {n} and {replications}")
-    grid = np.array([_checked_lambda(lam) for lam in lambdas])
+    grid = np.array([checked_lambda(lam) for lam in lambdas])
     sampler = _Sampler(model, model.weight(weight), n, key)
     size = max(1, BLOCK_BYTES // (8 * n * model.p))
     starts = range(0, replications, size)
