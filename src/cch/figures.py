@@ -163,32 +163,35 @@ def _draw_response(axis: Axes, document: dict[str, Any], panel: dict[str, Any]) 
 def draw_null_gaps(document: dict[str, Any]) -> Figure:
     """Draw what gaps estimators give where there is none, beside the gaps that the paper prints.
 
-    A dot is one estimate of the gap, the bar mean and standard deviation; a line is a printed gap.
+    A dot is one estimate of the gap, the bar its mean and standard deviation over all dots. Black
+    diamonds are the printed gaps; the band is their range.
 
     Args:
         document: the document of ``cch.tables.lihc``.
     """
-    sns.set_theme(style="ticks", context="paper", font="DejaVu Sans")
-    figure, axis = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
+    cells = document["cells"]
     names = [column["key"] for column in document["columns"] if column["key"] != "paper"]
+    printed = [cell["value"] for key, cell in cells.items() if key.endswith("/paper")]
+    sns.set_theme(style="ticks", context="paper", font="DejaVu Sans")
+    size = (max(3.6, 1.1 * (2 + len(names))), 3.0)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    axis.axhline(0, color="grey", linewidth=0.9, linestyle=":")
+    axis.axhspan(min(printed), max(printed), color="black", alpha=0.08, linewidth=0)
+    spread = np.linspace(-0.1, 0.1, len(printed))
+    axis.plot(spread, printed, "D", color="black", markersize=4)
     for place, (name, color) in enumerate(
-        zip(names, itertools.cycle(ESTIMATOR_COLORS), strict=False)
+        zip(names, itertools.cycle(ESTIMATOR_COLORS), strict=False), start=1
     ):
-        cell, sd = document["cells"][f"gap/{name}"], document["cells"][f"gap-sd/{name}"]["value"]
+        cell, sd = cells[f"gap/{name}"], cells[f"gap-sd/{name}"]["value"]
         values = [member["value"] for member in cell["members"]]
-        spread = np.linspace(-0.18, 0.18, len(values))
-        axis.plot(place + spread, values, ".", color=color, markersize=4, alpha=0.6)
-        axis.errorbar(
-            [place + 0.3], [cell["value"]], yerr=[sd], fmt="o", color=color, capsize=3, markersize=5
-        )
-    printed = [cell for key, cell in document["cells"].items() if key.endswith("/paper")]
-    for number, cell in enumerate(printed):
-        label = "printed gaps" if number == 0 else None
-        axis.axhline(cell["value"], color="black", linewidth=0.8, linestyle="--", label=label)
-    axis.set_xlim(-0.5, len(names) - 0.4)
-    axis.set_xticks(range(len(names)), names)
-    axis.set_ylabel("Estimated gap where none is")
-    axis.legend(frameon=False, fontsize=7)
+        spread = np.linspace(-0.3, 0.1, len(values))
+        axis.plot(place + spread, values, ".", color=color, markersize=5, alpha=0.7)
+        bar = {"fmt": "o", "color": color, "capsize": 3, "markersize": 5}
+        axis.errorbar([place + 0.25], [cell["value"]], yerr=[sd], **bar)
+    ticks = ["printed\n(Table 7)", *(f"{name}\nn = {cells[f'gap/{name}']['n']}" for name in names)]
+    axis.set_xticks(range(len(ticks)), ticks)
+    axis.set_xlim(-0.5, len(names) + 0.5)
+    axis.set_ylabel("MI gap (nats)")
     sns.despine(ax=axis)
     _head(figure, f"{document['number']}. {document['title']}", document["marks"])
     return figure

@@ -85,7 +85,7 @@ def calibrate_continuous(
         cases.append(replace(base, truth=Nats(float(truth))))
         keys = _keys(key, "gaussian", truth, repeats)
         x, y = gaussian_pairs(n, dx, dy, truth, keys=keys, rank=rank, spectra=spectra)
-        samples.append(list(zip(x, y, strict=True)))
+        samples.append(list(zip(_single(x), _single(y), strict=True)))
     return _estimated(estimator, cases, samples, key)
 
 
@@ -137,8 +137,13 @@ def calibrate_labels(
         cases.append(replace(base, truth=truth, share=float(share)))
         keys = _keys(key, "class-mixture", share, repeats)
         x, labels = class_mixture(n, dx, mix, truth, keys=keys, counts=counts, spectrum_x=own)
-        samples.append(list(zip(x, labels, strict=True)))
+        samples.append(list(zip(_single(x), labels, strict=True)))
     return _estimated(estimator, cases, samples, key)
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """Samples as representations are stored: in float32, and half the memory."""
+    return values.astype(np.float32)
 
 
 def _keys(key: tuple[Any, ...], kind: str, size: float, repeats: int) -> list[tuple[Any, ...]]:
