@@ -243,16 +243,3 @@ def test_lihcs_gaps_are_below_the_estimators_own_noise(name):
     # Estimates of nothing spread by several hundredths of a nat on both sides of the criterion.
     for quantity in ("teacher-student", "student-label"):
         assert 0.02 < np.std(found[quantity], ddof=1) < 0.2
-
-
-def test_the_printed_gaps_stand_in_the_paper():
-    from support import ROOT
-
-    paper = ROOT.parent / "shared" / "paper.txt"
-    if not paper.is_file():
-        pytest.skip("the paper's text is not beside the checkout")
-    text = paper.read_text(encoding="utf-8")
-    table = text[text.index("Table 7") :]
-    for level, gap in lihc_setting().gaps.items():
-        line = next(line for line in table.splitlines() if line.startswith(level))
-        assert f"{gap:.4f}" in line.split()
