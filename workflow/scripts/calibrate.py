@@ -19,4 +19,5 @@ with stage(snakemake, __file__) as record:  # noqa: F821
         dict(snakemake.input.items()),  # noqa: F821
         snakemake.output.calibration,  # noqa: F821
         device=device,
+        memory_gb=plan.config.compute.memory_gb,
     )

@@ -132,6 +132,22 @@ class CheckedEstimator(ABC):
         """Estimate on many samples; estimators that train networks train them as one stack."""
         return [self._measure(sample, seed) for sample, seed in zip(samples, seeds, strict=True)]
 
+    def _check_whole(self, *options: str, least: int = 1) -> None:
+        """Refuse options that are not whole numbers of at least ``least``."""
+        for option in options:
+            value = getattr(self, option)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise CchError(
+                    self.name, f"{option} is {value!r}, expected a whole number of at least {least}"
+                )
+
+    def _check_positive(self, *options: str) -> None:
+        """Refuse options that are not above zero."""
+        for option in options:
+            value = getattr(self, option)
+            if not value > 0:
+                raise CchError(self.name, f"{option} is {value!r}, expected more than 0")
+
     def estimate(self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...]) -> Estimate:
         """Estimate the mutual information I(x; y) in nats.
 

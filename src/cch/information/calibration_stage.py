@@ -26,7 +26,7 @@ from cch.information.calibrate import (
     calibrate_labels,
     sweep_settings,
 )
-from cch.information.stage import Pair, pairs
+from cch.information.stage import Pair, pairs, with_resources
 from cch.paths import ROLES
 from cch.progress import Progress
 from cch.training.store import RunsFile
@@ -42,6 +42,7 @@ def calibrate(
     runs: Mapping[str, str],
     out: str | Path,
     device: str = "cpu",
+    memory_gb: float = 4.0,
 ) -> None:
     """Calibrate one estimator for a study and write its results, in nats.
 
@@ -51,15 +52,16 @@ def calibrate(
         estimator_name: a registered estimator.
         runs: paths of the teacher's and the baseline's runs by role.
         out: the JSON file to write.
-        device: torch device of estimators that train networks; others ignore it.
+        device: torch device of estimators that compute on one; others ignore it.
+        memory_gb: budget of one stack of estimates.
 
     Raises:
         CchError: a runs file is broken, or the estimator refuses the data.
     """
     asked = spec.calibration or Calibration()
-    estimator = get_estimator(estimator_name, spec.options.get(estimator_name))
-    if hasattr(estimator, "device"):
-        estimator = replace(estimator, device=device)
+    estimator = with_resources(
+        get_estimator(estimator_name, spec.options.get(estimator_name)), device, memory_gb
+    )
     grid = asked.settings.get(estimator_name, {})
     progress = Progress(f"{study} calibration of {estimator_name}", len(QUANTITIES), "quantities")
     entries = []

@@ -56,8 +56,7 @@ class KSG(CheckedEstimator):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
-            raise CchError(self.name, f"k is {self.k!r}, expected a whole number of at least 1")
+        self._check_whole("k")
         if self.backend not in BACKENDS:
             raise CchError(
                 self.name, f"backend is {self.backend!r}", f"there are {', '.join(BACKENDS)}"

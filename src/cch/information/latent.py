@@ -100,12 +100,8 @@ class Latent(StackedEstimator):
     memory_gb: float = 4.0
 
     def __post_init__(self) -> None:
-        for option in ("epochs", "patience", "batch_size", "N_dims", "width", "depth"):
-            value = getattr(self, option)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise CchError(
-                    self.name, f"{option} is {value!r}, expected a whole number of at least 1"
-                )
+        self._check_whole("epochs", "patience", "batch_size", "N_dims", "width", "depth")
+        self._check_positive("lr", "memory_gb")
         if not 0 < self.validation_split < 1:
             raise CchError(
                 self.name, f"validation_split is {self.validation_split!r}, expected 0 to 1"
@@ -118,8 +114,6 @@ class Latent(StackedEstimator):
             )
         if not 0 <= self.dropout < 1:
             raise CchError(self.name, f"dropout is {self.dropout!r}, expected 0 up to 1")
-        if not self.lr > 0:
-            raise CchError(self.name, f"lr is {self.lr!r}, expected more than 0")
 
     @property
     def version(self) -> str:

@@ -70,12 +70,7 @@ class LatentMILibrary(CheckedEstimator):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for option in ("epochs", "patience", "batch_size", "N_dims"):
-            value = getattr(self, option)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise CchError(
-                    self.name, f"{option} is {value!r}, expected a whole number of at least 1"
-                )
+        self._check_whole("epochs", "patience", "batch_size", "N_dims")
         if not 0 < self.validation_split < 1:
             raise CchError(
                 self.name, f"validation_split is {self.validation_split!r}, expected 0 to 1"

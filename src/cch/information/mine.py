@@ -103,18 +103,9 @@ class MINE(StackedEstimator):
     memory_gb: float = 4.0
 
     def __post_init__(self) -> None:
-        for option in ("epochs", "patience", "batch_size", "units", "layers", "shifts"):
-            value = getattr(self, option)
-            least = 8 if option == "batch_size" else 1
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise CchError(
-                    self.name, f"{option} is {value!r}, expected a whole number of at least {least}"
-                )
-        for option in ("lr", "memory_gb"):
-            if not getattr(self, option) > 0:
-                raise CchError(
-                    self.name, f"{option} is {getattr(self, option)!r}, expected more than 0"
-                )
+        self._check_whole("epochs", "patience", "units", "layers", "shifts")
+        self._check_whole("batch_size", least=8)
+        self._check_positive("lr", "memory_gb")
         if not self.weight_decay >= 0:
             raise CchError(self.name, f"weight_decay is {self.weight_decay!r}, expected 0 or more")
         if not 0 <= self.decay < 1:
