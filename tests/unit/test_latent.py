@@ -157,6 +157,14 @@ def test_stacked_equals_one_by_one(kind, labels):
     assert len({m.value for m in together}) == 4
 
 
+def test_drawing_ahead_on_a_second_thread_changes_nothing():
+    given, found = pair(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(LatentLight(epochs=6, batch_size=32)._measure(given, 3))
+    assert found[0] == found[1]
+
+
 def test_pairs_of_different_shapes_keep_their_order():
     given = [pair(0), pair(1, n=80), pair(2, labels=True), pair(3)]
     estimator = LatentLight(**FEW)

@@ -255,8 +255,11 @@ class Dropout:
         keep, device = 1 - self.rate, generator.device
         if self.layer_by_layer:
             for mask, units in flat:
-                drawn = torch.empty(rows, units, device=device)
-                mask[place, :, :units] = drawn.bernoulli_(keep, generator=generator).div_(keep)
+                whole = mask.shape[2] == units
+                drawn = mask[place] if whole else torch.empty(rows, units, device=device)
+                drawn.bernoulli_(keep, generator=generator).div_(keep)
+                if not whole:
+                    mask[place, :, :units] = drawn
             return
         total = rows * sum(units for _, units in flat)
         if self.rate == 0.5 and device.type == "cpu":

@@ -25,7 +25,8 @@ from its own generators, and its number does not depend on the stack that it tra
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, ClassVar
@@ -216,6 +217,10 @@ class Fit:
         self.optimizer = _adam(self.nets.parameters(), options.lr)
         count = len(members)
         self.active = list(range(count))
+        # One thread draws while the others compute; with several members, who is left to draw for
+        # is known only after each epoch.
+        alone = count == 1 and torch.get_num_threads() > 1
+        self.draws = _one_ahead(self._drawn()) if alone else self._drawn()
         self.lowest, self.waited = np.full(count, math.inf), np.zeros(count, dtype=int)
         self.epochs, self.best_epoch = np.zeros(count, dtype=int), np.zeros(count, dtype=int)
         self.stopped = np.zeros(count, dtype=bool)
@@ -247,12 +252,12 @@ class Fit:
                 break
         if self.active:
             self._encode(range(len(self.active)))
+        self.draws.close()
         values = self._kraskov()
         return [self._answer(member, value) for member, value in enumerate(values)]
 
     def _train_epoch(self) -> None:
-        for x, y in self._batches(self.train, shuffled=True):
-            masks = self.dropout.draw(self.active, x.shape[1])
+        for x, y, masks in self._batches(self.train):
             losses = self.nets.losses(x, y, masks, self.options.alpha, self.options.lam)
             self.optimizer.zero_grad()
             # Members share no parameter, so the sum gives each its own gradient.
@@ -261,16 +266,14 @@ class Fit:
 
     @torch.no_grad()
     def _validate(self, epoch: int) -> None:
-        library = self.options.as_the_library
         found = []
-        for x, y in self._batches(self.stop, shuffled=library):
-            masks = self.dropout.draw(self.active, x.shape[1]) if library else None
+        for x, y, masks in self._batches(self.stop):
             losses = self.nets.losses(x, y, masks, self.options.alpha, self.options.lam)
             found.append((losses.double().cpu().numpy(), x.shape[1]))
         values, sizes = zip(*found, strict=True)
         # The library's mean over batches does not weigh a short last one by its rows.
-        means = np.average(values, axis=0, weights=None if library else sizes)
-        self._judge(epoch, means)
+        weights = None if self.options.as_the_library else sizes
+        self._judge(epoch, np.average(values, axis=0, weights=weights))
 
     def _judge(self, epoch: int, losses: np.ndarray) -> None:
         """Keep count of each member's patience; encode and leave out those that have none."""
@@ -334,15 +337,25 @@ class Fit:
             self.best = [tensor[chosen] for tensor in self.best]
         self.active = [self.active[place] for place in places]
 
-    def _batches(self, rows: torch.Tensor, shuffled: bool) -> Any:
-        """Yield (x, y) batches of the active members, each in its own order."""
-        mine = rows[self.active]
-        if shuffled:
-            order = torch.stack([_order(self.torch[m], rows.shape[1]) for m in self.active])
-            mine = mine.gather(1, order)
+    def _batches(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Yield (x, y, dropout masks) for the batches of one pass over ``rows`` (M, k)."""
         members = torch.tensor(self.active, device=self.device).unsqueeze(1)
-        for batch in mine.to(self.device).split(self.options.batch_size, dim=1):
-            yield self.x[members, batch], self.y[members, batch]
+        for _ in range(-(-rows.shape[1] // self.options.batch_size)):
+            batch, masks = next(self.draws)
+            yield self.x[members, batch], self.y[members, batch], masks
+
+    def _drawn(self) -> Iterator[tuple[torch.Tensor, Any]]:
+        """Yield rows and masks of every batch, epoch after epoch, in the library's order."""
+        library = self.options.as_the_library
+        while True:
+            for rows, random in ((self.train, True), (self.stop, library)):
+                mine = rows[self.active]
+                if random:
+                    order = [_order(self.torch[m], rows.shape[1]) for m in self.active]
+                    mine = mine.gather(1, torch.stack(order))
+                for batch in mine.to(self.device).split(self.options.batch_size, dim=1):
+                    masks = self.dropout.draw(self.active, batch.shape[1]) if random else None
+                    yield batch, masks
 
     def _kraskov(self) -> np.ndarray:
         """Kraskov's estimate between the codes of each member, (M,) nats; NaN where not finite."""
@@ -368,6 +381,16 @@ class Fit:
         if math.isnan(value):
             fit["failure"] = "codes are not finite"
         return Measured(float(value), fit)
+
+
+def _one_ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """Yield ``items`` without end, each made while the one before is in use."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items)
+        while True:
+            item = coming.result()
+            coming = pool.submit(next, items)
+            yield item
 
 
 def _torch_generator(seed: int, device: str | torch.device) -> torch.Generator:
