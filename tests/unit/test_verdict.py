@@ -652,7 +652,7 @@ def test_settings_that_cannot_be(bad, tmp_path):
     assert "expected at least 2, or 0 for no calibration" in bad("--calibration-repeats", 1)
     assert bad("--option", "k") == "--option: 'k' is no NAME=VALUE; write for example k=5"
     assert bad("--option", "k=[") == "--option: '[' of k is no value"
-    assert bad("--option", "q=1") == "ksg: has no option 'q'; it has k"
+    assert bad("--option", "q=1") == "ksg: has no option 'q'; it has k, backend, device"
     assert "there is no estimator 'nn'" in bad("--estimator", "nn")
     assert bad("--out", tmp_path) == f"{tmp_path}: is a folder; name a file"
     line = bad("--out", tmp_path / "d.npz" / "new" / "v.json")
