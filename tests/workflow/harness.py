@@ -82,7 +82,7 @@ def snakemake(
         capture_output=True,
         text=True,
         env=environment(**variables),
-        timeout=600,
+        timeout=1500,
         check=False,
     )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
