@@ -138,10 +138,13 @@ class Calibration(Model):
     )
     repeats: int = Field(10, ge=2, description="Samples of each case; their spread is the noise.")
     truths: list[Positive] = Field(
-        [0.25, 0.5, 1.0, 2.0], description="Of the Gaussian cases, in nats; zero is always there."
+        [0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
+        description="Of the Gaussian cases, in nats; zero is always there. Estimates fall far "
+        "short of strong dependence, so the truth behind one may be several times as large.",
     )
     shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
-        [0.1, 0.25, 0.5, 0.75], description="Truths of the class mixtures as parts of H(label)."
+        [0.1, 0.25, 0.5, 0.75, 0.9],
+        description="Truths of the class mixtures as parts of H(label).",
     )
     rank: int = Field(
         8, ge=1, description="Canonical pairs that carry the information of a Gaussian case."

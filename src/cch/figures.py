@@ -127,9 +127,13 @@ def draw_calibration(document: dict[str, Any]) -> Figure:
     for axis, panel, size in zip(axes.flat, panels, sizes, strict=True):
         repeats = _draw_response(axis, document, panel)
         count = f", {repeats.pop()} samples each" if len(repeats) == 1 else ""
-        axis.set_title(f"({panel['key']}) {panel['title']}{count}\n{size}", fontsize=8)
+        axis.set_title(f"({panel['key']}) {panel['title']}{count}\n{_wrapped(size)}", fontsize=8)
     _head(figure, f"{document['number']}. {document['title']}", document["marks"])
     return figure
+
+
+def _wrapped(size: str) -> str:
+    return textwrap.fill(size, 40)
 
 
 def _draw_response(axis: Axes, document: dict[str, Any], panel: dict[str, Any]) -> set[int]:

@@ -14,6 +14,9 @@ from cch.config import Config, Model
 from cch.errors import CchError
 from cch.tables.layouts import Layout
 
+NAMED = {"information.estimators.0": "main estimator"}
+"""Words for settings whose path says nothing to a reader."""
+
 NUMBER = re.compile(r"^(-?[\d,]*\.?\d+)(?:\s*±\s*(\d*\.?\d+))?$")
 
 
@@ -140,7 +143,9 @@ def deviations(config: Config, claims: Claims, study_name: str) -> list[str]:
         accepted = stated if isinstance(stated, list) and not isinstance(ours, list) else [stated]
         if ours not in accepted:
             said = " or ".join(_words(value) for value in accepted)
-            marks.append(f"{path.replace('_', ' ')}: {_words(ours)} (paper: {said})")
+            marks.append(
+                f"{NAMED.get(path, path).replace('_', ' ')}: {_words(ours)} (paper: {said})"
+            )
     return marks
 
 
