@@ -41,7 +41,7 @@ TINY: dict[str, Any] = {
             "degradation": {"levels": [0, 2.5]},
             "information": {
                 "limit": 60,
-                "options": {"latent-light": {"epochs": 2}, "mine": {"epochs": 2}},
+                "options": {"latent-light": {"epochs": 2}},
             },
         },
     },
