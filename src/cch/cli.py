@@ -105,7 +105,8 @@ def verdict(
         ),
     ] = None,
     estimator: Annotated[
-        str | None, typer.Option(help="By default latent-light where there is one, else ksg.")
+        str | None,
+        typer.Option(help="ksg, in seconds; latent-light and mine for many columns, in minutes."),
     ] = None,
     option: Annotated[
         list[str] | None,

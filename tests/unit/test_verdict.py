@@ -366,7 +366,7 @@ def test_many_classes_are_flagged(cch, tmp_path):
 
 
 def test_the_default_estimator_is_one_that_there_is():
-    assert default_estimator() in ("latent-light", "ksg")
+    assert default_estimator() == "ksg"
 
 
 def csv_with_ids(path, ids, column, values):
