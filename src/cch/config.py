@@ -6,7 +6,7 @@ raises one line that names the key and what was expected.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -45,6 +45,7 @@ class SyntheticDataset(Model):
     sigma_23: Correlation = Field(0.4, description="Student-label correlation (Section 4.1).")
     draws: int = Field(10, ge=1, description="Independent draws; a study needs one for each seed.")
     seed: int = Field(0, description="Part of the key of every generator of this dataset.")
+    modalities: ClassVar[tuple[str, ...]] = ("x1", "x2")
 
     @model_validator(mode="after")
     def _valid_covariance(self) -> SyntheticDataset:
@@ -76,9 +77,131 @@ class MnistMDataset(Model):
         3, ge=1, description="Equal colour channels of both modalities (Appendix C: RGB)."
     )
     seed: int = Field(0, description="Part of the key of every generator of this dataset.")
+    modalities: ClassVar[tuple[str, ...]] = ("mnist", "mnistm")
 
 
-Dataset = Annotated[SyntheticDataset | MnistMDataset, Field(discriminator="kind")]
+class CohortLabel(Model):
+    """Every case is labelled by the cohort (project) that it belongs to."""
+
+    kind: Literal["cohort"] = Field(description="Picks this kind.")
+
+
+class TableLabel(Model):
+    """Labels are read from a source of their own, by case."""
+
+    kind: Literal["table"] = Field(description="Picks this kind.")
+    source: Name = Field(description="Source of the labels (workflow/sources.yaml).")
+    column: str | None = Field(None, description="Column of the label; null: the second one.")
+    classes: dict[str, str] = Field(
+        {},
+        description="Class by label as it stands in the source; cases with other labels are left "
+        "out. Empty: every label is a class of its own.",
+    )
+
+
+class TcgaDataset(Model):
+    """Cancer cohorts as matrices of features by samples, joined by case (Section 4.4)."""
+
+    kind: Literal["tcga"] = Field(description="Picks this kind.")
+    title: str = Field(description="How tables name the dataset.")
+    cohorts: dict[str, dict[Name, Name]] = Field(
+        min_length=1,
+        description="Source by modality, for every cohort; several cohorts are put together.",
+    )
+    label: Annotated[CohortLabel | TableLabel, Field(discriminator="kind")] = Field(
+        description="Where the classes come from."
+    )
+    aliquots: Literal["first", "mean"] = Field(
+        "first",
+        description="Of several aliquots of a case's primary tumour: the first by barcode (vial, "
+        "portion, plate), or their mean.",
+    )
+    gene_names: Name | None = Field(
+        None, description="Source that names Ensembl ids by gene symbol; null: ids are kept."
+    )
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in the order of the first cohort."""
+        return tuple(next(iter(self.cohorts.values())))
+
+    @model_validator(mode="after")
+    def _same_modalities(self) -> TcgaDataset:
+        for cohort, sources in self.cohorts.items():
+            if set(sources) != set(self.modalities) or not sources:
+                raise ValueError(
+                    f"cohorts.{cohort} has the modalities {', '.join(sources) or 'none'}; every "
+                    f"cohort needs {', '.join(self.modalities)}"
+                )
+        if self.label.kind == "cohort" and len(self.cohorts) < 2:
+            raise ValueError("label.kind: 'cohort' needs two cohorts at least")
+        return self
+
+
+class MatrixFile(Model):
+    """One modality of one's own: a table of numbers with names on both sides."""
+
+    file: str = Field(description="Path of a TSV, CSV, Parquet or HDF5 file.")
+    rows: Literal["samples", "features"] = Field(
+        "samples", description="What a row of the file is."
+    )
+    names: str | None = Field(
+        None, description="Column that names the rows; null: the first. HDF5: its dataset."
+    )
+    values: str | None = Field(None, description="HDF5 only: the dataset that holds the numbers.")
+    columns: str | None = Field(None, description="HDF5 only: the dataset that names the columns.")
+
+
+class LabelFile(Model):
+    """Labels of one's own: a table with a sample and a label in every row."""
+
+    file: str = Field(description="Path of a TSV, CSV or Parquet file.")
+    sample: str | None = Field(None, description="Column of the sample; null: the first.")
+    label: str | None = Field(None, description="Column of the label; null: the second.")
+
+
+class MatricesDataset(Model):
+    """Data of one's own: matrices and a table of labels, joined by sample."""
+
+    kind: Literal["matrices"] = Field(description="Picks this kind.")
+    title: str = Field(description="How tables name the dataset.")
+    files: dict[Name, MatrixFile] = Field(min_length=2, description="The modalities by name.")
+    labels: LabelFile = Field(description="The classes.")
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities."""
+        return tuple(self.files)
+
+
+class MoseiDataset(Model):
+    """CMU-MOSEI from MultiBench's pickle, prepared by Algorithm 2."""
+
+    kind: Literal["mosei"] = Field(description="Picks this kind.")
+    title: str = Field("CMU-MOSEI", description="How tables name the dataset.")
+    source: Name = Field("mosei", description="Source of the pickle (workflow/sources.yaml).")
+    length: int = Field(50, ge=1, description="Steps of every segment (Algorithm 2: L).")
+    pooled: bool = Field(
+        True,
+        description="Store the mean over the steps: the network's first layer (Table 14), which "
+        "has no parameters. false: store the sequences.",
+    )
+    modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "vision")
+
+
+class MosiDataset(Model):
+    """CMU-MOSI, utterance-level features with the train and test parts they come with."""
+
+    kind: Literal["mosi"] = Field(description="Picks this kind.")
+    title: str = Field("CMU-MOSI", description="How tables name the dataset.")
+    source: Name = Field("mosi", description="Source of the features (workflow/sources.yaml).")
+    modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "video")
+
+
+Dataset = Annotated[
+    SyntheticDataset | MnistMDataset | TcgaDataset | MatricesDataset | MoseiDataset | MosiDataset,
+    Field(discriminator="kind"),
+]
 
 
 class Network(Model):
@@ -340,12 +463,12 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
     where = f"studies.{name}"
     if study.training.optimizer == "adam" and study.training.momentum:
         raise ValueError(f"{where}.training.momentum: adam has none; leave it out")
-    held = ("x1", "x2") if isinstance(dataset, SyntheticDataset) else ("mnist", "mnistm")
+    held = dataset.modalities
     for role in ("teacher", "student"):
         if getattr(study, role) not in held:
             raise ValueError(
                 f"{where}.{role}: datasets.{study.dataset} has no modality "
-                f"{getattr(study, role)!r}; it has {' and '.join(held)}"
+                f"{getattr(study, role)!r}; it has {', '.join(held)}"
             )
     regression = isinstance(dataset, SyntheticDataset)
     if regression != (study.metric == "mse"):
@@ -365,6 +488,16 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
             )
     elif max(study.distillation.weights) > 1:
         raise ValueError(f"{where}.distillation.weights: lambda of Eq. 2 lies in 0..1")
+
+
+_DATASETS: dict[str, type[Model]] = {
+    "synthetic": SyntheticDataset,
+    "mnistm": MnistMDataset,
+    "tcga": TcgaDataset,
+    "matrices": MatricesDataset,
+    "mosei": MoseiDataset,
+    "mosi": MosiDataset,
+}
 
 
 def load(raw: dict[str, Any], where: str = "configuration") -> Config:
@@ -409,7 +542,7 @@ def _expected_keys(location: tuple[Any, ...]) -> str:
     elif location[0] == "theory":
         owner = Theory
     elif location[0] == "datasets" and len(location) > 3:
-        owner = {"synthetic": SyntheticDataset, "mnistm": MnistMDataset}[location[2]]
+        owner = _DATASETS[location[2]]
     elif location[:1] == ("studies",) and location[2:4] == ("information", "calibration"):
         owner = Calibration if len(location) > 4 else Information
     elif location[0] == "studies":

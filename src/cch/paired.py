@@ -9,6 +9,9 @@ Layout (every first axis is the row, rows are the same samples everywhere)::
     modalities/<name>/values   (N, D) or (N, H, W) or (N, L, D), float32 or uint8
     modalities/<name>/feature  (D,) strings, for (N, D) and (N, L, D)
 
+Values are finite, but for modalities with the attribute ``missing``, where NaN is a value that was
+not measured; it is filled in from training rows, split by split (``cch.selection``).
+
 Root attributes: ``format``, ``task``, ``class_names`` (classification), ``notes`` (JSON: what a
 reader of the numbers must know, e.g. the funnel). Attribute ``scale`` of ``values``: the factor
 that takes stored numbers to model inputs (1/255 for images stored as uint8). Attribute
@@ -39,12 +42,16 @@ Part = Literal["train", "valid", "test"]
 
 @dataclass(frozen=True)
 class Modality:
-    """One modality to be written: values (N, ...), names of its features, scale, channels."""
+    """One modality to be written: values (N, ...), names of its features, scale, channels.
+
+    ``missing`` admits NaN: a value that was not measured.
+    """
 
     values: np.ndarray
     feature: Sequence[str] | None = None
     scale: float = 1.0
     channels: int = 1
+    missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,8 @@ def write_paired(path: str | os.PathLike[str], contents: Contents) -> None:
             values = file.create_dataset(f"modalities/{name}/values", data=_stored(modality.values))
             values.attrs["scale"] = float(modality.scale)
             values.attrs["channels"] = int(modality.channels)
+            if modality.missing:
+                values.attrs["missing"] = True
             if modality.feature is not None:
                 _write_strings(file, f"modalities/{name}/feature", modality.feature)
 
@@ -147,7 +156,9 @@ def _check_modality(where: str, name: str, modality: Modality) -> None:
     values = _stored(modality.values)
     if values.dtype not in (np.float32, np.uint8):
         raise CchError(where, f"modality {name!r} is {values.dtype}, expected float or uint8")
-    if not np.isfinite(values).all():
+    if modality.missing and np.isinf(values).any():
+        raise CchError(where, f"modality {name!r} contains infinity")
+    if not modality.missing and not np.isfinite(values).all():
         raise CchError(where, f"modality {name!r} contains NaN or infinity")
     if modality.feature is not None and len(modality.feature) != values.shape[-1]:
         raise CchError(
@@ -246,6 +257,10 @@ class PairedDataset:
     def channels(self, name: str) -> int:
         """How many equal colour channels the stored plane stands for."""
         return int(self._values(name).attrs["channels"])
+
+    def missing(self, name: str) -> bool:
+        """Whether the modality may hold NaN, for values that were not measured."""
+        return bool(self._values(name).attrs.get("missing", False))
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of one sample of modality ``name``."""
