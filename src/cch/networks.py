@@ -240,6 +240,40 @@ class Stacked(nn.Module):
         return torch.stack(checks).all(dim=0)
 
 
+class StackedLinear(nn.Module):
+    """``nn.Linear`` for M members: weight (M, in, out) and bias (M, 1, out), the outputs padded.
+
+    Args:
+        fan_in: inputs.
+        fan_out: outputs.
+        members: M.
+        device: where the parameters live; they start as zeros.
+    """
+
+    def __init__(
+        self, fan_in: int, fan_out: int, members: int, device: str | torch.device = "cpu"
+    ) -> None:
+        super().__init__()
+        self.fan_out, width = fan_out, _padded(fan_out)
+        self.weight = nn.Parameter(torch.zeros(members, fan_in, width, device=device))
+        self.bias = nn.Parameter(torch.zeros(members, 1, width, device=device))
+
+    @classmethod
+    @torch.no_grad()
+    def initial(cls, fan_in: int, fan_out: int, keys: Sequence[tuple[Any, ...]]) -> StackedLinear:
+        """One member for each of ``keys``, its weights drawn from that key alone."""
+        layer = cls(fan_in, fan_out, len(keys))
+        for member, key in enumerate(keys):
+            weight, bias = initial_linear(fan_in, fan_out, torch_generator(*key, "weights"))
+            layer.weight[member, :, :fan_out] = weight.T
+            layer.bias[member, 0, :fan_out] = bias
+        return layer
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """From (M, B, in) to (M, B, out), unpadded."""
+        return affine(batch, self.weight, self.bias)[..., : self.fan_out]
+
+
 class StackedBatchNorm(nn.Module):
     """``nn.BatchNorm1d`` for M members: statistics, running statistics, scale and shift of each.
 
