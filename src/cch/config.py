@@ -214,16 +214,51 @@ class Network(Model):
     activation: Literal["relu", "leaky_relu"] = Field(
         "relu", description="After every hidden layer; leaky_relu has slope 0.01."
     )
+    batch_norm: bool = Field(
+        False,
+        description="BatchNorm1d after the activation of every hidden layer, with running "
+        "statistics (Table 14).",
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Probability of dropping a unit, after the batch normalisation."
+    )
 
 
 class Training(Model):
     """How one network is trained; the last epoch is what counts."""
 
-    optimizer: Literal["sgd", "adam"] = Field(description="torch.optim's, with its defaults.")
-    learning_rate: Positive = Field(description="Constant over all epochs.")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(
+        description="torch.optim's, with its defaults, except where a key below says otherwise."
+    )
+    learning_rate: Positive = Field(description="Of the first epoch; see `schedule`.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant",
+        description="`cosine`: CosineAnnealingLR, from `learning_rate` to 0 over all epochs.",
+    )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="SGD only.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="As torch.optim means it: an L2 penalty, or decoupled with adamw."
+    )
     batch_size: int = Field(ge=1, description="The paper names none; see docs/assumptions.md.")
     epochs: int = Field(ge=1, description="All of them; nothing stops early.")
+
+
+class Fusion(Model):
+    """Fusion of both modalities, direct and with distillation (Fig. 3, Tables 18, 19, 21)."""
+
+    encoder: int = Field(64, ge=1, description="Units of each modality's encoder (Appendix E).")
+    batch_norm: bool = Field(True, description="BatchNorm1d in the encoders (Table 18).")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.25, description="Dropout in the encoders (Table 18)."
+    )
+    training: Training = Field(description="Of all arms alike.")
+    temperature: Positive = Field(1.0, description="T of the distillation between the heads.")
+    weight: Fraction = Field(0.5, description="Lambda of the distillation between the heads.")
+    teacher_head: Literal["supervised", "untrained"] = Field(
+        "supervised",
+        description="Whether the teacher modality's head learns from the labels. The paper does "
+        "not say; `untrained` leaves it at its initial weights.",
+    )
 
 
 class Distillation(Model):

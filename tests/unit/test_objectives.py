@@ -7,6 +7,7 @@ from torch.nn import functional
 from cch.training.objectives import (
     cross_entropy,
     distilled_cross_entropy,
+    distilled_fusion,
     distilled_squared_error,
     squared_error,
 )
@@ -139,3 +140,37 @@ def test_no_gradient_crosses_members(student, labels, teacher):
     gradient = torch.autograd.grad(loss[2], student)[0]
     assert gradient[2].any()
     assert not gradient[[0, 1, 3]].any()
+
+
+@pytest.fixture
+def joint(generator, student, teacher) -> torch.Tensor:
+    return (2 * torch.randn(M, B, K, generator=generator)).requires_grad_()
+
+
+def test_fusion_from_torchs_pieces(student, labels, teacher, joint):
+    supervised = torch.tensor([0.0, 1.0, 1.0, 0.0])
+    loss = distilled_fusion(joint, teacher, student, labels, TEMPERATURE, WEIGHT, supervised)
+    for m in range(M):
+        temperature, weight = TEMPERATURE[m], WEIGHT[m]
+        divergence = functional.kl_div(
+            functional.log_softmax(student[m] / temperature, dim=1),
+            functional.softmax(teacher[m] / temperature, dim=1),
+            reduction="batchmean",
+        )
+        expected = (1 - weight) * functional.cross_entropy(joint[m], labels[m])
+        expected = expected + weight * temperature**2 * divergence
+        expected = expected + supervised[m] * functional.cross_entropy(teacher[m], labels[m])
+        torch.testing.assert_close(loss[m], expected)
+
+
+def test_in_fusion_the_teachers_head_learns_from_labels_alone(student, labels, teacher, joint):
+    teacher.requires_grad_()
+    supervised = torch.tensor([0.0, 1.0, 0.0, 1.0])
+    losses = distilled_fusion(joint, teacher, student, labels, TEMPERATURE, WEIGHT, supervised)
+    gradient = torch.autograd.grad(losses.sum(), teacher, retain_graph=True)[0]
+    plain = torch.autograd.grad(cross_entropy(teacher, labels).sum(), teacher)[0]
+    torch.testing.assert_close(gradient[[1, 3]], plain[[1, 3]])
+    assert not gradient[[0, 2]].any()
+    followed = torch.autograd.grad(losses.sum(), student)[0]
+    assert not followed[0].any()
+    assert followed[1:].flatten(1).any(dim=1).all()

@@ -43,13 +43,55 @@ def distilled_cross_entropy(
         temperature: T > 0, (M,).
         weight: λ in [0, 1], (M,).
     """
+    distilled = softened_divergence(logits, teacher, temperature)
+    return (1 - weight) * cross_entropy(logits, labels) + weight * temperature**2 * distilled
+
+
+def softened_divergence(
+    logits: torch.Tensor, teacher: torch.Tensor, temperature: torch.Tensor
+) -> torch.Tensor:
+    """KL(softmax(t/T) || softmax(s/T)), in nats; no gradient flows to the teacher.
+
+    Args:
+        logits: s, (M, B, K) float.
+        teacher: t, the teacher's logits for the same samples, (M, B, K).
+        temperature: T > 0, (M,).
+    """
     scale = temperature[:, None, None]
     student = functional.log_softmax(_class_first(logits) / scale, dim=1)
     with torch.no_grad():
         target = functional.log_softmax(_class_first(teacher) / scale, dim=1)
     divergence = functional.kl_div(student, target, reduction="none", log_target=True)
-    distilled = divergence.sum(dim=1).mean(dim=1)
-    return (1 - weight) * cross_entropy(logits, labels) + weight * temperature**2 * distilled
+    return divergence.sum(dim=1).mean(dim=1)
+
+
+def distilled_fusion(
+    joint: torch.Tensor,
+    teacher: torch.Tensor,
+    student: torch.Tensor,
+    labels: torch.Tensor,
+    temperature: torch.Tensor,
+    weight: torch.Tensor,
+    supervised: torch.Tensor,
+) -> torch.Tensor:
+    """Fusion with distillation (Fig. 3): (1 - λ) CE(Y, j) + λ T² KL(t || s) + a CE(Y, t), in nats.
+
+    KL is that of ``softened_divergence``: the student modality's head follows the teacher
+    modality's, which stays as it is. The last term is not in the paper, which does not say what
+    the teacher modality's head learns from; a is 1 where that is the labels, 0 where it is nothing.
+
+    Args:
+        joint: j, logits of the fusion head, (M, B, K) float.
+        teacher: t, logits of the teacher modality's head, (M, B, K).
+        student: s, logits of the student modality's head, (M, B, K).
+        labels: Y, (M, B) int64 in 0..K-1.
+        temperature: T > 0, (M,).
+        weight: λ in [0, 1], (M,); 0 for direct fusion.
+        supervised: a, (M,).
+    """
+    distilled = softened_divergence(student, teacher, temperature)
+    fused = (1 - weight) * cross_entropy(joint, labels) + weight * temperature**2 * distilled
+    return fused + supervised * cross_entropy(teacher, labels)
 
 
 def _class_first(logits: torch.Tensor) -> torch.Tensor:

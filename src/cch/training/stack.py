@@ -3,17 +3,22 @@
 ``train_stack`` trains M members of one architecture. What a member's numbers depend on is its own
 key, rows, teacher, temperature and weight, never who shares its stack:
 
-* Initial weights and the order of batches come from CPU generators keyed by ``Member.key``.
-  Members with equal keys (a seed's baseline and its students) get the same: common random numbers.
-* Losses, gradients and the updates of ``torch.optim`` act on each member's slice alone; a member
-  that diverges does so alone.
+* Initial weights, the order of batches and dropout masks come from CPU generators keyed by
+  ``Member.key``. Members with equal keys (a seed's baseline and its students) get the same: common
+  random numbers.
+* Losses, statistics of batches, gradients and the updates of ``torch.optim`` act on each member's
+  slice alone; a member that diverges does so alone.
 * On a CPU with MKL, numbers are bitwise the same alone, in any stack, in any chunks and for any
   number of threads (observed, not promised by MKL; see ``cch.networks`` for what it takes). On
   other devices they agree up to float32 rounding, which training amplifies step by step.
 
 Each epoch draws one permutation for each key and keeps the last, short batch, as a DataLoader with
-``shuffle=True, drop_last=False`` does. Batches are gathered once for the members that share key
-and rows.
+``shuffle=True, drop_last=False`` does. One thing differs: batch normalisation cannot take
+statistics of one row (``nn.BatchNorm1d`` raises), so with it a last batch of one row is merged into
+the batch before. Batches are gathered once for the members that share key and rows.
+
+The engine itself is ``Job``: it trains any ``Recipe``, here networks in a stack, in
+``cch.training.fusion`` pairs of encoders.
 
 Chunks. Members are trained in chunks whose estimated memory fits the budget, and on a CPU also
 near the caches; a chunk that runs out of memory is halved and starts again from its keys.
@@ -27,13 +32,14 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, TypeVar
+from itertools import pairwise
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 
 from cch.config import Network, Training
 from cch.errors import CchError
-from cch.networks import StackedMLP
+from cch.networks import DropoutMasks, Output, Stacked, StackedMLP, spread
 from cch.progress import Progress
 from cch.rng import torch_generator
 from cch.training import objectives
@@ -43,6 +49,7 @@ log = logging.getLogger("cch.training")
 Task = Literal["classification", "regression"]
 Given = TypeVar("Given")
 Result = TypeVar("Result")
+MemberT = TypeVar("MemberT", bound="Keyed")
 
 CPU_STEP_BYTES = 32 * 2**20
 """On a CPU, chunks whose step touches more than this leave the caches and slow down."""
@@ -54,13 +61,25 @@ PREDICT_ROWS = 1024
 """Rows of one batch in ``TrainedStack.predict``, whatever the stack, so that results are too."""
 
 
+class Keyed(Protocol):
+    """What the engine itself asks of a member: its random numbers and its rows."""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Strings and numbers that identify its random numbers."""
+
+    @property
+    def rows(self) -> int:
+        """Which of the row sets it is trained on."""
+
+
 @dataclass(frozen=True)
 class Member:
     """One run of a stack.
 
     Attributes:
         key: strings and numbers that identify its random numbers; equal keys, equal initial
-            weights and batch order.
+            weights, batch order and dropout masks.
         rows: which of the row sets it is trained on.
         teacher: which of the soft targets it is distilled from, or None for no distillation.
         temperature: T of Eqs. 1 and 2; regression has none.
@@ -75,7 +94,7 @@ class Member:
 
 
 class Prediction(NamedTuple):
-    """Logits (M, n, K) and penultimate activations (M, n, H) where asked for, on the CPU."""
+    """Logits (M, n, K) and inputs of the head (M, n, H) where asked for, on the CPU."""
 
     logits: torch.Tensor
     representation: torch.Tensor | None
@@ -98,7 +117,7 @@ class TrainedStack:
         memory_bytes: budget of a prediction.
     """
 
-    stack: StackedMLP
+    stack: Stacked
     input_scale: float
     losses: torch.Tensor
     diverged: list[int | None]
@@ -121,7 +140,8 @@ class TrainedStack:
             inputs: (R, D) uint8 or float32 in stored units; the training scale is applied.
             rows: (n,) for all members, or (M, n) with a row of its own for each; None for all R.
             members: M positions in the stack, or None for all.
-            representation: whether the penultimate activations are wanted too.
+            representation: whether the penultimate activations are wanted too: what the head is
+                fed, after batch normalisation by the running statistics where there is one.
 
         Raises:
             CchError: shapes do not agree, or memory does not suffice for one member.
@@ -130,11 +150,11 @@ class TrainedStack:
         rows = torch.arange(len(inputs)) if rows is None else rows
         self._check(inputs, rows, len(chosen))
         logits = torch.empty(len(chosen), rows.shape[-1], self.stack.outputs)
-        hidden = torch.empty(len(chosen), rows.shape[-1], self.stack.units[-2])
+        hidden = torch.empty(len(chosen), rows.shape[-1], self.stack.representation_units)
         inputs, rows = inputs.to(self.device), rows.to(self.device)
 
         def work(places: list[int]) -> None:
-            part = self.stack.select([chosen[place] for place in places]).to(self.device)
+            part = self.stack.select([chosen[place] for place in places]).to(self.device).eval()
             mine = rows if rows.dim() == 1 else rows[places]
             for start in range(0, rows.shape[-1], PREDICT_ROWS):
                 batch = slice(start, start + PREDICT_ROWS)
@@ -162,7 +182,7 @@ class TrainedStack:
 
 
 @dataclass(frozen=True)
-class _Examples:
+class Examples:
     """What all members of a stack are trained on; see ``train_stack`` for the fields."""
 
     task: Task
@@ -172,7 +192,6 @@ class _Examples:
     row_sets: torch.Tensor
     soft_targets: torch.Tensor | None
     outputs: int
-    channels: int
 
     @property
     def rows(self) -> int:
@@ -188,7 +207,7 @@ class _Examples:
         """Memory that the examples themselves take on the device."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self._tensors().values())
 
-    def to(self, device: torch.device) -> _Examples:
+    def to(self, device: torch.device) -> Examples:
         """The same examples on ``device``."""
         moved = {name: tensor.to(device) for name, tensor in self._tensors().items()}
         return replace(self, **moved)
@@ -215,16 +234,22 @@ class _Examples:
                 where, f"soft targets are {tuple(soft.shape)}, expected (teachers, *{wanted_shape})"
             )
 
-    def check_members(self, where: str, members: Sequence[Member]) -> None:
-        """Raise CchError where a member asks for rows or a teacher that do not exist."""
-        teachers = 0 if self.soft_targets is None else len(self.soft_targets)
+    def check_rows(self, where: str, members: Sequence[Keyed]) -> None:
+        """Raise CchError where there are no members, or one asks for rows that do not exist."""
         if not members:
             raise CchError(where, "there are no members to train")
         for number, member in enumerate(members):
-            wrong = None
             if not 0 <= member.rows < len(self.row_sets):
-                wrong = f"asks for row set {member.rows} of {len(self.row_sets)}"
-            elif member.teacher is not None and not 0 <= member.teacher < teachers:
+                asked = f"asks for row set {member.rows} of {len(self.row_sets)}"
+                raise CchError(where, f"member {number} {asked}")
+
+    def check_members(self, where: str, members: Sequence[Member]) -> None:
+        """Raise CchError where a member asks for rows or a teacher that do not exist."""
+        self.check_rows(where, members)
+        teachers = 0 if self.soft_targets is None else len(self.soft_targets)
+        for number, member in enumerate(members):
+            wrong = None
+            if member.teacher is not None and not 0 <= member.teacher < teachers:
                 wrong = f"asks for teacher {member.teacher} of {teachers}"
             elif member.teacher is None and member.weight != 0:
                 wrong = f"has distillation weight {member.weight} and no teacher"
@@ -273,39 +298,90 @@ def train_stack(
     Raises:
         CchError: shapes, types or ranges do not agree, or one member alone does not fit.
     """
-    if len({len(rows) for rows in row_sets}) != 1:
-        raise CchError(label, "row sets must be of equal length, one at least")
-    device = torch.device(device)
-    examples = _Examples(
-        task,
-        inputs,
-        float(input_scale),
-        labels,
-        torch.stack([rows.to(torch.int64) for rows in row_sets]),
-        soft_targets,
-        outputs,
-        channels,
-    )
+    rows = stacked_rows(label, row_sets)
+    scale = float(input_scale)
+    examples = Examples(task, inputs, scale, labels, rows, soft_targets, outputs)
     examples.check(label)
     examples.check_members(label, members)
-    job = _Job(network, training, examples, list(members), device, memory_bytes, label)
-    return job.run()
+    if channels > 1 and (training.weight_decay > 0 or training.optimizer == "adamw"):
+        raise CchError(
+            label,
+            f"weight decay is not offered for inputs of {channels} equal channels, whose weights "
+            "are kept as their sum",
+            "take sgd or adam with `weight_decay: 0`",
+        )
+    recipe = _MLPs(network, inputs.shape[1], outputs, channels)
+    device = torch.device(device)
+    return Job(recipe, training, examples, list(members), device, memory_bytes, label).run()
+
+
+def stacked_rows(where: str, row_sets: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Row sets as one tensor (S, n) int64; CchError where they differ in length."""
+    if len({len(rows) for rows in row_sets}) != 1:
+        raise CchError(where, "row sets must be of equal length, one at least")
+    return torch.stack([rows.to(torch.int64) for rows in row_sets])
+
+
+class Recipe(Protocol[MemberT]):
+    """What the members of a stack are, and what they minimise."""
+
+    def lone(self) -> Stacked:
+        """One member without values, to measure."""
+
+    def initial(self, keys: Sequence[tuple[Any, ...]], device: torch.device) -> Stacked:
+        """A stack with one member for each key, initialised from that key alone."""
+
+    def parameter_groups(self, stack: Any, learning_rate: float) -> list[dict[str, Any]]:
+        """Parameter groups of such a stack for a ``torch.optim`` optimiser."""
+
+    def objective(
+        self, examples: Examples, members: Sequence[MemberT]
+    ) -> Callable[[Any, Batch], torch.Tensor]:
+        """A function from what a stack says about a batch to the losses (M,) of its members."""
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One call of ``train_stack``."""
+class _MLPs:
+    """The recipe of ``train_stack``."""
 
     network: Network
+    inputs: int
+    outputs: int
+    channels: int
+
+    def lone(self) -> StackedMLP:
+        return StackedMLP(self.network, self.inputs, self.outputs, 1, device="meta")
+
+    def initial(self, keys: Sequence[tuple[Any, ...]], device: torch.device) -> StackedMLP:
+        return StackedMLP.initial(
+            self.network, self.inputs, self.outputs, keys, channels=self.channels, device=device
+        )
+
+    def parameter_groups(self, stack: StackedMLP, learning_rate: float) -> list[dict[str, Any]]:
+        return stack.parameter_groups(learning_rate, self.channels)
+
+    def objective(self, examples: Examples, members: Sequence[Member]) -> _Objective:
+        return _Objective(examples, members)
+
+
+@dataclass(frozen=True)
+class Job(Generic[MemberT]):
+    """One call of ``train_stack`` or of its like."""
+
+    recipe: Recipe[MemberT]
     training: Training
-    examples: _Examples
-    members: list[Member]
+    examples: Examples
+    members: list[MemberT]
     device: torch.device
     memory_bytes: int
     label: str
 
     def run(self) -> TrainedStack:
-        """Train all chunks and put their members back in order."""
+        """Train all chunks and put their members back in order.
+
+        Raises:
+            CchError: one member alone does not fit, or batches are too small to normalise.
+        """
         chunks = _chunks_by_group(self.members, self._limit())
         moved = _unless_out_of_memory(self.examples.to, self.device)
         if moved is None:
@@ -318,17 +394,20 @@ class _Job:
             members = [self.members[place] for place in chunk]
             done = progress.done
             try:
-                return _train_chunk(self.network, self.training, examples, members, progress)
+                return _train_chunk(self.recipe, self.training, examples, members, progress)
             except BaseException:
                 progress.done = done
                 raise
 
-        trained = _in_chunks(self.label, chunks, work)
+        return self._joined(_in_chunks(self.label, chunks, work))
+
+    def _joined(self, trained: list[tuple[list[int], int, _TrainedChunk]]) -> TrainedStack:
         order = [place for chunk, _, _ in trained for place in chunk]
         back = sorted(range(len(order)), key=order.__getitem__)
+        stacks = [part.stack for _, _, part in trained]
         diverged = torch.cat([part.diverged for _, _, part in trained])[back].tolist()
         return TrainedStack(
-            stack=StackedMLP.joined([part.stack for _, _, part in trained]).select(back),
+            stack=stacks[0].joined(stacks).select(back),
             input_scale=self.examples.input_scale,
             losses=torch.cat([part.losses for _, _, part in trained])[back],
             diverged=[epoch or None for epoch in diverged],
@@ -339,50 +418,54 @@ class _Job:
 
     def _limit(self) -> int:
         """How many members a chunk may have."""
-        features = self.examples.inputs.shape[1]
-        lone = StackedMLP(self.network, features, self.examples.outputs, 1, device="meta")
+        lone, rows = self.recipe.lone(), self.examples.rows
+        batch = min(self.training.batch_size, rows)
+        if lone.batch_norm and batch < 2:
+            raise CchError(
+                self.label,
+                f"batch normalisation needs two rows in a batch at least, not {batch}",
+                "raise `training.batch_size` or set `batch_norm: false`",
+            )
         # Parameters, gradients, and what the optimiser keeps.
-        copies = 2 + (2 if self.training.optimizer == "adam" else int(self.training.momentum > 0))
-        each = lone.step_bytes(min(self.training.batch_size, self.examples.rows), copies)
-        order = 3 * 8 * self.examples.rows
+        adaptive = self.training.optimizer in ("adam", "adamw")
+        copies = 2 + (2 if adaptive else int(self.training.momentum > 0))
+        each, order = lone.step_bytes(batch, copies), 3 * 8 * rows
         return _limit(self.label, each, order, self.memory_bytes - self.examples.bytes, self.device)
 
 
 class _TrainedChunk(NamedTuple):
-    stack: StackedMLP
+    stack: Stacked
     losses: torch.Tensor
     diverged: torch.Tensor
 
 
 def _train_chunk(
-    network: Network,
+    recipe: Recipe[MemberT],
     training: Training,
-    examples: _Examples,
-    members: Sequence[Member],
+    examples: Examples,
+    members: Sequence[MemberT],
     progress: Progress,
 ) -> _TrainedChunk:
     """Train ``members`` together; nothing in a step loops over them."""
-    device = examples.inputs.device
-    stack = StackedMLP.initial(
-        network,
-        examples.inputs.shape[1],
-        examples.outputs,
-        [member.key for member in members],
-        channels=examples.channels,
-        device=device,
-    )
-    optimizer = _optimizer(training, stack, examples.channels)
-    batches, objective = _Batches(examples, members), _Objective(examples, members)
+    device, keys = examples.inputs.device, [member.key for member in members]
+    stack = recipe.initial(keys, device)
+    optimizer = _optimizer(training, recipe.parameter_groups(stack, training.learning_rate))
+    schedule = _schedule(training, optimizer)
+    batches = _Batches(examples, members, least=2 if stack.batch_norm else 1)
+    masks, objective = DropoutMasks(stack, keys, device), recipe.objective(examples, members)
     losses = torch.zeros(training.epochs, len(members), dtype=torch.float64, device=device)
     diverged = torch.zeros(len(members), dtype=torch.int64, device=device)
     for epoch in range(training.epochs):
         for batch in batches.epoch(training.batch_size):
-            loss = objective(stack(batch.inputs).logits, batch)
+            rows = batch.labels.shape[1]
+            loss = objective(stack(batch.inputs, masks.draw(rows)), batch)
             optimizer.zero_grad(set_to_none=True)
             # A member's loss depends on its own slice only, so the sum's gradient is its own.
             loss.sum().backward()
             optimizer.step()
-            losses[epoch].add_(loss.detach(), alpha=batch.labels.shape[1] / examples.rows)
+            losses[epoch].add_(loss.detach(), alpha=rows / examples.rows)
+        if schedule is not None:
+            schedule.step()
         failed = ~(losses[epoch].isfinite() & stack.finite())
         diverged[failed & (diverged == 0)] = epoch + 1
         note = f"{len(members)} members, epoch {epoch + 1}/{training.epochs}"
@@ -390,19 +473,28 @@ def _train_chunk(
     return _TrainedChunk(stack.cpu(), losses.T.to("cpu", torch.float32), diverged.cpu())
 
 
-def _optimizer(training: Training, stack: StackedMLP, channels: int) -> torch.optim.Optimizer:
+def _optimizer(training: Training, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """A ``torch.optim`` optimiser over the stacked parameters; its updates are elementwise."""
-    groups = stack.parameter_groups(training.learning_rate, channels)
+    common: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
     # One pass over memory in place of several, where torch has it.
-    fused = groups[0]["params"][0].device.type in ("cpu", "cuda")
+    common["fused"] = groups[0]["params"][0].device.type in ("cpu", "cuda")
     if training.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=training.learning_rate, fused=fused)
-    return torch.optim.SGD(
-        groups, lr=training.learning_rate, momentum=training.momentum, fused=fused
-    )
+        return torch.optim.Adam(groups, **common)
+    if training.optimizer == "adamw":
+        return torch.optim.AdamW(groups, **common)
+    return torch.optim.SGD(groups, momentum=training.momentum, **common)
 
 
-class _Batch(NamedTuple):
+def _schedule(
+    training: Training, optimizer: torch.optim.Optimizer
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    """What changes the learning rate after each epoch, or None where it is constant."""
+    if training.schedule == "constant":
+        return None
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=training.epochs, eta_min=0)
+
+
+class Batch(NamedTuple):
     """Inputs (M, B, D), labels (M, B), positions (M, B) in the members' row sets."""
 
     inputs: torch.Tensor
@@ -413,17 +505,17 @@ class _Batch(NamedTuple):
 class _Batches:
     """The batches of a chunk, gathered once for each group of members with equal key and rows."""
 
-    def __init__(self, examples: _Examples, members: Sequence[Member]) -> None:
+    def __init__(self, examples: Examples, members: Sequence[Keyed], least: int = 1) -> None:
         groups = list(dict.fromkeys((member.key, member.rows) for member in members))
         device = examples.inputs.device
-        self.examples, self.members, self.groups = examples, len(members), groups
+        self.examples, self.groups, self.least = examples, groups, least
         self.generators = {key: torch_generator(*key, "order") for key, _ in groups}
         self.group = torch.tensor(
             [groups.index((member.key, member.rows)) for member in members], device=device
         )
         self.row_sets = examples.row_sets[[rows for _, rows in groups]]
 
-    def epoch(self, batch_size: int) -> Iterator[_Batch]:
+    def epoch(self, batch_size: int) -> Iterator[Batch]:
         """The batches of the next epoch, in an order drawn for each key."""
         count, device = self.examples.rows, self.group.device
         drawn = {
@@ -433,24 +525,24 @@ class _Batches:
         positions = torch.stack([drawn[key] for key, _ in self.groups]).to(device)
         rows = self.row_sets.gather(1, positions)
         labels = self.examples.labels[rows]
-        for start in range(0, count, batch_size):
-            part = slice(start, start + batch_size)
+        for part in _parts(count, batch_size, self.least):
             inputs = _gather(self.examples.inputs, rows[:, part], self.examples.input_scale)
-            yield _Batch(*map(self._spread, (inputs, labels[:, part], positions[:, part])))
+            values = (inputs, labels[:, part], positions[:, part])
+            yield Batch(*(spread(value, self.group) for value in values))
 
-    def _spread(self, values: torch.Tensor) -> torch.Tensor:
-        """From (groups, ...) to (M, ...); a single group is not copied."""
-        if len(self.groups) == 1:
-            return values.expand(self.members, *values.shape[1:])
-        if len(self.groups) == self.members:
-            return values
-        return values.index_select(0, self.group)
+
+def _parts(count: int, size: int, least: int) -> list[slice]:
+    """Batches of ``size`` of ``count`` rows; a last one below ``least`` joins the one before."""
+    starts = list(range(0, count, size))
+    if len(starts) > 1 and count - starts[-1] < least:
+        starts.pop()
+    return [slice(*ends) for ends in pairwise([*starts, count])]
 
 
 class _Objective:
     """The loss of each member of a chunk."""
 
-    def __init__(self, examples: _Examples, members: Sequence[Member]) -> None:
+    def __init__(self, examples: Examples, members: Sequence[Member]) -> None:
         device = examples.inputs.device
         self.regression = examples.task == "regression"
         self.soft_targets: torch.Tensor | None = None
@@ -465,8 +557,9 @@ class _Objective:
         self.temperature = torch.tensor([m.temperature for m in members], device=device)
         self.weight = torch.tensor([m.weight for m in members], device=device)
 
-    def __call__(self, logits: torch.Tensor, batch: _Batch) -> torch.Tensor:
+    def __call__(self, output: Output, batch: Batch) -> torch.Tensor:
         """Return (M,) losses."""
+        logits = output.logits
         if self.soft_targets is None:
             plain = objectives.squared_error if self.regression else objectives.cross_entropy
             return plain(logits, batch.labels)
@@ -526,7 +619,7 @@ def _split(places: list[int], limit: int) -> list[list[int]]:
     return [places[len(places) * i // parts : len(places) * (i + 1) // parts] for i in range(parts)]
 
 
-def _chunks_by_group(members: Sequence[Member], limit: int) -> list[list[int]]:
+def _chunks_by_group(members: Sequence[Keyed], limit: int) -> list[list[int]]:
     """Chunks of at most ``limit`` positions that keep members who share batches together."""
     groups: dict[Any, list[int]] = {}
     for place, member in enumerate(members):
