@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -39,6 +40,10 @@ Reader = Literal[
     "label-table",
     "case-matrix",
 ]
+
+
+MANY = 12
+"""More names than a line about a wrong one lists."""
 
 
 def _relative(value: str) -> str:
@@ -158,7 +163,7 @@ class SourceTable:
             CchError: there is none of that name; the line lists those there are.
         """
         if name not in self.sources:
-            raise CchError(self.path, f"there is no source {name!r}; {_known(self.sources)}")
+            raise CchError(self.path, f"there is no source {name!r}; {_known(self.sources, name)}")
         return self.sources[name]
 
     def file(self, source: str, name: str) -> FileEntry:
@@ -169,7 +174,9 @@ class SourceTable:
         """
         files = {entry.name: entry for entry in self.source(source).files}
         if name not in files:
-            raise CchError(self.path, f"source {source!r} has no file {name!r}; {_known(files)}")
+            raise CchError(
+                self.path, f"source {source!r} has no file {name!r}; {_known(files, name)}"
+            )
         return files[name]
 
 
@@ -247,5 +254,10 @@ def _key(location: tuple[Any, ...], raw: Any) -> str:
     return ".".join(parts)
 
 
-def _known(names: Any) -> str:
-    return f"there are {', '.join(names)}"
+def _known(names: Any, wanted: str = "") -> str:
+    """Say what names there are; of many only those most like the wanted one."""
+    names = list(names)
+    if len(names) <= MANY:
+        return f"there are {', '.join(names)}"
+    nearest = difflib.get_close_matches(wanted, names, n=5, cutoff=0.0)
+    return f"there are {len(names)}, the nearest {', '.join(nearest)}"
