@@ -335,7 +335,7 @@ def test_files_that_never_come_are_given_up_by_name(place, api):
 
 
 def test_progress_between_interruptions_keeps_a_fetch_alive(place, api):
-    api.data_answers = [Answer(cut=30_000)] * 6
+    api.data_answers = [Answer(cut=35_000)] * 6
     place.declare(api.url).fetch(retries=1)
     assert right(place.destination)
     assert len(api.data) == 7
