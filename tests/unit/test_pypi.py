@@ -161,6 +161,8 @@ def test_other_bytes_than_published_are_refused(place, index):
 
 def test_a_mirror_is_asked_first(place, tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     mirror = tmp_path / "mirror" / "toy"
     mirror.mkdir(parents=True)
     (mirror / "rna.csv").write_bytes(MEMBERS[RNA])
@@ -168,6 +170,7 @@ def test_a_mirror_is_asked_first(place, tmp_path, monkeypatch):
     assert fetched.address == str(mirror / "rna.csv")
     assert not place.wheel.parent.exists()
     place.resources.joinpath("rna.csv").unlink()
+    place.folder.joinpath("sources.lock").unlink()
     with Server() as server:
         address = server.give("/toy/rna.csv", MEMBERS[RNA])
         assert place.fetch(mirror=server.url).address == address
