@@ -418,8 +418,9 @@ def test_a_malformed_list_is_one_line(place, api, body):
     assert api.data == []
 
 
-def test_a_name_that_leads_elsewhere_is_refused(place):
-    with Gdc(held(0, name="../../evil.tsv")) as api:
+@pytest.mark.parametrize("name", ["../../evil.tsv", "..", "a/b", ""])
+def test_a_name_that_leads_elsewhere_is_refused(place, name):
+    with Gdc(held(0, name=name)) as api:
         assert "malformed list of files" in place.declare(api.url).refused()
 
 

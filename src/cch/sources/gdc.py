@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -96,7 +96,7 @@ class GdcFile(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z-]*$")]
-    name: Annotated[str, Field(pattern=r"^[^/\\\x00]+$")]
+    name: Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     size: Annotated[int, Field(ge=0)]
     workflow: str | None = None
@@ -141,6 +141,7 @@ def _gdc(request: Request) -> Delivery:
             log.warning("%s: %s", request.key, failure)
             failures.append(failure)
             continue
+        log.info("%s: all %d files are there; writing the tar", request.key, len(files))
         discard(request.part)
         write_tar(request.part, query, files, pieces)
         return Delivery(f"{shown(api.base)}/data", pieces=pieces)
@@ -202,7 +203,7 @@ class _Body:
         self._count += len(chunk)
         return chunk
 
-    def refuse(self) -> None:
+    def refuse(self) -> NoReturn:
         """Raise what a status other than 200 means, with what the API says of it."""
         response = self._response
         status = response.status_code
