@@ -35,24 +35,91 @@ def write(tmp_path, content):
     return path
 
 
+COHORTS = ["brca", "kich", "kirc", "kirp", "lihc"]
+MODALITIES = ["mrna", "cnv-absolute", "cnv-ascat3", "cnv-ascat2", "rppa", "clinical"]
+
+
 def test_the_project_s_table_is_valid_and_names_its_sources():
     table = load_table(TABLE)
-    assert list(table.sources) == ["mnist", "bsds500", "bsds500-images", "digits", "photographs"]
+    first = ["mnist", "bsds500", "bsds500-images", "digits", "photographs"]
+    assert list(table.sources)[:5] == first
     assert [entry.role for entry in table.source("mnist").files] == [
         "train-images",
         "train-labels",
         "test-images",
         "test-labels",
     ]
-    for source_ in table.sources.values():
+    for name, source_ in table.sources.items():
         kinds = {entry.kind for entry in source_.files}
-        assert bool(source_.stand_in) == (kinds == {"package"})
+        stands_in = kinds <= {"package", "pypi"} or "-open-" in name
+        if name in first or name.startswith("tcga-"):
+            assert bool(source_.stand_in) == stands_in, name
 
 
-def test_every_downloaded_file_has_a_published_digest_and_size():
-    files = [e for s in load_table(TABLE).sources.values() for e in s.files if e.kind == "http"]
+def test_the_images_have_published_digests_and_sizes():
+    table = load_table(TABLE)
+    files = [e for name in ("mnist", "bsds500") for e in table.source(name).files]
     assert len(files) == 5
     assert all(entry.sha256 and entry.bytes for entry in files)
+
+
+def test_every_cohort_has_every_modality_from_the_hub_and_from_the_gdc():
+    table = load_table(TABLE)
+    for cohort in COHORTS:
+        project = f"TCGA-{cohort.upper()}"
+        for modality in MODALITIES:
+            (file,) = table.source(f"tcga-{cohort}-{modality}").files
+            assert file.name.startswith(f"{project}.")
+            assert [address.rpartition("/")[2] for address in file.addresses] == [file.name] * 2
+        for modality in ("mrna", "cnv", "rppa"):
+            source_ = table.source(f"tcga-{cohort}-{modality}-gdc")
+            (file,) = source_.files
+            assert file.kind == "gdc"
+            assert file.query.project == (project,)
+            assert file.name.startswith(f"{project}.")
+
+
+def test_a_cohort_is_cited_by_its_own_paper_and_titled_by_its_own_name():
+    table = load_table(TABLE)
+    cited = {}
+    for name, source_ in table.sources.items():
+        cohort = name.split("-")[1] if name.startswith("tcga-") else ""
+        if cohort in COHORTS:
+            assert f"TCGA-{cohort.upper()} " in source_.title
+            if "-open-" not in name:
+                cited.setdefault(cohort, set()).add(source_.citation)
+    assert [len(cited[cohort]) for cohort in COHORTS] == [1] * 5
+    assert len(set.union(*cited.values())) == 5
+
+
+@pytest.mark.skipif(not (REAL / "tcga").is_dir(), reason=f"no real files at {REAL}")
+def test_the_open_release_is_had_from_a_mirror(tmp_path):
+    table = load_table(TABLE)
+    names = [name for name in table.sources if "-open-" in name and name.startswith("tcga-")]
+    assert len(names) == 10
+    for name in names:
+        (file,) = table.source(name).files
+        fetched = fetch(
+            name,
+            file.name,
+            table=table,
+            destination=tmp_path / name / file.name,
+            mirror=str(REAL),
+            lock=tmp_path / "sources.lock",
+        )
+        assert not fetched.pinned
+
+
+def test_a_file_of_the_open_release_that_is_absent_prints_its_steps(tmp_path, monkeypatch):
+    monkeypatch.delenv("CCH_MIRROR", raising=False)
+    table = load_table(TABLE)
+    name, file = "tcga-kipan-open-cnv", "TCGA-KIPAN.cnv_log2ratio.tsv.gz"
+    with pytest.raises(CchError) as caught:
+        fetch(name, file, table=table, destination=tmp_path / file, lock=tmp_path / "sources.lock")
+    first, *steps = str(caught.value).splitlines()
+    assert first.startswith(f"{name}/{file}: not to be had: it can only be had by hand")
+    assert "RTCGA.CNV" in steps[0]
+    assert str(tmp_path / file) in steps[1]
 
 
 def test_mirror_path_defaults_to_source_and_name():
@@ -87,6 +154,10 @@ def test_unknown_names_list_the_known_ones(tmp_path):
         table.file("one", "b")
     with pytest.raises(CchError, match=r"no file with the role 'b'; there are a"):
         table.source("one").with_role("b")
+    with pytest.raises(
+        CchError, match=r"'tcga-brca-mrn'; there are \d+, the nearest tcga-brca-mrna"
+    ):
+        load_table(TABLE).source("tcga-brca-mrn")
 
 
 @pytest.mark.parametrize(

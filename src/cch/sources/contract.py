@@ -129,10 +129,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Delivery:
-    """The whole file is at ``Request.part``: where from, and the byte it was resumed at."""
+    """The whole file is at ``Request.part``.
+
+    Args:
+        address: where from.
+        resumed_from: the byte that it was resumed at.
+        pieces: a folder of what it was put together from, to be removed once it has its name.
+    """
 
     address: str
     resumed_from: int = 0
+    pieces: Path | None = None
 
 
 def shown(address: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -230,6 +231,8 @@ def _install(request: Request, delivery: Delivery, lock: Path) -> Fetched:
         os.fsync(handle.fileno())
     os.replace(request.part, request.destination)
     version_file(request.part).unlink(missing_ok=True)
+    if delivery.pieces is not None:
+        shutil.rmtree(delivery.pieces, ignore_errors=True)
     log.info("%s: %d bytes from %s", request.key, pin.bytes, pin.address)
     return _fetched(request, pin, delivery.resumed_from)
 

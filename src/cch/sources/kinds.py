@@ -17,9 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cch.sources.contract import Delivery, Request, Unavailable, log, shown
 from cch.sources.transfer import discard, download
+
+if TYPE_CHECKING:
+    from cch.sources.table import FileEntry
 
 Deliver = Callable[[Request], Delivery]
 
@@ -30,7 +34,9 @@ class Kind:
 
     Args:
         deliver: brings the bytes; raises `NotDelivered` when it cannot.
-        needs: keys of a file's entry that this kind requires (and others must not have).
+        needs: keys of a file's entry that this kind requires.
+        allows: keys that it understands beside them; every other kind's keys are refused.
+        check: looks at the values of an entry; raises ValueError where they are wrong.
         mirrored: whether a mirror is asked before it.
         by_hand: whether a person has to place the file, so that its absence is a normal state.
     """
@@ -39,6 +45,13 @@ class Kind:
     needs: tuple[str, ...]
     mirrored: bool
     by_hand: bool
+    allows: tuple[str, ...] = ()
+    check: Callable[[FileEntry], None] | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys of the table that belong to this kind."""
+        return self.needs + self.allows
 
 
 class NotDelivered(Exception):
@@ -53,12 +66,18 @@ KINDS: dict[str, Kind] = {}
 
 
 def register(
-    name: str, *, needs: tuple[str, ...], mirrored: bool = True, by_hand: bool = False
+    name: str,
+    *,
+    needs: tuple[str, ...],
+    mirrored: bool = True,
+    by_hand: bool = False,
+    allows: tuple[str, ...] = (),
+    check: Callable[[FileEntry], None] | None = None,
 ) -> Callable[[Deliver], Deliver]:
     """Register the decorated function as the kind ``name``; see `Kind` for the rest."""
 
     def decorate(deliver: Deliver) -> Deliver:
-        KINDS[name] = Kind(deliver, needs, mirrored, by_hand)
+        KINDS[name] = Kind(deliver, needs, mirrored, by_hand, allows, check)
         return deliver
 
     return decorate

