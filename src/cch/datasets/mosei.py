@@ -142,7 +142,9 @@ def _prepare_fold(
         for name, stored in fold.arrays.items():
             block = text if name == "text" else finite(stored.rows(first, last), name, zeroed)
             sequence = align(block[spoken], start[spoken], spec.length)
-            target[name][done : done + len(spoken)] = mean_pool(sequence) if spec.pooled else sequence
+            target[name][done : done + len(spoken)] = (
+                mean_pool(sequence) if spec.pooled else sequence
+            )
         done += len(spoken)
         progress.advance(last - first, fold.name)
     return np.concatenate(kept) if kept else np.empty(0, np.int64)
@@ -220,7 +222,9 @@ def _has(content: Mapping[Any, Any]) -> str:
 def _read_fold(path: Path, name: str, content: Mapping[Any, Any]) -> Fold:
     for key in (*FEATURES, "labels"):
         if not isinstance(content.get(key), StoredArray):
-            raise CchError(path, f"fold {name!r} has no array {key!r}; {_has(content)}", _OTHER_FILE)
+            raise CchError(
+                path, f"fold {name!r} has no array {key!r}; {_has(content)}", _OTHER_FILE
+            )
     score = _scores(path, name, content["labels"])
     arrays = {key: content[key] for key in FEATURES}
     steps = arrays["text"].shape[1:2]

@@ -116,7 +116,9 @@ def prepare(spec: MosiDataset, raw: MosiFeatures) -> Contents:
     return Contents(
         task="classification",
         label=np.concatenate([part.label for part in parts.values()]),
-        sample=[f"{name}-{row:04d}" for name, part in parts.items() for row in range(len(part.label))],
+        sample=[
+            f"{name}-{row:04d}" for name, part in parts.items() for row in range(len(part.label))
+        ],
         modalities={
             name: Modality(np.concatenate([part.features[name] for part in parts.values()]))
             for name in FEATURES

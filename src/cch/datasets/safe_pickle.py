@@ -44,16 +44,14 @@ LARGE = 1 << 16
 BLOCK = 1 << 25
 """Bytes of an array that are read at a time."""
 
-_OPERATIONS = """
-    PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE
-    INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
-    STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
-    UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
-    EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS
-    EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET
-    PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
-    GLOBAL STACK_GLOBAL REDUCE BUILD
-""".split()
+_OPERATIONS = (
+    "PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG "
+    "LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES "
+    "BINBYTES8 BYTEARRAY8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 EMPTY_TUPLE TUPLE "
+    "TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS "
+    "EMPTY_SET ADDITEMS FROZENSET PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL "
+    "STACK_GLOBAL REDUCE BUILD "
+)
 
 _DAMAGED = (
     pickle.UnpicklingError,
@@ -421,7 +419,7 @@ def _fill_dispatch() -> None:
         "BINUNICODE": lambda self: self._long("<I", str),
         "BINUNICODE8": lambda self: self._long("<Q", str),
     }
-    for name in _OPERATIONS:
+    for name in _OPERATIONS.split():
         code = getattr(pickle, name)[0]
         _Unpickler.dispatch[code] = ours.get(name) or pickle._Unpickler.dispatch[code]
 
@@ -465,9 +463,7 @@ def _damaged(path: Path, error: BaseException) -> CchError:
     return CchError(path, f"is no intact pickle ({reason})", AGAIN)
 
 
-def convert_pickle(
-    pickle_path: str | os.PathLike[str], out_h5: str | os.PathLike[str]
-) -> None:
+def convert_pickle(pickle_path: str | os.PathLike[str], out_h5: str | os.PathLike[str]) -> None:
     """Write a pickled dictionary as HDF5, array by array, in blocks of rows.
 
     Dictionaries become groups, arrays and lists become datasets, float64 becomes float32, strings
