@@ -161,6 +161,13 @@ class TestPrepare:
         first = mosei.prepare(spec(), saved(tmp_path, content)).sample[0]
         assert first in ("train-00001 v[1]", "train-00001 v|0.1|2.5", "train-00001 v|1.5")
 
+    def test_labels_of_the_sentiment_alone(self, tmp_path):
+        content = layout()
+        for fold in content.values():
+            fold["labels"] = fold["labels"][:, :, :1]
+        label = mosei.prepare(spec(), saved(tmp_path, content)).label
+        np.testing.assert_array_equal(label, [1, 0, 1, 0, 0] * 3)
+
     def test_a_file_without_ids(self, tmp_path):
         content = layout()
         for fold in content.values():
@@ -202,8 +209,8 @@ def with_score(content: dict, value: float) -> dict:
     ("content", "line"),
     [
         ([layout()], "holds a list, expected folds"),
-        (without(layout(), "valid"), "has no fold 'valid'; it has train, test"),
-        (without(layout(), "test", "vision"), "fold 'test' has no array 'vision'; it has text"),
+        (without(layout(), "valid"), "has no fold 'valid'; it has 'train', 'test'"),
+        (without(layout(), "test", "vision"), "fold 'test' has no array 'vision'; it has 'text'"),
         (without(layout(), "train", "labels"), "fold 'train' has no array 'labels'"),
         (with_value(layout(), "train", "audio", [1.0]), "fold 'train' has no array 'audio'"),
         (

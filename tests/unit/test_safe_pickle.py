@@ -71,6 +71,7 @@ class TestArrays:
             "unicode": np.array(["a", "ü", "longer"]),
             "bytes": np.array([b"a", b"bc"]),
             "objects": np.array([["a", 1.5], [b"b", 2]], dtype=object),
+            "lists": np.fromiter([["a", 1], ["b", 2]], object, 2),
             "empty": np.empty((0, 4), np.float32),
             "scalar array": np.array(2.5),
         }
@@ -218,6 +219,13 @@ class TestRefused:
             read_index(path)
         one_line(e)
 
+    def test_a_name_of_several_lines_is_shown_in_one(self, tmp_path):
+        path = tmp_path / "a.pkl"
+        path.write_bytes(b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.")
+        with pytest.raises(CchError, match=r"asks for a\\nb\.c, which") as e:
+            read_index(path)
+        one_line(e)
+
     def test_what_is_on_the_stack_cannot_be_called(self, tmp_path):
         path = tmp_path / "a.pkl"
         path.write_bytes(b"\x80\x02])R.")
@@ -286,6 +294,23 @@ class TestDamaged:
         path.write_bytes(stream.replace(shape, b"M" + struct.pack("<H", rows)))
         with pytest.raises(CchError, match=f"has {BIG.nbytes} bytes, expected {rows * 728}"):
             read_index(path).read()
+
+    def test_a_shape_that_no_array_can_have(self, tmp_path):
+        stream = pickle.dumps(np.empty((0, 7), np.float64), protocol=2)
+        assert stream.count(b"K\x00K\x07\x86") == 1
+        path = tmp_path / "a.pkl"
+        path.write_bytes(
+            stream.replace(b"K\x00K\x07\x86", b"K\x00\x8a\x08" + b"\xff" * 7 + b"\x7f\x86")
+        )
+        with pytest.raises(CchError, match="no intact pickle"):
+            read_index(path)
+
+    def test_strings_that_are_no_text(self, tmp_path):
+        stream = pickle.dumps({"id": np.array(["ab"])}, protocol=4)
+        path = tmp_path / "a.pkl"
+        path.write_bytes(stream.replace(b"a\0\0\0b\0\0\0", b"\xff" * 8))
+        with pytest.raises(CchError, match="/id holds objects"):
+            convert_pickle(path, tmp_path / "a.h5")
 
     def test_an_array_without_content(self, tmp_path):
         path = tmp_path / "a.pkl"

@@ -41,7 +41,7 @@ FEATURES = {"text": 300, "audio": 74, "vision": 713}
 """Modalities with their features for each step (Algorithm 2: D_t, D_a, D_v)."""
 
 LABELS = 7
-"""Sentiment in -3..3, then six emotions; only the first is used."""
+"""Sentiment in -3..3, then six emotions; only the first is used, and copies may hold it alone."""
 
 CLASSES = ("negative or neutral", "positive")
 
@@ -216,7 +216,7 @@ def read_folds(path: str | os.PathLike[str]) -> list[Fold]:
 
 
 def _has(content: Mapping[Any, Any]) -> str:
-    return f"it has {', '.join(map(str, content)) or 'nothing'}"
+    return f"it has {', '.join(map(repr, list(content)[:10])) or 'nothing'}"
 
 
 def _read_fold(path: Path, name: str, content: Mapping[Any, Any]) -> Fold:
@@ -241,7 +241,7 @@ def _read_fold(path: Path, name: str, content: Mapping[Any, Any]) -> Fold:
 
 def _scores(path: Path, name: str, labels: StoredArray) -> np.ndarray:
     """The sentiment of each segment, column 0 of (N, 1, 7), as (N,) float64."""
-    if labels.ndim != 3 or labels.shape[1:] != (1, LABELS) or labels.dtype.kind not in "fiu":
+    if labels.shape[1:] not in ((1, LABELS), (1, 1)) or labels.dtype.kind not in "fiu":
         raise CchError(
             path,
             f"{name}/labels is {labels.dtype} {labels.shape}, expected numbers (N, 1, {LABELS})",
@@ -260,7 +260,10 @@ def _ids(path: Path, name: str, ids: Any, rows: int) -> list[str] | None:
     """What the file calls its segments; not every copy does, and Algorithm 2 needs no names."""
     if ids is None:
         return None
-    listed = ids.read().tolist() if isinstance(ids, StoredArray) else ids
+    try:
+        listed = ids.read().tolist() if isinstance(ids, StoredArray) else ids
+    except ValueError as error:
+        raise CchError(path, f"{name}/id holds no text ({error})", _OTHER_FILE) from None
     if not isinstance(listed, list | tuple) or len(listed) != rows:
         count = len(listed) if isinstance(listed, list | tuple) else "no list of"
         raise CchError(path, f"{name}/id has {count} ids, expected {rows}", _OTHER_FILE)

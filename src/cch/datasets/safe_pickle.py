@@ -134,9 +134,7 @@ class StoredArray:
         """A view of the whole; one of a file is mapped anew, so that no pages stay in memory."""
         order = "F" if self._fortran else "C"
         if self.items is not None:
-            whole = np.empty(len(self.items), dtype=object)
-            whole[:] = self.items
-            return whole.reshape(self.shape)
+            return np.fromiter(self.items, object, len(self.items)).reshape(self.shape)
         if isinstance(self._data, _Stretch):
             source = self._decoded() if self._data.text else self.path
             offset = 0 if self._data.text else self._data.offset
@@ -171,6 +169,7 @@ class StoredArray:
         if not all(type(length) is int and length >= 0 for length in shape):
             raise pickle.UnpicklingError(f"an array has the shape {shape}")
         self.shape, self.dtype, self._fortran = shape, dtype.resolved(), bool(fortran)
+        np.broadcast_to(np.empty((), self.dtype), shape)  # raises where no array can be so large
         if isinstance(data, str):  # of Python 2, or of a small array in protocols 0 to 2
             data = data.encode("latin1")
         if self.dtype == object:
@@ -446,7 +445,8 @@ def read_index(path: str | os.PathLike[str]) -> Any:
     except OSError as error:
         raise CchError(path, f"cannot be read ({error.strerror})") from None
     except _Refused as refused:
-        raise CchError(path, f"the pickle asks for {refused}, which is refused", _ONLY) from None
+        asked = str(refused)[:200].encode("unicode_escape").decode("ascii")
+        raise CchError(path, f"the pickle asks for {asked}, which is refused", _ONLY) from None
     except (_Truncated, EOFError) as error:
         raise CchError(path, f"is a truncated pickle ({error})", AGAIN) from None
     except _DAMAGED as error:
@@ -459,7 +459,7 @@ def _damaged(path: Path, error: BaseException) -> CchError:
     if start.lstrip()[:1] == b"<":
         what = "is a web page and no pickle; a download page was saved in place of the file"
         return CchError(path, what, "download it in a browser")
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = " ".join(str(error)[:200].split()) or type(error).__name__
     return CchError(path, f"is no intact pickle ({reason})", AGAIN)
 
 
@@ -509,13 +509,11 @@ def _write_blocks(group: h5py.Group, key: str, array: StoredArray) -> None:
 
 def _plain(path: Path, where: str, value: Any) -> np.ndarray:
     """Return a list, a scalar or an array of strings as h5py can write it."""
-    listed = value.read().tolist() if isinstance(value, StoredArray) else value
     try:
-        array = np.asarray(listed)
-    except ValueError:  # lists of unequal lengths
+        array = np.asarray(value.read().tolist() if isinstance(value, StoredArray) else value)
+        array = np.char.encode(array, "utf-8") if array.dtype.kind == "U" else array
+    except ValueError:  # lists of unequal lengths, strings that are no text
         array = np.asarray(None)
-    if array.dtype.kind == "U":
-        return np.char.encode(array, "utf-8")
     if array.dtype.kind not in "biufS":
         raise CchError(path, f"{where} holds objects, expected numbers or strings")
     return array
