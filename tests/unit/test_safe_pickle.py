@@ -305,12 +305,13 @@ class TestDamaged:
         with pytest.raises(CchError, match="no intact pickle"):
             read_index(path)
 
-    def test_strings_that_are_no_text(self, tmp_path):
+    @pytest.mark.parametrize("code", [b"\xff\xff\xff\xff", b"\x00\xd8\x00\x00"])
+    def test_strings_that_are_no_unicode(self, tmp_path, code):
         stream = pickle.dumps({"id": np.array(["ab"])}, protocol=4)
         path = tmp_path / "a.pkl"
-        path.write_bytes(stream.replace(b"a\0\0\0b\0\0\0", b"\xff" * 8))
-        with pytest.raises(CchError, match="/id holds objects"):
-            convert_pickle(path, tmp_path / "a.h5")
+        path.write_bytes(stream.replace(b"a\0\0\0b\0\0\0", code * 2))
+        with pytest.raises(CchError, match="a string is no Unicode"):
+            read_index(path)["id"].read()
 
     def test_an_array_without_content(self, tmp_path):
         path = tmp_path / "a.pkl"

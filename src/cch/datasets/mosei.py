@@ -260,10 +260,7 @@ def _ids(path: Path, name: str, ids: Any, rows: int) -> list[str] | None:
     """What the file calls its segments; not every copy does, and Algorithm 2 needs no names."""
     if ids is None:
         return None
-    try:
-        listed = ids.read().tolist() if isinstance(ids, StoredArray) else ids
-    except ValueError as error:
-        raise CchError(path, f"{name}/id holds no text ({error})", _OTHER_FILE) from None
+    listed = ids.read().tolist() if isinstance(ids, StoredArray) else ids
     if not isinstance(listed, list | tuple) or len(listed) != rows:
         count = len(listed) if isinstance(listed, list | tuple) else "no list of"
         raise CchError(path, f"{name}/id has {count} ids, expected {rows}", _OTHER_FILE)
@@ -271,9 +268,10 @@ def _ids(path: Path, name: str, ids: Any, rows: int) -> list[str] | None:
 
 
 def _as_text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return "|".join(map(_as_text, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return "|".join(map(_as_text, value))
+    raw = value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+    return raw.decode("utf-8", "replace")
 
 
 def _sample_ids(fold: Fold, kept: np.ndarray) -> list[str]:

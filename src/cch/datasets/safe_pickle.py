@@ -128,7 +128,13 @@ class StoredArray:
             yield start, self.rows(start, stop)
 
     def _copied(self, which: Any) -> np.ndarray:
-        return np.array(self._view()[which], dtype=self.dtype.newbyteorder("="), order="C")
+        copy = np.array(self._view()[which], dtype=self.dtype.newbyteorder("="), order="C")
+        if copy.dtype.kind == "U":
+            code = np.frombuffer(copy.tobytes(), np.uint32)
+            # numpy makes broken strings of what Unicode does not define.
+            if ((code > 0x10FFFF) | ((code >= 0xD800) & (code < 0xE000))).any():
+                raise CchError(self.path, "is a damaged pickle (a string is no Unicode)", AGAIN)
+        return copy
 
     def _view(self) -> np.ndarray:
         """A view of the whole; one of a file is mapped anew, so that no pages stay in memory."""
@@ -390,7 +396,7 @@ class _Unpickler(pickle._Unpickler):
             self.append(_Stretch(self._source.skip(length), length, text=kind is str))
             return
         data = self.read(length)
-        self.append(data if kind is bytes else data.decode("utf-8", "surrogatepass"))
+        self.append(data if kind is bytes else data.decode("utf-8"))
 
     def _string(self, form: str) -> None:
         """Keep a string of Python 2, which may be the bytes of an array."""
@@ -512,7 +518,7 @@ def _plain(path: Path, where: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value.read().tolist() if isinstance(value, StoredArray) else value)
         array = np.char.encode(array, "utf-8") if array.dtype.kind == "U" else array
-    except ValueError:  # lists of unequal lengths, strings that are no text
+    except ValueError:  # lists of unequal lengths, strings that are no Unicode
         array = np.asarray(None)
     if array.dtype.kind not in "biufS":
         raise CchError(path, f"{where} holds objects, expected numbers or strings")
