@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cch.datasets import mosei
+from cch.datasets import mosei, prepare_dataset, required_sources
 from cch.datasets.mosei_fixture import write_fixture
 from cch.datasets.safe_pickle import row_blocks
 from cch.errors import CchError
@@ -185,6 +185,14 @@ class TestPrepare:
             np.testing.assert_array_equal(
                 pieces.modalities[name].values, whole.modalities[name].values
             )
+
+
+def test_the_registry_prepares_it(tmp_path):
+    raw = saved(tmp_path, layout())
+    assert required_sources(spec()) == ["mosei"]
+    files, readers = {"mosei": {"pickle": raw.path}}, {"mosei": "mosei-pickle"}
+    contents = prepare_dataset("mosei", spec(), files, readers)
+    assert len(contents.label) == 15
 
 
 def without(content: dict, *keys: str) -> dict:
