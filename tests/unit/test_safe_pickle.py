@@ -365,8 +365,10 @@ class TestConversion:
             ({"a": {"b": [{}, {}]}}, "/a/b holds objects"),
             ({"a": np.array([None, 1], dtype=object)}, "/a holds objects"),
             ({"a": [[1], [1, 2]]}, "/a holds objects"),
+            ({"a": BIG, "b": {"c": BIG}}, "/b/c stands elsewhere in the pickle too"),
+            ({"a": {"b": 2**70}}, "/a/b holds|what HDF5 cannot"),
             ({"a/b": 1}, "the key 'a/b' cannot name a dataset"),
-            ({1: 1}, "the key 1 cannot name a dataset"),
+            ({1: 1}, "the key '1' cannot name a dataset"),
         ],
     )
     def test_what_cannot_be_converted_leaves_no_file(self, tmp_path, content, line):
@@ -379,7 +381,7 @@ class TestConversion:
     def test_a_dictionary_that_holds_itself(self, tmp_path):
         content: dict = {}
         content["again"] = content
-        with pytest.raises(CchError, match="holds itself"):
+        with pytest.raises(CchError, match="/again/again stands elsewhere in the pickle too"):
             convert_pickle(written(tmp_path / "a.pkl", content), tmp_path / "a.h5")
 
     @pytest.mark.parametrize("protocol", [4, 5])

@@ -216,7 +216,8 @@ def read_folds(path: str | os.PathLike[str]) -> list[Fold]:
 
 
 def _has(content: Mapping[Any, Any]) -> str:
-    return f"it has {', '.join(map(repr, list(content)[:10])) or 'nothing'}"
+    names = [repr(key[:60]) for key in content if isinstance(key, str)]
+    return f"it has {', '.join(names[:10]) or 'nothing of a name'}"
 
 
 def _read_fold(path: Path, name: str, content: Mapping[Any, Any]) -> Fold:
@@ -268,10 +269,15 @@ def _ids(path: Path, name: str, ids: Any, rows: int) -> list[str] | None:
 
 
 def _as_text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "|".join(map(_as_text, value))
-    raw = value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
-    return raw.decode("utf-8", "replace")
+    """A name, or the parts of one (video, start, end), of a length that cannot do harm."""
+    parts = value[:4] if isinstance(value, list | tuple) else [value]
+    shown = []
+    for part in parts:
+        simple = part if isinstance(part, str | bytes | float | np.generic) else "?"
+        simple = part if isinstance(part, int) and abs(part) < 2**63 else simple
+        raw = simple if isinstance(simple, bytes) else str(simple).encode("utf-8", "replace")
+        shown.append(raw.decode("utf-8", "replace")[:100])
+    return "|".join(shown)
 
 
 def _sample_ids(fold: Fold, kept: np.ndarray) -> list[str]:

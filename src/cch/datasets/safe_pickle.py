@@ -483,18 +483,25 @@ def convert_pickle(pickle_path: str | os.PathLike[str], out_h5: str | os.PathLik
         raise CchError(pickle_path, f"holds a {type(content).__name__}, expected a dictionary")
     with whole_file(out_h5) as temporary, h5py.File(temporary, "w") as file:
         try:
-            _write_group(Path(pickle_path), file, content)
-        except RecursionError:
-            raise CchError(pickle_path, "holds itself, or is nested too deeply") from None
+            _write_group(Path(pickle_path), file, content, set())
+        except (RecursionError, MemoryError, TypeError, ValueError) as error:
+            reason = " ".join(str(error)[:200].split()) or type(error).__name__
+            raise CchError(pickle_path, f"holds what HDF5 cannot ({reason})") from None
 
 
-def _write_group(path: Path, group: h5py.Group, content: dict[Any, Any]) -> None:
+def _write_group(path: Path, group: h5py.Group, content: dict[Any, Any], written: set[int]) -> None:
+    """Write a dictionary; ``written`` are the containers so far, by identity."""
     for key, value in content.items():
         if not isinstance(key, str) or not key.strip("./") or "/" in key:
-            raise CchError(path, f"the key {key!r} cannot name a dataset")
+            raise CchError(path, f"the key {str(key)[:100]!r} cannot name a dataset")
         where = f"{group.name.rstrip('/')}/{key}"
+        if isinstance(value, dict | list | tuple | StoredArray) and value != ():
+            # A few bytes may refer to the same content over and over.
+            if id(value) in written:
+                raise CchError(path, f"{where} stands elsewhere in the pickle too")
+            written.add(id(value))
         if isinstance(value, dict):
-            _write_group(path, group.create_group(key), value)
+            _write_group(path, group.create_group(key), value, written)
         elif isinstance(value, StoredArray) and value.items is None and value.dtype.kind != "U":
             _write_blocks(group, key, value)
         else:
@@ -514,12 +521,16 @@ def _write_blocks(group: h5py.Group, key: str, array: StoredArray) -> None:
 
 
 def _plain(path: Path, where: str, value: Any) -> np.ndarray:
-    """Return a list, a scalar or an array of strings as h5py can write it."""
-    try:
-        array = np.asarray(value.read().tolist() if isinstance(value, StoredArray) else value)
-        array = np.char.encode(array, "utf-8") if array.dtype.kind == "U" else array
-    except ValueError:  # lists of unequal lengths, strings that are no Unicode
-        array = np.asarray(None)
-    if array.dtype.kind not in "biufS":
+    """Return a scalar, a list of scalars or an array of strings as h5py can write it."""
+    items: Any
+    if isinstance(value, StoredArray):
+        shape = value.shape
+        items = value.items if value.items is not None else value.read().ravel().tolist()
+    elif isinstance(value, list | tuple):
+        shape, items = (len(value),), value
+    else:
+        shape, items = (), [value]
+    if not all(isinstance(item, str | bytes | int | float | np.generic) for item in items):
         raise CchError(path, f"{where} holds objects, expected numbers or strings")
-    return array
+    array = np.asarray(items).reshape(shape)
+    return np.char.encode(array, "utf-8") if array.dtype.kind == "U" else array
