@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cch.datasets import digits, mnistm, photographs, synthetic
+from cch.datasets import digits, mnistm, mosei, mosi, photographs, synthetic
 from cch.errors import CchError
 from cch.paired import Contents
 
@@ -57,6 +57,12 @@ READERS: dict[str, Reader] = {
     "sample-photographs": Reader(
         ("china", "flower"), photographs.Photographs, photographs.read_samples
     ),
+    "mosei-pickle": Reader(("pickle",), mosei.MoseiPickle, mosei.find_pickle),
+    "mosi-csv": Reader(
+        ("text-train", "audio-train", "video-train", "text-test", "audio-test", "video-test"),
+        mosi.MosiFeatures,
+        mosi.read_tables,
+    ),
 }
 
 KINDS: dict[str, Kind] = {
@@ -64,6 +70,8 @@ KINDS: dict[str, Kind] = {
     "mnistm": Kind(
         {"digits": digits.Digits, "photographs": photographs.Photographs}, mnistm.prepare
     ),
+    "mosei": Kind({"source": mosei.MoseiPickle}, mosei.prepare),
+    "mosi": Kind({"source": mosi.MosiFeatures}, mosi.prepare),
 }
 
 
