@@ -52,6 +52,32 @@ def explain(
 
 
 @app.command()
+def audit(
+    results: Results = Path("results"),
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what the audit does not know, too.")
+    ] = False,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the outcome as JSON.")
+    ] = None,
+) -> None:
+    """Check every file, cell and printed number of a finished run again."""
+    from cch.audit import audit as audit_results
+    from cch.files import write_json
+
+    if as_json is not None:
+        _refuse_unwritable(as_json)
+    found = audit_results(results)
+    if as_json is not None:
+        write_json(as_json, found.to_json(strict))
+    for line in found.lines(strict):
+        print(line)
+    if not found.passed(strict):
+        raise typer.Exit(1)
+    print(found.summary())
+
+
+@app.command()
 def demo(
     cores: Annotated[int, typer.Option(help="CPU cores to use.")] = 2,
     directory: Annotated[Path, typer.Option(help="Where resources/ and results/ go.")] = Path("."),
