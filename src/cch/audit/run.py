@@ -19,6 +19,7 @@ from cch.errors import CchError
 assert derive_generated  # imported for what it registers
 
 DOCUMENT = "cch-table-1"
+MAIN = "main"  # in a layout: the first estimator of the study
 BY_LEVEL = ("md", "tex")
 CHECKOUT = Path(__file__).resolve().parents[3]
 RENDERED: dict[str, Callable[[str, str, Mapping[str, Any], Audit], None]] = {
@@ -45,20 +46,24 @@ def audit(results: str | Path, checkout: Path | None = CHECKOUT) -> Audit:
     check_code(tree, report, checkout)
     documents = dict(_documents(tree, report))
     facts, chains = Facts(tree, report), Chains(tree, report)
-    claims = _claims(checkout)
+    printed_in_paper, layouts = (_paper_file(checkout, name) for name in ("claims", "tables"))
+    claims = printed_in_paper.get("tables", {})
     ends: set[str] = set()
     for name, document in documents.items():
         unread: dict[str, int] = {}
+        _guarded(report, name, _check_queries, report, document, layouts)
         for key, cell in printed.cells_of(document).items():
             report.count("cells")
-            _guarded(_check_cell, report, Place(document, key, cell), facts, claims, unread)
-            ends |= check_cell_files(tree, chains, report, name, cell)
+            place, where = Place(document, key, cell), f"{document['id']}/{key}"
+            _guarded(report, where, _check_cell, report, place, facts, claims, unread)
+            found = _guarded(report, where, check_cell_files, tree, chains, report, name, cell)
+            ends |= found or set()
         for broken, cells in unread.items():
-            report.wrong("cell", name, f"{cells} cells were not derived again: {broken}")
-        _check_rendered(tree, report, name, document)
+            report.wrong("cell", name, f"cells not derived again: {cells}; {broken}")
+        _guarded(report, name, _check_rendered, tree, report, name, document)
     report.count("generators", sum(end.startswith("generator ") for end in ends))
     _check_figures(tree, report, documents)
-    _check_pages(tree, report, documents)
+    _guarded(report, f"{tree.name}/comparison.md", _check_pages, tree, report, documents)
     return report
 
 
@@ -72,29 +77,51 @@ def _documents(tree: Tree, report: Audit) -> Any:
             missing = {"id", "cells", "rows", "columns", "marks"} - set(document)
             if missing:
                 raise CchError(name, f"has no {min(missing)!r}")
-        except (CchError, AttributeError) as error:
-            report.wrong("file", name, getattr(error, "what", str(error)))
+            printed.cells_of(document)
+        except CchError as error:
+            report.wrong("file", name, error.what)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            report.wrong("file", name, f"is no table document ({type(error).__name__}: {error})")
         else:
             if document["id"] != Path(name).stem:
                 report.wrong("file", name, f"is the document of {document['id']}")
             yield name, document
 
 
-def _claims(checkout: Path | None) -> dict[str, Any]:
-    """The transcription of the paper's tables; empty where there is none."""
-    path = checkout / "paper" / "claims.yaml" if checkout else None
+def _paper_file(checkout: Path | None, name: str) -> dict[str, Any]:
+    """``paper/claims.yaml`` or ``paper/tables.yaml``; empty where it is not there."""
+    path = checkout / "paper" / f"{name}.yaml" if checkout else None
     if path is None or not path.is_file():
         return {}
-    return yaml.safe_load(path.read_text(encoding="utf-8")).get("tables", {})
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
 
 
-def _guarded(check: Callable[..., None], report: Audit, place: Place, *rest: Any) -> None:
-    """Run a check; a cell that lacks a part is a finding, not a traceback."""
+def _check_queries(report: Audit, document: dict[str, Any], layouts: dict[str, Any]) -> None:
+    """Every cell asks for what its place in ``paper/tables.yaml`` says, at the level of its row."""
+    layout = layouts.get(document["id"], {})
+    columns = {entry["key"]: entry.get("query", {}) for entry in layout.get("columns", [])}
+    written = layout.get("rows", "levels")
+    rows = {} if written == "levels" else {entry["key"]: entry["cells"] for entry in written}
+    by_level = document.get("kind") == "curves" or (layout and written == "levels")
+    wanted = {f"notes/{note['key']}": note["query"] for note in layout.get("notes", [])}
+    for key, cell in printed.cells_of(document).items():
+        row, _, column = key.partition("/")
+        asked = wanted.get(key) or columns.get(column, {}) | rows.get(row, {}).get(column, {})
+        if by_level and row != "notes" and "level" in cell["query"]:
+            asked = asked | {"level": row}
+        for part, value in asked.items():
+            if value != MAIN and cell["query"].get(part) != value:
+                said = f"asks for {part} {cell['query'].get(part)!r}, its place says {value!r}"
+                report.wrong("cell", f"{document['id']}/{key}", said)
+
+
+def _guarded(report: Audit, where: str, check: Callable[..., Any], *rest: Any) -> Any:
+    """Run a check; what lacks a part that every cell has is a finding, not a traceback."""
     try:
-        check(report, place, *rest)
+        return check(*rest)
     except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
-        where = f"{place.document['id']}/{place.key}"
         report.wrong("cell", where, f"is damaged ({type(error).__name__}: {error})")
+        return None
 
 
 def _check_cell(
@@ -228,6 +255,9 @@ def _check_pages(tree: Tree, report: Audit, documents: dict[str, Any]) -> None:
     name = f"{tree.name}/comparison.md"
     recorded = tree.made.get(name)
     text = _text(tree, name, report) if recorded else None
-    if recorded is not None and text is not None:
-        listed = [documents[path] for path in recorded.inputs if path in documents]
+    if recorded is None or text is None:
+        return
+    listed = [documents[path] for path in recorded.inputs if path in documents]
+    # Without one of its documents, which is said already, the page cannot be judged.
+    if len(listed) == len(recorded.inputs):
         printed.check_page(name, text, listed, report)
