@@ -33,15 +33,21 @@ def callback() -> None:
 
 @app.command()
 def explain(
-    cell: Annotated[str, typer.Argument(help="table/row/column, e.g. table01/0.5/mi-gap")],
+    cell: Annotated[
+        list[str],
+        typer.Argument(help="table/row/column, e.g. table01/0.5/mi-gap, or the three apart."),
+    ],
     results: Results = Path("results"),
+    full: Annotated[
+        bool, typer.Option("--full", help="Read and hash every file of the chain, also large ones.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
 ) -> None:
     """Print the chain from a cell of a table or figure to its raw files."""
     from cch.explain import as_tree
     from cch.explain import explain as explain_cell
 
-    found = explain_cell(cell, results)
+    found = explain_cell("/".join(cell), results, full)
     if as_json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:

@@ -14,6 +14,7 @@ from cch.audit.metrics import metrics_again
 from cch.audit.report import Audit
 from cch.audit.tree import Tree
 from cch.errors import CchError
+from cch.explain import specification
 
 SAME = 1e-12
 """Two derivations of one number differ by rounding only: relative, and absolute below one, where a
@@ -114,12 +115,3 @@ class Facts:
                 merged["dataset"] = specification(self.tree.made[data].content)
             self._specs[study] = merged
         return self._specs[study]
-
-
-def specification(record: dict[str, Any]) -> dict[str, Any]:
-    """The part of the configuration that a job was given, from its record."""
-    try:
-        found = json.loads(record["params"]["spec"])
-    except (KeyError, TypeError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
