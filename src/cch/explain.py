@@ -45,11 +45,6 @@ class Link:
     record: dict[str, Any] = field(default_factory=dict)
     inputs: list[Link] = field(default_factory=list)
 
-    @property
-    def whole(self) -> bool:
-        """Whether this file and all before it are as recorded."""
-        return self.state == "as recorded" and all(link.whole for link in self.inputs)
-
     def to_json(self) -> dict[str, Any]:
         """The link and all before it as plain data."""
         kept = ("rule", "raw", "generator", "notes", "device", "threads", "started", "seconds")
@@ -219,7 +214,7 @@ def explain(name: str, results: str | Path, full: bool = False) -> dict[str, Any
             "title": document["title"],
             "marks": document["marks"],
         },
-        "whole": state == "as recorded" and all(link.whole for link in links),
+        "whole": {state, *(link.state for link in reader.seen.values())} == {"as recorded"},
         "unread": sum(not link.hashed and link.bytes is not None for link in reader.seen.values()),
         "files": [link.to_json() for link in links],
     }
