@@ -1,4 +1,7 @@
-"""A small finished run, made by the library in a second: outputs are drawn instead of trained."""
+"""A small finished run, made by the library in seconds without Snakemake.
+
+Where it is not ``trained``, the outputs of networks and estimates are drawn instead.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from cch.files import digest, sha256_file, write_json, write_text
-from cch.paired import Contents, Modality, write_paired
+from cch.information.calibration_stage import calibrate
+from cch.information.stage import estimate
+from cch.paired import Contents, Modality, PairedDataset, write_paired
 from cch.planning import Plan
 from cch.record import Recorder
 from cch.response import Case, CaseResult
@@ -17,6 +22,7 @@ from cch.tables import render
 from cch.tables.cells import build_document
 from cch.training.metrics import evaluate
 from cch.training.plan import baseline_runs, level_name, run_id, student_runs, teacher_runs
+from cch.training.stage import Laboratory, train_role
 from cch.training.store import write_runs
 from support import ROOT, overlay, raw_config
 
@@ -26,6 +32,8 @@ CHANGE: dict[str, Any] = {
     "results": RESULTS,
     "studies": {
         STUDY: {
+            "network": {"hidden": [8]},
+            "training": {"epochs": 5, "learning_rate": 0.1},
             "seeds": 3,
             "distillation": {"temperatures": [3], "weights": [0.5]},
             "degradation": {"levels": [0, 1.5]},
@@ -37,11 +45,11 @@ CHANGE: dict[str, Any] = {
         }
     },
 }
-TRAIN, TEST, CLASSES = 40, 30, 3
+TRAIN, TEST, CLASSES = 60, 60, 3
 
 
-def make_tree(folder: Path) -> Plan:
-    """Write a run's files with their records into ``folder``, which is the working folder."""
+def make_tree(trained: bool = False) -> Plan:
+    """Write a run's files with their records into the working folder."""
     raw = overlay(raw_config("demo"), CHANGE)
     raw["studies"][STUDY]["information"]["options"] = {}
     plan = Plan(raw, ROOT)
@@ -50,8 +58,12 @@ def make_tree(folder: Path) -> Plan:
     rng = np.random.Generator(np.random.PCG64(0))
     data = plan.paths.dataset(STUDY)
     _write_raw_and_dataset(plan, data, rng)
-    _write_runs(plan, data, rng)
-    _write_information(plan, rng)
+    if trained:
+        _train(plan, data)
+        _estimate(plan)
+    else:
+        _write_runs(plan, data, rng)
+        _write_information(plan, rng)
     for name in TABLES:
         _write_table(plan, name)
     documents = [plan.paths.table(name) for name in TABLES[:2]]
@@ -90,14 +102,44 @@ def _write_raw_and_dataset(plan: Plan, data: str, rng: np.random.Generator) -> N
     fetched.write(f"{raw}.record.json", [raw])
     write_json("resources/sources.lock", {"digits/digits.csv.gz": {"sha256": about["sha256"]}})
     rows = TRAIN + TEST
-    values = {name: Modality(rng.random((rows, 4), np.float32)) for name in ("mnist", "mnistm")}
     split = ["train"] * TRAIN + ["test"] * TEST
     names = [str(number) for number in range(CLASSES)]
     label = np.arange(rows) % CLASSES
+    values = {}
+    for name, signal in (("mnist", 1.0), ("mnistm", 0.3)):
+        images = rng.random((rows, 6, 6), np.float32)
+        images[:, 0] += (signal * label[:, None]).astype(np.float32)
+        values[name] = Modality(images)
     write_paired(
         data, Contents("classification", label, list(map(str, range(rows))), values, names, split)
     )
     _record(plan, "prepare", [raw], [data], plan.dataset_spec(STUDY))
+
+
+def _train(plan: Plan, data: str) -> None:
+    study, compute = plan.config.studies[STUDY], plan.config.compute
+    teacher = plan.paths.runs(STUDY, "teacher")
+    for role in ("teacher", "baseline", "student"):
+        path, facts = plan.paths.runs(STUDY, role), {}
+        with PairedDataset(data) as dataset:
+            train_role(Laboratory(STUDY, study, dataset, compute, facts), role, path, teacher)
+        inputs = [data, teacher] if role == "student" else [data]
+        _record(plan, "train", inputs, [path], plan.training_spec(STUDY, role), threads=1, **facts)
+
+
+def _estimate(plan: Plan) -> None:
+    spec = plan.config.studies[STUDY].information
+    for quantity in ("teacher-student", "student-label", "teacher-label"):
+        path, runs = plan.paths.information(STUDY, "ksg", quantity), plan.information_inputs
+        estimate(STUDY, spec, "ksg", quantity, runs(STUDY, quantity), path)
+        inputs = list(runs(STUDY, quantity).values())
+        given = plan.information_spec(STUDY, "ksg")
+        _record(plan, "estimate", inputs, [path], given, device="cpu")
+    path = plan.paths.calibration(STUDY, "ksg")
+    calibrate(STUDY, spec, "ksg", plan.calibration_inputs(STUDY), path)
+    inputs = list(plan.calibration_inputs(STUDY).values())
+    given = plan.calibration_spec(STUDY, "ksg")
+    _record(plan, "calibrate", inputs, [path], given, device="cpu")
 
 
 def _write_runs(plan: Plan, data: str, rng: np.random.Generator) -> None:

@@ -84,6 +84,32 @@ def audit(
 
 
 @app.command()
+def recompute(
+    cell: Annotated[
+        list[str],
+        typer.Argument(help="table/row/column, e.g. table01/0.5/mi-gap, or the three apart."),
+    ],
+    results: Results = Path("results"),
+    keep: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Keep the new files in this folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> None:
+    """Train and estimate anew what one cell rests on, and compare it with what is stored."""
+    from cch.recompute import recompute as recompute_cell
+    from cch.stage import log_to
+
+    log_to(None)
+    found = recompute_cell("/".join(cell), results, keep)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(found.lines()))
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     cores: Annotated[int, typer.Option(help="CPU cores to use.")] = 2,
     directory: Annotated[Path, typer.Option(help="Where resources/ and results/ go.")] = Path("."),

@@ -30,7 +30,7 @@ def made(tmp_path_factory) -> Path:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        make_tree(folder)
+        make_tree()
     finally:
         os.chdir(before)
     return folder
