@@ -93,7 +93,8 @@ class Recomputed:
     @property
     def passed(self) -> bool:
         """Whether it is identical, or elsewhere within the tolerance."""
-        return self.identical or bool(self.elsewhere and all(part.close for part in self.parts))
+        near = _close(self.value, self.again) and all(part.close for part in self.parts)
+        return self.identical or (bool(self.elsewhere) and near)
 
     def counts(self) -> list[str]:
         """How many of each kind were made anew, and how many are identical."""

@@ -90,13 +90,13 @@ def _runs(query: Query, role: str, place: Place, facts: Facts) -> list[dict[str,
     """Runs that a query means and that count: not diverged, with the metric."""
     chosen = []
     runs = facts.runs(place.study, role)
-    by_level = role == "student" or (role == "teacher" and any(r["level"] for r in runs))
+    by_level = role != "baseline" and any(run["level"] is not None for run in runs)
+    treated = role not in ("teacher", "baseline")
     for run in runs:
         if by_level and query["level"] is not None and run["level"] != query["level"]:
             continue
-        if role == "student" and run["temperature"] != query["temperature"]:
-            continue
-        if role == "student" and run["weight"] != query["weight"]:
+        treatment = (run["temperature"], run["weight"])
+        if treated and treatment != (query["temperature"], query["weight"]):
             continue
         if run["diverged"] is None and run["metrics"].get(query["metric"]) is not None:
             chosen.append(run)

@@ -28,6 +28,11 @@ class Recorded:
     content: dict[str, Any]
 
     @property
+    def rule(self) -> str:
+        """The rule that made the outputs."""
+        return str(self.content.get("rule"))
+
+    @property
     def outputs(self) -> dict[str, str]:
         """Digests of what was made, by path."""
         return self.content["outputs"]
@@ -36,11 +41,6 @@ class Recorded:
     def inputs(self) -> dict[str, str]:
         """Digests of what was read, by path."""
         return self.content["inputs"]
-
-    @property
-    def ends(self) -> bool:
-        """Whether a chain may end here: a raw file or a generator."""
-        return "raw" in self.content or "generator" in self.content
 
 
 class Tree:
@@ -65,7 +65,10 @@ class Tree:
             raise CchError(results, "holds no records", "run the workflow first")
         found = [recorded for path in paths if (recorded := self._read(path))]
         self.base = _base(found, self.results)
-        self.name = self.results.resolve().relative_to(self.base.resolve()).as_posix()
+        here = self.results.resolve()
+        absolute = self.base == Path("/")
+        self.name = (here if absolute else here.relative_to(self.base.resolve())).as_posix()
+        self._files: list[str] = []
         self.records: dict[Path, Recorded] = {}
         self.made: dict[str, Recorded] = {}
         self._digests: dict[str, str | None] = {}
@@ -122,13 +125,14 @@ class Tree:
 
     def files(self) -> list[str]:
         """All files under the results folder that something may rest on, by recorded path."""
-        names = []
+        if self._files:
+            return self._files
         for path in sorted(self.results.rglob("*")):
             parts = path.relative_to(self.results).parts
             hidden = any(part.startswith(".") for part in parts)
             if path.is_file() and not hidden and parts[0] not in NO_OUTPUTS:
-                names.append("/".join((self.name, *parts)) if self.name != "." else "/".join(parts))
-        return names
+                self._files.append("/".join((self.name, *parts)))
+        return self._files
 
     def under(self, folder: str, suffix: str) -> list[str]:
         """Files of one folder below the results with a suffix, records left out."""
@@ -152,7 +156,10 @@ class Tree:
 
 
 def _base(found: list[Recorded], results: Path) -> Path:
-    """The folder that recorded paths are relative to; most records decide, should one be moved."""
+    """The folder that recorded paths are relative to; most records decide, should one be moved.
+
+    It is the root where paths were recorded as absolute ones.
+    """
     votes: Counter[Path] = Counter()
     for recorded in found:
         for output in recorded.outputs:
