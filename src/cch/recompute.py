@@ -372,42 +372,37 @@ class Bench:
             query: the estimator, and quantity, case and options where one case is meant.
             runs: paths of the new runs by role, whose sizes and spectrum the cases have.
         """
-        from dataclasses import replace
-
         from cch.information import get_estimator
         from cch.information.calibration_stage import pair_cases, usable_pair
         from cch.information.stage import with_resources
 
-        estimator = query["estimator"]
-        out = self.path("calibration", study, f"{estimator}.json")
+        out = self.path("calibration", study, f"{query['estimator']}.json")
         record = self.record(out)
         given = specification(record)
         asked = Calibration.model_validate(given["calibration"] | {"settings": {}})
-        device = "cpu" if record.get("device", "cpu") == "cpu" else _auto()
-        made = with_resources(get_estimator(estimator, given["options"]), device, 4.0)
-        made = replace(made, **query.get("options", {}))
+        estimator = with_resources(
+            get_estimator(query["estimator"], given["options"] | query.get("options", {})),
+            "cpu" if record.get("device", "cpu") == "cpu" else _auto(),
+            Compute().memory_gb,
+        )
         stored = json.loads((self.base / out).read_text(encoding="utf-8"))["results"]
         entries = []
-        for quantity in [query["quantity"]] if "quantity" in query else ROLES:
-            wanted = [e for e in stored if e["quantity"] == quantity]
-            wanted = [e for e in wanted if e["options"] == query.get("options", {})]
-            wanted = [e for e in wanted if e["name"] == query.get("case", e["name"])]
+        for quantity in ROLES:
+            wanted = [e for e in stored if _meant(e, query) and e["quantity"] == quantity]
             if not wanted:
                 continue
             pair = usable_pair(quantity, runs)
             x, y = pair.x[: given["limit"]], pair.y[: given["limit"]]
             # The samples of a case are keyed by the case: those of others need not be drawn.
-            cut = {
-                "truths": [e["truth"] for e in wanted if e["share"] is None and e["truth"]],
-                "shares": [e["share"] for e in wanted if e["share"] is not None],
-            }
+            shares = [e["share"] for e in wanted if e["share"] is not None]
+            truths = [e["truth"] for e in wanted if e["share"] is None and e["truth"]]
+            cut = asked.model_copy(update={"shares": shares, "truths": truths})
             key = (study, quantity)
-            found = pair_cases(made, x, y, asked.model_copy(update=cut), key=key, quantity=quantity)
-            again = {result.case.name: result for result in found}
+            found = pair_cases(estimator, x, y, cut, key=key, quantity=quantity)
+            again = {result.case.name: result.values for result in found}
             for entry in wanted:
-                result = again[entry["name"]]
-                entries.append(entry | {"values": result.values})
-                self._note_samples(entry, quantity, result.values)
+                entries.append(entry | {"values": again[entry["name"]]})
+                self._note_samples(entry, quantity, again[entry["name"]])
         write_json(self.folder / out, {"results": entries})
 
     def _note_samples(self, entry: dict[str, Any], quantity: str, values: list[float]) -> None:
@@ -441,6 +436,18 @@ def _only(path: str, levels: set[str]) -> str:
 
 def _estimates(path: Path) -> list[dict[str, Any]]:
     return json.loads(path.read_text(encoding="utf-8"))["estimates"]
+
+
+def _meant(entry: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
+    """Whether a calibration result is one that a query asks for; of all cases where it names none.
+
+    Results at varied settings are meant only by those settings.
+    """
+    return (
+        entry["quantity"] == query.get("quantity", entry["quantity"])
+        and entry["name"] == query.get("case", entry["name"])
+        and entry["options"] == query.get("options", {})
+    )
 
 
 def _auto() -> str:

@@ -77,11 +77,11 @@ class Audit:
             f"{c['estimates']} estimates and what else they rest on, and printed again. "
             f"{c['printed']} printed cells and {c['numbers']} numbers in CSV, Markdown and LaTeX "
             f"stand in the documents; {c['figures']} figures are drawn from files as they are now. "
-            f"{c['chains']} chains end at {c['raw files']} raw files and {c['generators']} keyed "
-            "generators."
+            f"{c['chains']} chains end at raw files or keyed generators, of which there are "
+            f"{c['raw files']} and {c['generators']}."
         )
         if self.unknown:
-            text += f" {len(self.unknown)} things are unknown; --strict lists and refuses them."
+            text += f" Unknown: {len(self.unknown)}; --strict lists and refuses what is."
         return text
 
     def to_json(self, strict: bool = False) -> dict[str, Any]:
