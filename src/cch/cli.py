@@ -33,21 +33,79 @@ def callback() -> None:
 
 @app.command()
 def explain(
-    cell: Annotated[str, typer.Argument(help="table/row/column, e.g. table01/0.5/mi-gap")],
+    cell: Annotated[
+        list[str],
+        typer.Argument(help="table/row/column, e.g. table01/0.5/mi-gap, or the three apart."),
+    ],
     results: Results = Path("results"),
+    full: Annotated[
+        bool, typer.Option("--full", help="Read and hash every file of the chain, also large ones.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
 ) -> None:
     """Print the chain from a cell of a table or figure to its raw files."""
     from cch.explain import as_tree
     from cch.explain import explain as explain_cell
 
-    found = explain_cell(cell, results)
+    found = explain_cell("/".join(cell), results, full)
     if as_json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
         width = None if sys.stdout.isatty() else 10_000
         Console(width=width, highlight=False, soft_wrap=width is not None).print(as_tree(found))
     if not found["whole"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    results: Results = Path("results"),
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what the audit does not know, too.")
+    ] = False,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the outcome as JSON.")
+    ] = None,
+) -> None:
+    """Check every file, cell and printed number of a finished run again."""
+    from cch.audit import audit as audit_results
+    from cch.files import write_json
+
+    if as_json is not None:
+        _refuse_unwritable(as_json)
+    found = audit_results(results)
+    if as_json is not None:
+        write_json(as_json, found.to_json(strict))
+    for line in found.lines(strict):
+        print(line)
+    if not found.passed(strict):
+        raise typer.Exit(1)
+    print(found.summary())
+
+
+@app.command()
+def recompute(
+    cell: Annotated[
+        list[str],
+        typer.Argument(help="table/row/column, e.g. table01/0.5/mi-gap, or the three apart."),
+    ],
+    results: Results = Path("results"),
+    keep: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Keep the new files in this folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> None:
+    """Train and estimate anew what one cell rests on, and compare it with what is stored."""
+    from cch.recompute import recompute as recompute_cell
+    from cch.stage import log_to
+
+    log_to(None)
+    found = recompute_cell("/".join(cell), results, keep)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(found.lines()))
+    if not found.passed:
         raise typer.Exit(1)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,17 @@ from rich.tree import Tree
 from cch.errors import CchError
 from cch.files import sha256_file
 from cch.record import read_record, record_path
-from cch.tables.render import text_unit
+
+READ_BYTES = 16 * 2**20
+"""Files up to this size are hashed at once; larger ones only where a full check is asked for."""
+
+READ_TOTAL = 128 * 2**20
+"""No more than this is hashed for one answer, unless a full check is asked for."""
+
+FEW = 12
+"""So many cells are listed one by one in an error; of more, only rows and columns."""
+
+Z = 1.96  # two-sided 95 % of a normal distribution, for the paper's standard errors
 
 
 @dataclass
@@ -20,34 +33,85 @@ class Link:
     """One file of the chain: what it is now, what its record says of it, and what it came from.
 
     ``state`` is ``as recorded``, ``changed`` (its bytes are not those that the next stage read),
-    ``missing`` or ``no record``.
+    ``missing`` or ``no record``. A file whose bytes were not read (``hashed`` is false) is as
+    recorded where the records before and after it agree.
     """
 
     path: str
     sha256: str
     state: str
+    bytes: int | None = None
+    hashed: bool = False
     record: dict[str, Any] = field(default_factory=dict)
     inputs: list[Link] = field(default_factory=list)
 
-    @property
-    def whole(self) -> bool:
-        """Whether this file and all before it are as recorded."""
-        return self.state == "as recorded" and all(link.whole for link in self.inputs)
-
     def to_json(self) -> dict[str, Any]:
         """The link and all before it as plain data."""
-        kept = ("rule", "raw", "generator", "device", "threads", "started", "seconds", "params")
-        facts = {key: self.record[key] for key in kept if key in self.record}
-        for key in ("code", "environment"):
-            if key in self.record:
-                facts[key] = self.record[key]
+        kept = ("rule", "raw", "generator", "notes", "device", "threads", "started", "seconds")
+        kept += ("params", "code", "environment")
         return {
             "path": self.path,
             "sha256": self.sha256,
             "state": self.state,
-            **facts,
+            "bytes": self.bytes,
+            "hashed": self.hashed,
+            **{key: self.record[key] for key in kept if key in self.record},
             "inputs": [link.to_json() for link in self.inputs],
         }
+
+
+@dataclass
+class Reader:
+    """Hashes files as long as they are small and few, or all of them.
+
+    Args:
+        base: the folder that recorded paths are relative to.
+        full: whether every file is hashed, however large.
+    """
+
+    base: Path
+    full: bool = False
+    left: int = READ_TOTAL
+    seen: dict[str, Link] = field(default_factory=dict)
+
+    def link(self, path: str, expected: str) -> Link:
+        """Follow a file to the raw files behind it; a file is followed once.
+
+        Args:
+            path: the file, as recorded.
+            expected: its SHA-256 as the stage that read it recorded.
+        """
+        if path in self.seen:
+            return self.seen[path]
+        link = self.seen[path] = Link(path, expected, "as recorded")
+        place = self.base / path
+        if not place.is_file():
+            link.state = "missing"
+            return link
+        link.bytes = place.stat().st_size
+        if not self._agrees(link, place):
+            link.state = "changed"
+        where = record_path(place)
+        if where is None:
+            link.state = "no record"
+            return link
+        link.record = read_record(where)
+        if link.record["outputs"].get(path) != expected:
+            link.state = "changed"
+        ends = "raw" in link.record or "generator" in link.record
+        if not link.record["inputs"] and not ends:
+            link.state = "no record"
+        link.inputs = [self.link(p, digest) for p, digest in link.record["inputs"].items()]
+        return link
+
+    def _agrees(self, link: Link, place: Path) -> bool:
+        """Whether the bytes are as expected; bytes that are not read count as that."""
+        size = link.bytes or 0
+        if not self.full and (size > READ_BYTES or size > self.left):
+            return True
+        self.left -= size
+        link.hashed = True
+        return sha256_file(place) == link.sha256
 
 
 def read_document(path: str | Path) -> dict[str, Any]:
@@ -66,59 +130,64 @@ def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dic
     """Return (document path, document, cell) for ``table/row/column``.
 
     Raises:
-        CchError: there is no such table, or no such cell in it; the line lists what there is.
+        CchError: there is no such folder or table, or no such cell in it; the line says what there
+            is.
     """
     table, _, rest = name.partition("/")
     folder = Path(results) / "tables"
+    if not Path(results).is_dir():
+        raise CchError(
+            results, "there is no such folder", "--results names that of a run, e.g. results/demo"
+        )
     path = folder / f"{table}.json"
     if not path.is_file():
-        known = sorted(p.stem for p in folder.glob("*.json") if ".record" not in p.name)
-        listed = ", ".join(known) or "none; build one first"
-        raise CchError(name, f"there is no table {table!r} in {folder}", f"there are {listed}")
+        raise _no_table(name, table, folder)
     document = read_document(path)
     cells = dict(document["cells"])
     cells |= {note["cell"]["id"].partition("/")[2]: note["cell"] for note in document["notes"]}
     if rest not in cells:
-        raise CchError(name, f"{table} has no such cell", f"it has {', '.join(cells)}")
+        raise _no_cell(name, table, rest, list(cells))
     return path, document, cells[rest]
 
 
-def chain(path: str, expected: str, base: Path, seen: dict[str, Link]) -> Link:
-    """Follow a file to the raw files behind it.
-
-    Args:
-        path: the file, as recorded.
-        expected: its SHA-256 as the stage that read it recorded.
-        base: the folder that recorded paths are relative to.
-        seen: links already followed, by path; a file is followed once.
-    """
-    if path in seen:
-        return seen[path]
-    link = seen[path] = Link(path, expected, "as recorded")
-    place = base / path
-    if not place.is_file():
-        link.state = "missing"
-        return link
-    if sha256_file(place) != expected:
-        link.state = "changed"
-    where = record_path(place)
-    if where is None:
-        link.state = "no record"
-        return link
-    link.record = read_record(where)
-    if link.record["outputs"].get(path) != expected:
-        link.state = "changed"
-    ends = "raw" in link.record or "generator" in link.record
-    if not link.record["inputs"] and not ends:
-        link.state = "no record"
-    link.inputs = [chain(p, digest, base, seen) for p, digest in link.record["inputs"].items()]
-    return link
+def _no_table(name: str, table: str, folder: Path) -> CchError:
+    known = sorted(p.stem for p in folder.glob("*.json") if ".record" not in p.name)
+    what = f"there is no table {table!r} in {folder}"
+    if not known:
+        return CchError(name, f"{what}, and no other", "build one first")
+    near = difflib.get_close_matches(table, known, n=1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    form = "" if "/" in name else "; a cell is table/row/column"
+    return CchError(name, what, f"{meant}there are {', '.join(known)}{form}")
 
 
-def explain(name: str, results: str | Path) -> dict[str, Any]:
+def _no_cell(name: str, table: str, rest: str, known: list[str]) -> CchError:
+    row, _, column = rest.partition("/")
+    rows = list(dict.fromkeys(key.partition("/")[0] for key in known))
+    own = [key.partition("/")[2] for key in known if key.partition("/")[0] == row]
+    what = f"{table} has no such cell" if rest else "names a table, and no cell of it"
+    if len(known) <= FEW:
+        listed = f"it has {', '.join(known)}"
+    elif row in rows:
+        near = difflib.get_close_matches(column, own, n=1)
+        meant = f"did you mean {near[0]!r}? " if near and column else ""
+        listed = f"{meant}row {row!r} has the columns {', '.join(own)}"
+    else:
+        columns = dict.fromkeys(key.partition("/")[2] for key in known)
+        listed = f"it has the rows {', '.join(rows)} and the columns {', '.join(columns)}"
+    return CchError(name, what, listed)
+
+
+def explain(name: str, results: str | Path, full: bool = False) -> dict[str, Any]:
     """Return a cell with all that it rests on, as plain data.
 
     The table itself is held against its record first, then every file behind the cell.
+
+    Args:
+        name: ``table/row/column``.
+        results: the folder of the run.
+        full: hash every file of the chain; otherwise large ones (``READ_BYTES``) are taken to be
+            what the records before and after them agree on.
 
     Raises:
         CchError: no such table or cell, or the results lie elsewhere than recorded.
@@ -129,26 +198,34 @@ def explain(name: str, results: str | Path) -> dict[str, Any]:
     recorded = [known for known in record["outputs"] if Path(known).name == path.name]
     state, base = "no record", Path()
     if recorded:
-        base = _working_folder(path, recorded[0])
+        base = working_folder(path, recorded[0])
         same = sha256_file(path) == record["outputs"][recorded[0]]
         state = "as recorded" if same else "changed"
-    seen: dict[str, Link] = {}
-    links = [chain(item["path"], item["sha256"], base, seen) for item in cell["inputs"]]
+    reader = Reader(base, full)
+    links = [reader.link(item["path"], item["sha256"]) for item in cell["inputs"]]
     return {
         "cell": cell,
+        "sides": list(_sides(cell, base)),
+        "comparison": comparison(cell),
+        "marks": relevant_marks(cell, document["marks"]),
         "table": {
             "path": str(path),
             "state": state,
             "title": document["title"],
             "marks": document["marks"],
         },
-        "whole": state == "as recorded" and all(link.whole for link in links),
+        "whole": {state, *(link.state for link in reader.seen.values())} == {"as recorded"},
+        "unread": sum(not link.hashed and link.bytes is not None for link in reader.seen.values()),
         "files": [link.to_json() for link in links],
     }
 
 
-def _working_folder(path: Path, recorded: str) -> Path:
-    """The folder that recorded paths are relative to: where ``path`` lies as ``recorded``."""
+def working_folder(path: Path, recorded: str) -> Path:
+    """The folder that recorded paths are relative to: where ``path`` lies as ``recorded``.
+
+    Raises:
+        CchError: it lies under another name.
+    """
     parts, tail = path.resolve().parts, Path(recorded).parts
     if parts[-len(tail) :] != tail:
         raise CchError(
@@ -157,67 +234,251 @@ def _working_folder(path: Path, recorded: str) -> Path:
     return Path(*parts[: -len(tail)])
 
 
+# Beside the paper
+
+
+def comparison(cell: dict[str, Any]) -> dict[str, Any] | None:
+    """The two 95 % intervals that the verdict on a measured cell compares, in the printed unit.
+
+    Ours is Student's t with n - 1 degrees of freedom times the standard error; the paper's is 1.96
+    printed standard errors, or half a unit of its last digit (see ``cch.tables.compare``).
+
+    Returns:
+        ``unit``, and for ``ours`` and ``paper`` the value, half of the interval and its ends; None
+        where one side is no number.
+    """
+    paper, value = cell.get("paper"), cell.get("value")
+    if not paper or paper["value"] is None or not isinstance(value, float | int):
+        return None
+    scale = math.log(2) if cell.get("text_unit") == "bits" else 1.0
+    reach = None
+    if cell["se"] is not None and (cell["n"] or 0) > 1:
+        from scipy.special import stdtrit
+
+        reach = float(stdtrit(cell["n"] - 1, 0.975)) * cell["se"] / scale
+    digits = paper["text"].split("±")[0].strip().partition(".")[2]
+    theirs = max(Z * (paper["se"] or 0.0), 0.5 * 10.0 ** -len(digits))
+    return {
+        "unit": _unit(cell),
+        "ours": _interval(value / scale, reach),
+        "paper": _interval(paper["value"], theirs),
+    }
+
+
+def _interval(value: float, half: float | None) -> dict[str, Any]:
+    ends = None if half is None else [value - half, value + half]
+    return {"value": value, "half": half, "ends": ends}
+
+
+def _unit(cell: dict[str, Any]) -> str | None:
+    return cell.get("text_unit") or cell["unit"]
+
+
+# Which parts of the configuration cannot reach a number of a kind. Lists of what is run besides
+# (levels, temperatures, weights) reach none: each run is trained as if it were alone.
+_GRIDS = ("distillation.temperatures", "distillation.weights", "degradation.levels")
+_MEASURED = ("information", "main estimator")
+_ESTIMATED = ("distillation", "seeds", "metric")
+
+
+def relevant_marks(cell: dict[str, Any], marks: list[str]) -> list[str]:
+    """The marks of a table, less those that cannot reach this cell."""
+    return [mark for mark in marks if _reaches(cell, mark)]
+
+
+def _reaches(cell: dict[str, Any], mark: str) -> bool:
+    query = cell.get("query", {})
+    kind, level = query.get("kind"), query.get("level")
+    path = mark.partition(": ")[0].replace(" ", "_") if " (paper: " in mark else ""
+    if not path:  # stand-in data, or a study of its own
+        return kind != "setting" or query["path"].startswith("dataset.")
+    path = {"main_estimator": "main estimator"}.get(path, path)
+    if kind == "setting":
+        return path == query["path"]
+    if kind in ("count", "outputs"):
+        return path.startswith(("dataset", "split"))
+    out: tuple[str, ...] = () if cell.get("value") is None else _GRIDS
+    if kind in ("metric", "difference", "effect"):
+        out += _MEASURED
+        if query.get("role") == "baseline":
+            out += ("distillation", "degradation")
+        elif query.get("role") == "teacher":
+            out += ("distillation",) if level else ("distillation", "degradation")
+    elif kind in ("information", "gap", "criterion", "calibration"):
+        out += _ESTIMATED
+    return not any(path == name or path.startswith(f"{name}.") for name in out)
+
+
+def _sides(cell: dict[str, Any], base: Path) -> Iterator[tuple[float, float] | None]:
+    """For each member that is a difference, the two numbers; else None."""
+    values: dict[str, dict[str, float]] = {}
+    for member in cell.get("members", []):
+        pair = None
+        if "minus" in member:
+            for name in (member["file"], member["minus_file"]):
+                if name not in values:
+                    values[name] = _values(base / name, cell["query"].get("metric"))
+            first = values[member["file"]].get(member["id"])
+            second = values[member["minus_file"]].get(member["minus"])
+            pair = None if first is None or second is None else (first, second)
+        yield pair
+
+
+def _values(path: Path, metric: str | None) -> dict[str, float]:
+    """The single numbers of a file of runs or estimates by id; empty where it cannot be read."""
+    try:
+        if path.suffix == ".json":
+            return {e["id"]: e["value"] for e in read_document(path)["estimates"]}
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            return {run["id"]: run["metrics"][metric] for run in json.loads(file["runs"][()])}
+    except (OSError, KeyError, TypeError, ValueError, CchError):
+        return {}
+
+
+# For the terminal
+
+
 def as_tree(found: dict[str, Any]) -> Tree:
     """Lay an explanation out for the terminal."""
     cell = found["cell"]
-    unit = f" {text_unit(cell)}" if text_unit(cell) else ""
-    tree = Tree(f"{cell['id']} = {cell['text']}{unit}")
+    unit = f" {_unit(cell)}" if _unit(cell) else ""
+    tree = Tree(_plain(f"{cell['id']} = {cell['text']}{unit}"))
     if found["table"]["state"] != "as recorded":
-        tree.add(f"{found['table']['path']}  \\[{found['table']['state'].upper()}]")
+        tree.add(_plain(f"{found['table']['path']}  [{found['table']['state'].upper()}]"))
     if cell["n"] is not None:
         in_nats = f" {cell['unit']}" if cell["unit"] else ""
         tree.add(f"value {cell['value']!r}{in_nats}, n {cell['n']}, standard error {cell['se']!r}")
-    tree.add(f"aggregation: {cell['aggregation']}")
-    paper = cell["paper"]["text"] if cell["paper"] else "prints no such number"
-    tree.add(f"paper: {paper}; verdict: {cell['verdict']}")
-    for mark in found["table"]["marks"]:
-        tree.add(f"not the paper's setting: {mark}")
+    elif isinstance(cell["value"], float):
+        tree.add(f"value {cell['value']!r} {cell['unit'] or ''}".rstrip())
+    tree.add(_plain(f"aggregation: {cell['aggregation']}"))
+    _add_paper(tree, found)
+    for mark in found["marks"]:
+        tree.add(_plain(f"not the paper's setting: {mark}"))
     for flag in cell["flags"]:
-        tree.add(f"flag: {flag}")
-    if cell["members"]:
-        branch = tree.add(f"{len(cell['members'])} {cell['members'][0]['kind']}s")
-        for member in cell["members"]:
-            less = f" minus {member['minus']}" if "minus" in member else ""
-            branch.add(f"seed {member['seed']}: {member['value']!r}  ({member['id']}{less})")
+        tree.add(_plain(f"flag: {flag}"))
+    _add_members(tree, found)
     if not found["files"]:
         tree.add("rests on the configuration alone")
     shown: set[str] = set()
     for link in found["files"]:
         _grow(tree, link, shown)
     if found["files"] or not found["whole"]:
-        tree.add("the chain is whole" if found["whole"] else "THE CHAIN IS BROKEN, see above")
+        tree.add(_ending(found))
     return tree
+
+
+def _plain(text: str) -> str:
+    """Text in which rich sees no markup."""
+    return text.replace("[", r"\[")
+
+
+def _ending(found: dict[str, Any]) -> str:
+    said = "the chain is whole" if found["whole"] else "THE CHAIN IS BROKEN, see above"
+    if found["unread"]:
+        files = "1 large file" if found["unread"] == 1 else f"{found['unread']} large files"
+        said += f"; the bytes of {files} were not read, --full reads them"
+    return said
+
+
+def _add_paper(tree: Tree, found: dict[str, Any]) -> None:
+    cell, compared = found["cell"], found["comparison"]
+    paper = cell["paper"]["text"] if cell["paper"] else "prints no such number"
+    branch = tree.add(_plain(f"paper: {paper}; verdict: {cell['verdict']}"))
+    if compared is None:
+        return
+    unit = f" {compared['unit']}" if compared["unit"] else ""
+    ours = f"ours {_shown(compared['ours'])}{unit}"
+    if compared["ours"]["half"] is not None:
+        ours += f" (95 %, Student's t at n = {cell['n']})"
+    theirs = "1.96 printed standard errors" if cell["paper"]["se"] else "the last printed digit"
+    branch.add(f"compared: {ours} with the paper's {_shown(compared['paper'])}{unit} ({theirs})")
+
+
+def _shown(side: dict[str, Any]) -> str:
+    if side["half"] is None:
+        return f"{side['value']:.4f}, with no interval"
+    low, high = side["ends"]
+    return f"{side['value']:.4f} ± {side['half']:.4f}, {low:.4f} to {high:.4f}"
+
+
+def _add_members(tree: Tree, found: dict[str, Any]) -> None:
+    members = found["cell"]["members"]
+    if not members:
+        return
+    kind = members[0]["kind"]
+    branch = tree.add(f"{len(members)} {kind if len(members) == 1 else f'{kind}s'}")
+    for member, sides in zip(members, found["sides"], strict=True):
+        of = member["id"]
+        if "minus" in member:
+            of += f" minus {member['minus']}"
+        if sides:
+            of += f": {sides[0]!r} - {sides[1]!r}"
+        branch.add(f"seed {member['seed']}: {member['value']!r}  ({of})")
 
 
 def _grow(tree: Tree, link: dict[str, Any], shown: set[str]) -> None:
     state = "" if link["state"] == "as recorded" else f"  [{link['state'].upper()}]"
     label = f"{link['path']}  sha256 {link['sha256']}{state}"
+    if not link["hashed"] and link["bytes"] is not None:
+        label += f"  ({link['bytes'] / 2**20:,.0f} MiB, bytes not read)"
     if link["path"] in shown:
-        tree.add(f"{label} (above)")
+        tree.add(_plain(f"{label} (above)"))
         return
     shown.add(link["path"])
-    branch = tree.add(label.replace("[", r"\["))
+    branch = tree.add(_plain(label))
     if "rule" in link:
-        branch.add(_made_by(link))
-    if "raw" in link:
-        raw = link["raw"]
-        branch.add(f"raw file, {raw['bytes']} bytes from {raw['address']}, {raw['retrieved']}")
-        for address in raw["published_addresses"]:
-            branch.add(f"published at {address}")
-    if "generator" in link:
-        generator = link["generator"]
-        branch.add(f"generator {generator['kind']}, seed {generator['seed']}")
+        branch.add(_plain(_made_by(link)))
+        for line in _about(link):
+            branch.add(_plain(line))
     for before in link["inputs"]:
         _grow(branch, before, shown)
 
 
+def _about(link: dict[str, Any]) -> Iterator[str]:
+    """Lines on where a raw file, a generated or a prepared file came from, and on the split."""
+    if "raw" in link:
+        raw = link["raw"]
+        yield f"raw file, {raw['bytes']} bytes from {raw['address']}, {raw['retrieved']}"
+        for address in raw["published_addresses"]:
+            yield f"published at {address}"
+        if raw.get("stand_in"):
+            yield f"stand-in: {raw['stand_in']}"
+    if "generator" in link:
+        yield f"generator {link['generator']['kind']}, seed {link['generator']['seed']}"
+    if link.get("notes"):
+        said = [f"{key}: {_words(value)}" for key, value in link["notes"].items()]
+        yield f"notes: {'; '.join(said)}"
+    spec = specification(link)
+    if "split" in spec:
+        split = spec["split"]
+        yield f"split: {_words(split) if split else 'that of the dataset'}"
+
+
+def specification(record: dict[str, Any]) -> dict[str, Any]:
+    """The part of the configuration that a job was given, from its record; empty where none is."""
+    try:
+        found = json.loads(record["params"]["spec"])
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
+    return ", ".join(map(_words, value)) if isinstance(value, list) else str(value)
+
+
 def _made_by(link: dict[str, Any]) -> str:
-    code = link["code"]
+    code, environment = link["code"], link["environment"]
     commit = code.get("commit", "")[:12]
     dirty = " with uncommitted changes" if code.get("dirty") else ""
     where = f", commit {commit}{dirty}" if commit else ""
     device = f", on {link['device']}" if "device" in link else ""
+    python = f" (Python {environment['python']})" if "python" in environment else ""
     return (
         f"rule {link['rule']}, code {code['digest'][:12]}{where}, environment "
-        f"{link['environment']['digest'][:12]}{device}, {link['started']}, {link['seconds']:g} s"
+        f"{environment['digest'][:12]}{python}{device}, {link['started']}, {link['seconds']:g} s"
     )

@@ -1,0 +1,233 @@
+"""Files against records, records against each other, and chains to where they end."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cch.audit.report import Audit
+from cch.audit.tree import SUFFIX, Recorded, Tree
+from cch.errors import CchError
+
+SHORT = 12
+
+
+def check_files(tree: Tree, report: Audit) -> None:
+    """Hold every output against its record, and every input against the record that made it."""
+    for recorded in tree.records.values():
+        report.count("records")
+        for name, digest in recorded.outputs.items():
+            report.count("files")
+            _check_output(tree, report, recorded, name, digest)
+        # What an earlier audit looked at may have been made again since.
+        for name, digest in recorded.inputs.items() if recorded.rule != "audit" else ():
+            _check_input(tree, report, recorded, name, digest)
+        if "raw" in recorded.content:
+            report.count("raw files")
+            _check_raw(tree, report, recorded)
+    for name in tree.files():
+        if not name.endswith(SUFFIX) and name not in tree.made:
+            report.not_known(name, "no record says what made it")
+
+
+def _check_output(tree: Tree, report: Audit, recorded: Recorded, name: str, digest: str) -> None:
+    where, place = tree.label(recorded.path), tree.place(name)
+    names = {f"{place.name}{SUFFIX}", place.with_suffix(SUFFIX).name}
+    here = recorded.path.parent.resolve() == place.parent.resolve()
+    if not here or recorded.path.name not in names:
+        report.wrong("record", where, f"is the record of {name}, beside which it does not lie")
+        return
+    now = tree.digest(name)
+    if now is None:
+        report.wrong("file", name, "is missing")
+    elif now != digest:
+        report.wrong(
+            "file", name,
+            f"its bytes are not those of its record: sha256 {now[:SHORT]}, recorded "
+            f"{digest[:SHORT]} in {where}",
+        )  # fmt: skip
+
+
+def _check_input(tree: Tree, report: Audit, recorded: Recorded, name: str, digest: str) -> None:
+    """The bytes that a stage read are those that the stage before it made."""
+    where, source = tree.label(recorded.path), tree.made.get(name)
+    if source is None:
+        report.wrong("chain", name, f"{where} read it, and no record says what made it")
+    elif source.outputs[name] != digest:
+        report.wrong(
+            "chain", where,
+            f"read {name} with sha256 {digest[:SHORT]}, and {tree.label(source.path)} says "
+            f"{source.outputs[name][:SHORT]}",
+        )  # fmt: skip
+
+
+def _check_raw(tree: Tree, report: Audit, recorded: Recorded) -> None:
+    """A raw file's record agrees with itself, with the published digest and with the pin."""
+    raw, where = recorded.content["raw"], tree.label(recorded.path)
+    for name, digest in recorded.outputs.items():
+        said = {"its facts": raw.get("sha256"), "the published digest": _published(recorded)}
+        said["sources.lock"] = _pinned(tree, name)
+        for what, other in said.items():
+            if other and other != digest:
+                report.wrong("record", where, f"says sha256 {digest[:SHORT]}, {what} {other[:12]}")
+        place = tree.place(name)
+        if place.is_file() and raw.get("bytes") not in (None, place.stat().st_size):
+            size = place.stat().st_size
+            report.wrong("file", name, f"has {size} bytes, its record says {raw['bytes']}")
+    if not raw.get("address") or not raw.get("sha256"):
+        report.wrong("chain", where, "names no address and digest of the raw file")
+
+
+def _published(recorded: Recorded) -> str | None:
+    """The digest in the source table that the fetching job was given."""
+    try:
+        return json.loads(recorded.content["params"]["entry"]).get("sha256")
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _pinned(tree: Tree, name: str) -> str | None:
+    """The digest that was pinned on first use."""
+    parts = Path(name).parts
+    try:
+        lock = tree.json(Path(*parts[:-2], "sources.lock").as_posix())
+        return lock["/".join(parts[-2:])]["sha256"]
+    except (CchError, KeyError, TypeError):
+        return None
+
+
+def check_code(tree: Tree, report: Audit, root: Path | None) -> None:
+    """Find outputs of other code or another environment.
+
+    Each record's digest is the one that its job was given; a script has one digest in all records;
+    and behind a table every stage ran in one environment. Fetching is left out of the last two: raw
+    bytes are held against their digest, whatever fetched them. That the code of this checkout is
+    another is unknown rather than wrong: results stay what they were.
+
+    Args:
+        tree: the files.
+        report: takes what is wrong.
+        root: the checkout; None where only the package is there.
+    """
+    scripts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for recorded in tree.records.values():
+        where, code = tree.label(recorded.path), recorded.content.get("code", {})
+        given = recorded.content.get("params", {}).get("code")
+        if not code.get("digest"):
+            report.wrong("code", where, "says nothing of the code")
+            continue
+        if given and given != code["digest"]:
+            report.wrong(
+                "code", where,
+                f"was made by code {code['digest'][:SHORT]}, its job was given {given[:SHORT]}",
+            )  # fmt: skip
+        if "raw" not in recorded.content:
+            scripts[code.get("script", "?")][code["digest"]].extend(recorded.outputs)
+    for script, by_digest in scripts.items():
+        _check_script(report, script, by_digest, root)
+    _check_environments(tree, report)
+
+
+def _check_script(
+    report: Audit, script: str, by_digest: dict[str, list[str]], root: Path | None
+) -> None:
+    most = max(by_digest, key=lambda digest: len(by_digest[digest]))
+    for digest, outputs in by_digest.items():
+        if digest != most:
+            for name in outputs:
+                report.wrong(
+                    "code", name,
+                    f"was made by other code: {script} {digest[:SHORT]}, where "
+                    f"{len(by_digest[most])} other files say {most[:SHORT]}",
+                )  # fmt: skip
+    path = root / "workflow" / "scripts" / script if root else None
+    if path is not None and path.is_file():
+        from cch.code import code_digest
+
+        now = code_digest(path)
+        if now != most:
+            report.not_known(
+                script,
+                f"{len(by_digest[most])} files were made by its code {most[:SHORT]}, the checkout "
+                f"has {now[:SHORT]}",
+            )
+
+
+def _check_environments(tree: Tree, report: Audit) -> None:
+    for name in tree.under("tables", ".json"):
+        found: dict[str, list[str]] = defaultdict(list)
+        for recorded in ancestors(tree, name):
+            about = recorded.content.get("environment", {})
+            if "raw" not in recorded.content:
+                said = f"{about.get('digest', 'none')[:SHORT]}, Python {about.get('python')}"
+                found[said].append(tree.label(recorded.path))
+        if len(found) > 1:
+            said = "; ".join(f"{key} ({len(paths)}: {paths[0]})" for key, paths in found.items())
+            report.wrong("environment", name, f"rests on jobs of different environments: {said}")
+
+
+def ancestors(tree: Tree, name: str) -> Iterator[Recorded]:
+    """Yield the records behind a file, its own first, each once."""
+    seen, waiting = set(), [name]
+    while waiting:
+        recorded = tree.made.get(waiting.pop())
+        if recorded is not None and recorded.path not in seen:
+            seen.add(recorded.path)
+            yield recorded
+            waiting += recorded.inputs
+
+
+class Chains:
+    """Follows files to raw files or generators, each file once."""
+
+    def __init__(self, tree: Tree, report: Audit) -> None:
+        self.tree, self.report = tree, report
+        self._ends: dict[str, frozenset[str]] = {}
+
+    def ends(self, name: str) -> frozenset[str]:
+        """Names of the raw files and generators that a file rests on."""
+        if name not in self._ends:
+            self._ends[name] = frozenset()  # a chain that leads to itself ends nowhere
+            self._ends[name] = self._follow(name)
+        return self._ends[name]
+
+    def _follow(self, name: str) -> frozenset[str]:
+        recorded = self.tree.made.get(name)
+        if recorded is None:
+            self.report.wrong("chain", name, "the chain ends here, with no record")
+            return frozenset()
+        if "raw" in recorded.content:
+            return frozenset({name})
+        if "generator" in recorded.content:
+            return frozenset({self._generator(recorded)})
+        if not recorded.inputs:
+            said = "the chain ends here, neither at a raw file nor at a generator"
+            self.report.wrong("chain", name, said)
+        return frozenset().union(*(self.ends(before) for before in recorded.inputs))
+
+    def _generator(self, recorded: Recorded) -> str:
+        said = recorded.content["generator"]
+        if not said.get("kind") or said.get("seed") is None:
+            self.report.wrong("chain", self.tree.label(recorded.path), "its generator has no key")
+        return f"generator {said.get('kind')}, seed {said.get('seed')}"
+
+
+def check_cell_files(
+    tree: Tree, chains: Chains, report: Audit, document: str, cell: dict[str, Any]
+) -> set[str]:
+    """Hold the files of a cell against those of its table; return where its chains end."""
+    recorded = tree.made.get(document)
+    ends: set[str] = set()
+    for item in cell["inputs"]:
+        name, digest = item["path"], item["sha256"]
+        listed = recorded.inputs.get(name) if recorded else None
+        if listed != digest:
+            said = f"the record of its table {'says ' + listed[:SHORT] if listed else 'does not'}"
+            report.wrong("cell", cell["id"], f"rests on {name} {digest[:SHORT]}, {said}")
+        found = chains.ends(name)
+        report.count("chains", len(found))
+        ends |= found
+    return ends

@@ -1,0 +1,230 @@
+"""A small finished run, made by the library in seconds without Snakemake.
+
+Where it is not ``trained``, the outputs of networks and estimates are drawn instead.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cch.files import digest, sha256_file, write_json, write_text
+from cch.information.calibration_stage import calibrate
+from cch.information.stage import estimate
+from cch.paired import Contents, Modality, PairedDataset, write_paired
+from cch.planning import Plan
+from cch.record import Recorder
+from cch.response import Case, CaseResult
+from cch.tables import render
+from cch.tables.cells import build_document
+from cch.training.metrics import evaluate
+from cch.training.plan import baseline_runs, level_name, run_id, student_runs, teacher_runs
+from cch.training.stage import Laboratory, train_role
+from cch.training.store import write_runs
+from support import ROOT, overlay, raw_config
+
+STUDY, RESULTS = "mnistm-a18", "results/small"
+TABLES = ("table12", "table13", f"sweep-{STUDY}", f"criterion-{STUDY}", f"calibration-{STUDY}")
+CHANGE: dict[str, Any] = {
+    "results": RESULTS,
+    "studies": {
+        STUDY: {
+            "network": {"hidden": [8]},
+            "training": {"epochs": 5, "learning_rate": 0.1},
+            "seeds": 3,
+            "distillation": {"temperatures": [3], "weights": [0.5]},
+            "degradation": {"levels": [0, 1.5]},
+            "information": {
+                "estimators": ["ksg"],
+                "runs": 2,
+                "calibration": {"repeats": 3, "truths": [1], "shares": [0.5]},
+            },
+        }
+    },
+}
+TRAIN, TEST, CLASSES = 60, 60, 3
+
+
+def make_tree(trained: bool = False) -> Plan:
+    """Write a run's files with their records into the working folder."""
+    raw = overlay(raw_config("demo"), CHANGE)
+    raw["studies"][STUDY]["information"]["options"] = {}
+    plan = Plan(raw, ROOT)
+    # Its settings are those of the one study here.
+    plan.layouts["table12"] = plan.layouts["table12"].model_copy(update={"study": STUDY})
+    rng = np.random.Generator(np.random.PCG64(0))
+    data = plan.paths.dataset(STUDY)
+    _write_raw_and_dataset(plan, data, rng)
+    if trained:
+        _train(plan, data)
+        _estimate(plan)
+    else:
+        _write_runs(plan, data, rng)
+        _write_information(plan, rng)
+    for name in TABLES:
+        _write_table(plan, name)
+    documents = [plan.paths.table(name) for name in TABLES[:2]]
+    pages = [json.loads(Path(path).read_text(encoding="utf-8")) for path in documents]
+    write_text(plan.comparison, render.to_comparison(pages))
+    _record(plan, "compare", documents, [plan.comparison])
+    return plan
+
+
+def _record(
+    plan: Plan, script: str, inputs: list[str], outputs: list[str], spec: str = "", **facts: Any
+) -> None:
+    params = {"spec": spec, "code": plan.code(f"{script}.py")}
+    recorder = Recorder(script, ROOT / "workflow" / "scripts" / f"{script}.py", inputs, params)
+    recorder.facts.update(facts)
+    recorder.write(Path(outputs[0]).with_suffix(".record.json"), outputs)
+
+
+def _write_raw_and_dataset(plan: Plan, data: str, rng: np.random.Generator) -> None:
+    raw = "resources/digits/digits.csv.gz"
+    Path(raw).parent.mkdir(parents=True)
+    Path(raw).write_bytes(b"some digits")
+    about = {
+        "source": "digits",
+        "file": "digits.csv.gz",
+        "address": "https://example.org/digits.csv.gz",
+        "published_addresses": [],
+        "sha256": sha256_file(raw),
+        "bytes": 11,
+        "retrieved": "2026-11-25T00:00:00+00:00",
+        "licence": "CC0",
+    }
+    script = ROOT / "workflow" / "scripts" / "fetch.py"
+    fetched = Recorder("fetch_raw", script, [], {"entry": json.dumps({"sha256": about["sha256"]})})
+    fetched.facts["raw"] = about
+    fetched.write(f"{raw}.record.json", [raw])
+    write_json("resources/sources.lock", {"digits/digits.csv.gz": {"sha256": about["sha256"]}})
+    rows = TRAIN + TEST
+    split = ["train"] * TRAIN + ["test"] * TEST
+    names = [str(number) for number in range(CLASSES)]
+    label = np.arange(rows) % CLASSES
+    values = {}
+    for name, signal in (("mnist", 1.0), ("mnistm", 0.3)):
+        images = rng.random((rows, 6, 6), np.float32)
+        images[:, 0] += (signal * label[:, None]).astype(np.float32)
+        values[name] = Modality(images)
+    write_paired(
+        data, Contents("classification", label, list(map(str, range(rows))), values, names, split)
+    )
+    _record(plan, "prepare", [raw], [data], plan.dataset_spec(STUDY))
+
+
+def _train(plan: Plan, data: str) -> None:
+    study, compute = plan.config.studies[STUDY], plan.config.compute
+    teacher = plan.paths.runs(STUDY, "teacher")
+    for role in ("teacher", "baseline", "student"):
+        path, facts = plan.paths.runs(STUDY, role), {}
+        with PairedDataset(data) as dataset:
+            train_role(Laboratory(STUDY, study, dataset, compute, facts), role, path, teacher)
+        inputs = [data, teacher] if role == "student" else [data]
+        _record(plan, "train", inputs, [path], plan.training_spec(STUDY, role), threads=1, **facts)
+
+
+def _estimate(plan: Plan) -> None:
+    spec = plan.config.studies[STUDY].information
+    for quantity in ("teacher-student", "student-label", "teacher-label"):
+        path, runs = plan.paths.information(STUDY, "ksg", quantity), plan.information_inputs
+        estimate(STUDY, spec, "ksg", quantity, runs(STUDY, quantity), path)
+        inputs = list(runs(STUDY, quantity).values())
+        given = plan.information_spec(STUDY, "ksg")
+        _record(plan, "estimate", inputs, [path], given, device="cpu")
+    path = plan.paths.calibration(STUDY, "ksg")
+    calibrate(STUDY, spec, "ksg", plan.calibration_inputs(STUDY), path)
+    inputs = list(plan.calibration_inputs(STUDY).values())
+    given = plan.calibration_spec(STUDY, "ksg")
+    _record(plan, "calibrate", inputs, [path], given, device="cpu")
+
+
+def _write_runs(plan: Plan, data: str, rng: np.random.Generator) -> None:
+    study, known = plan.config.studies[STUDY], sha256_file(data)
+    label = np.tile(np.arange(TRAIN, TRAIN + TEST) % CLASSES, (study.seeds, 1))
+    header = {"study": STUDY, "task": "classification", "train_rows": TRAIN, "test_rows": TEST}
+    made = {"teacher": teacher_runs, "baseline": baseline_runs, "student": student_runs}
+    for role, every in made.items():
+        runs = every(study)
+        logits = rng.normal(size=(len(runs), TEST, CLASSES)).astype(np.float32)
+        logits += 2 * np.eye(CLASSES, dtype=np.float32)[label[0]]
+        entries = [
+            {
+                "id": run_id(run, study, known),
+                "role": role,
+                "modality": run.modality,
+                "seed": run.seed,
+                "level": None if run.level is None else level_name(run.level),
+                "temperature": run.temperature,
+                "weight": run.weight,
+                "diverged": None,
+                "metrics": evaluate(outputs, label[run.seed], "classification"),
+            }
+            for run, outputs in zip(runs, logits, strict=True)
+        ]
+        path = plan.paths.runs(STUDY, role)
+        arrays = {"logits": logits, "test_label": label}
+        write_runs(path, header | {"role": role}, entries, arrays)
+        inputs = [data] if role != "student" else [data, plan.paths.runs(STUDY, "teacher")]
+        _record(plan, "train", inputs, [path], plan.training_spec(STUDY, role), device="cpu")
+
+
+def _write_information(plan: Plan, rng: np.random.Generator) -> None:
+    levels = {"teacher-student": ["0", "1.5"], "student-label": [None], "teacher-label": ["0"]}
+    for quantity, names in levels.items():
+        found = [
+            {
+                "id": digest([quantity, level, seed])[:16],
+                "level": level,
+                "seed": seed,
+                "runs": [],
+                "value": float(rng.normal(1, 0.2)),
+                "flags": [],
+            }
+            for level in names
+            for seed in range(2)
+        ]
+        path = plan.paths.information(STUDY, "ksg", quantity)
+        write_json(path, {"format": "cch-estimates-1", "unit": "nats", "estimates": found})
+        inputs = list(plan.information_inputs(STUDY, quantity).values())
+        _record(plan, "estimate", inputs, [path], plan.information_spec(STUDY, "ksg"))
+    ts, sl = "teacher-student", "student-label"
+    cases = [
+        Case("permutation-null", ts, 0.0, 30, 4, 4),
+        Case("gaussian", ts, 1.0, 30, 4, 4),
+        Case("permutation-null", sl, 0.0, 30, 4, None, (10, 10, 10)),
+        Case("class-mixture", sl, 0.55, 30, 4, None, (10, 10, 10), share=0.5),
+    ]
+    results = [
+        {"id": digest(index)[:16]}
+        | CaseResult(case, (case.truth + rng.normal(0, 0.1, 3)).tolist()).to_json()
+        for index, case in enumerate(cases)
+    ]
+    path = plan.paths.calibration(STUDY, "ksg")
+    write_json(path, {"format": "cch-calibration-1", "unit": "nats", "results": results})
+    inputs = list(plan.calibration_inputs(STUDY).values())
+    _record(plan, "calibrate", inputs, [path], plan.calibration_spec(STUDY, "ksg"))
+
+
+def _write_table(plan: Plan, name: str) -> None:
+    layout, paths = plan.layouts[name], plan.paths
+    document = build_document(name, layout, plan.config, plan.claims, plan.stand_ins(STUDY))
+    config = plan.config
+    document["settings"] = {
+        "study": config.studies[STUDY].model_dump(mode="json"),
+        "dataset": config.datasets[STUDY].model_dump(mode="json"),
+    }
+    write_text(paths.table(name, "csv"), render.to_csv(document))
+    write_text(paths.table(name, "md"), render.to_markdown(document))
+    write_text(paths.table(name, "tex"), render.to_latex(document))
+    write_json(paths.table(name), document)
+    files = [paths.table(name, suffix) for suffix in ("json", "csv", "md", "tex")]
+    _record(plan, "tabulate", plan.layout_inputs(name), files, plan.layout_spec(name))
+    if layout.kind == "curves":
+        figure = [paths.figure(name, suffix) for suffix in ("pdf", "png")]
+        for path in figure:
+            write_text(path, "a drawing")
+        _record(plan, "plot_curves", [paths.table(name)], figure)

@@ -1,0 +1,513 @@
+"""The audit: silent on what is whole, and naming what was tampered with."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cch.audit import audit
+from cch.audit.derive import RULES, Derived, _error_at, derives
+from cch.audit.metrics import metrics_again
+from cch.audit.printed import (
+    check_csv,
+    check_latex,
+    check_markdown,
+    check_numbers,
+    numbers,
+    plain_tex,
+    printed,
+)
+from cch.audit.report import Audit
+from cch.cli import app
+from cch.errors import CchError
+from cch.files import sha256_file
+from cch.response import Case, CaseResult, Response
+from cch.tables import render
+from cch.training.metrics import evaluate
+from cch.units import to_bits
+from small_tree import RESULTS, STUDY, make_tree
+
+TABLE = f"{RESULTS}/tables/table13"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        make_tree()
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def tree(made, tmp_path, monkeypatch) -> Path:
+    """A copy to tamper with; it is the working folder."""
+    shutil.copytree(made, tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def edit(path: str, old: str, new: str) -> None:
+    text = Path(path).read_text(encoding="utf-8")
+    assert old in text
+    Path(path).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def edit_json(path: str, change) -> None:
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    change(content)
+    Path(path).write_text(json.dumps(content), encoding="utf-8")
+
+
+def seal(*paths: str) -> None:
+    """Forge the records of files, and of what read them, so that every digest agrees again."""
+    for path in paths:
+        for record in Path().rglob("*.record.json"):
+            content = json.loads(record.read_text(encoding="utf-8"))
+            for part in ("outputs", "inputs"):
+                if path in content[part]:
+                    content[part][path] = sha256_file(path)
+            record.write_text(json.dumps(content), encoding="utf-8")
+
+
+def found() -> list[str]:
+    return audit(RESULTS).lines()
+
+
+def another_digit(text: str) -> str:
+    """The text with its last digit changed."""
+    return text[:-1] + ("1" if text[-1] != "1" else "2")
+
+
+def cell(key: str) -> dict:
+    return json.loads(Path(f"{TABLE}.json").read_text(encoding="utf-8"))["cells"][key]
+
+
+def test_an_untouched_run_passes_strictly(tree):
+    done = audit(RESULTS)
+    assert done.lines(strict=True) == []
+    assert done.counts["derived"] == done.counts["cells"] == 63
+    assert done.counts["runs"] == 3 + 3 + 6
+    assert done.counts["raw files"] == 1
+    assert "63 of 63 cells were derived again from 12 runs, 8 estimates" in done.summary()
+
+
+def test_it_passes_from_another_folder_too(tree, monkeypatch):
+    monkeypatch.chdir("/")
+    assert audit(tree / RESULTS).passed(strict=True)
+
+
+def test_absolute_folders_are_audited_too(tree):
+    """A configuration may name its results by an absolute path."""
+    for record in Path().rglob("*.record.json"):
+        content = json.loads(record.read_text(encoding="utf-8"))
+        for part in ("outputs", "inputs"):
+            content[part] = {f"{tree}/{name}": value for name, value in content[part].items()}
+        record.write_text(json.dumps(content), encoding="utf-8")
+    for path in Path(RESULTS, "tables").glob("*.json"):
+        if ".record." not in path.name:
+            text = path.read_text(encoding="utf-8")
+            path.write_text(text.replace(f'": "{RESULTS}', f'": "{tree}/{RESULTS}'), "utf-8")
+            seal(f"{tree}/{path}")
+    assert found() == []
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("suffix", ["csv", "md", "tex"])
+def test_one_digit_of_a_rendered_table(tree, suffix, sealed):
+    text = cell("0/kd")["text"].partition(" ")[0]
+    path = f"{TABLE}.{suffix}"
+    edit(path, f"{text} ", f"{another_digit(text)} ")
+    if sealed:
+        seal(path)
+    lines = found()
+    assert any(line.startswith(f"{path}: table13/0/kd: ") for line in lines)
+    assert any("its bytes are not those of its record" in line for line in lines) != sealed
+    assert all(path in line for line in lines)
+
+
+def test_a_digit_of_an_unrounded_value_in_csv(tree):
+    value = repr(cell("0/kd")["value"])
+    edit(f"{TABLE}.csv", f",{value},", f",{another_digit(value)},")
+    seal(f"{TABLE}.csv")
+    (line,) = found()
+    assert line.startswith(f"{TABLE}.csv: table13/0/kd: value is ")
+
+
+def test_a_line_that_is_gone_or_was_added_to_csv(tree):
+    path = Path(f"{TABLE}.csv")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], lines[3].replace("table13/", "table99/"), *lines[4:]]))
+    seal(str(path))
+    said = found()
+    assert f"{path}: table13/0/student-label is missing" in said
+    assert any("the line 'table99/" in line for line in said)
+
+
+def test_a_number_in_a_caption_that_is_in_no_cell(tree):
+    edit(f"{TABLE}.md", "T = 3,", "T = 7,")
+    seal(f"{TABLE}.md")
+    assert found() == [f"{TABLE}.md: the number 7 stands in no cell"]
+
+
+def test_a_byte_of_a_run_file(tree):
+    path = Path(f"{RESULTS}/runs/{STUDY}/student.h5")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    assert found()[0].startswith(f"{path}: its bytes are not those of its record")
+
+
+def test_stored_outputs_that_do_not_give_the_stored_metric(tree):
+    import h5py
+
+    path = f"{RESULTS}/runs/{STUDY}/student.h5"
+    with h5py.File(path, "r+") as file:
+        identity = json.loads(file["runs"][()])[0]["id"]
+        file["logits"][0] = -file["logits"][0]
+    seal(path)
+    lines = found()
+    assert any(line.startswith(f"{path}: run {identity}: accuracy is ") for line in lines)
+    assert any(line.startswith("table13/0/kd: value is ") for line in lines)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_the_value_of_a_cell(tree, sealed):
+    path = f"{TABLE}.json"
+    edit_json(path, lambda d: d["cells"]["0/kd"].update(value=d["cells"]["0/kd"]["value"] + 1e-9))
+    if sealed:
+        seal(path)
+    lines = found()
+    assert any(line.startswith("table13/0/kd: value is ") for line in lines)
+    assert any(line.startswith(f"{path}: its bytes") for line in lines) != sealed
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "what"),
+    [
+        ("0/kd", {"se": 0.5}, "se is 0.5, derived again"),
+        ("0/kd", {"n": 4}, "n is 4, derived again 3"),
+        ("0/mi-gap", {"unit": "bits"}, "unit is 'bits', derived again 'nats'"),
+        ("0/kd", {"text": "0.9999"}, "text is '0.9999', printed again"),
+        ("0/kd", {"id": "table13/1.5/kd"}, "is stored as table13/1.5/kd"),
+        ("0/kd", {"members": []}, "rests on [], derived again on"),
+        ("0/kd", {"paper": None}, "the paper's value is '', transcribed as '0.8484 ± 0.0019'"),
+        ("0/kd", {"inputs": [{"path": "x", "sha256": "0"}]}, "rests on x 0, the record of its"),
+    ],
+)
+def test_a_part_of_a_cell(tree, key, change, what):
+    edit_json(f"{TABLE}.json", lambda d: d["cells"][key].update(change))
+    assert any(line.startswith(f"table13/{key}: {what}") for line in found())
+
+
+def test_a_cell_that_asks_for_another_level(tree):
+    edit_json(f"{TABLE}.json", lambda d: d["cells"]["0/kd"]["query"].update(level="1.5"))
+    assert "table13/0/kd: asks for level '1.5', its place says '0'" in found()
+
+
+def test_a_printed_number_in_bits_is_checked_in_bits(tree):
+    def to_bits_with_nats(document):
+        document["cells"]["0/mi-gap"]["text_unit"] = "bits"
+
+    edit_json(f"{TABLE}.json", to_bits_with_nats)
+    wanted = printed(cell("0/mi-gap")["value"], cell("0/mi-gap")["se"], bits=True)
+    assert any(f"printed again {wanted!r}" in line for line in found())
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_raw_file(tree, sealed):
+    path = "resources/digits/digits.csv.gz"
+    Path(path).write_bytes(b"same digits")
+    if sealed:
+        seal(path)
+    lines = found()
+    assert all(path in line for line in lines)
+    wanted = "the published digest" if sealed else "its bytes are not those of its record"
+    assert any(wanted in line for line in lines)
+
+
+def test_swapped_records(tree):
+    paths = [Path(f"{RESULTS}/runs/{STUDY}/{role}.record.json") for role in ("teacher", "student")]
+    texts = [path.read_text(encoding="utf-8") for path in paths]
+    for path, text in zip(paths, reversed(texts), strict=True):
+        path.write_text(text, encoding="utf-8")
+    lines = found()
+    for path in paths:
+        assert any(line.startswith(f"{path}: is the record of ") for line in lines)
+
+
+def test_an_older_record_of_the_same_file(tree):
+    path = f"{RESULTS}/runs/{STUDY}/baseline.h5"
+    edit_json(path.replace("h5", "record.json"), lambda r: r["outputs"].update({path: "0" * 64}))
+    lines = found()
+    assert any(line.startswith(f"{path}: its bytes are not those") for line in lines)
+    assert any(line.startswith(f"{TABLE}.record.json: read {path} with sha256") for line in lines)
+
+
+def test_an_edited_figure_datum(tree):
+    name = f"sweep-{STUDY}"
+    path = f"{RESULTS}/tables/{name}.json"
+    key = "0/kd-t3-w0.5"
+    edit_json(path, lambda d: d["cells"][key].update(value=0.99))
+    lines = found()
+    assert any(line.startswith(f"{name}/{key}: value is 0.99") for line in lines)
+    for suffix in ("pdf", "png"):
+        figure = f"{RESULTS}/figures/{name}.{suffix}"
+        assert f"{figure}: was drawn from {path} with other bytes than now" in lines
+
+
+@pytest.mark.parametrize("also_given", [False, True])
+def test_a_table_of_other_code(tree, also_given):
+    def forge(record):
+        record["code"]["digest"] = "0" * 64
+        if also_given:
+            record["params"]["code"] = "0" * 64
+
+    edit_json(f"{TABLE}.record.json", forge)
+    lines = found()
+    assert any(
+        line.startswith(f"{TABLE}.json: was made by other code: tabulate.py") for line in lines
+    )
+    assert any("its job was given" in line for line in lines) != also_given
+
+
+def test_runs_of_another_environment(tree):
+    path = f"{RESULTS}/runs/{STUDY}/student.record.json"
+    edit_json(path, lambda record: record["environment"].update(digest="f" * 64))
+    lines = found()
+    said = f"{TABLE}.json: rests on jobs of different environments"
+    assert any(line.startswith(said) and path in line for line in lines)
+
+
+def test_code_that_the_checkout_does_not_have_is_unknown(tree):
+    for path in Path(RESULTS, "tables").glob("*.record.json"):
+        edit_json(
+            path, lambda r: (r["code"].update(digest="0" * 64), r["params"].update(code="0" * 64))
+        )
+    done = audit(RESULTS)
+    assert done.lines() == []
+    assert any("tabulate.py: 20 files were made by its code" in x for x in done.lines(strict=True))
+
+
+def test_a_number_of_the_comparison_page(tree):
+    path = f"{RESULTS}/comparison.md"
+    text = cell("0/kd")["text"]
+    edit(path, text, another_digit(text))
+    seal(path)
+    (line,) = found()
+    assert line.startswith(f"{path}: table13/0/kd: ")
+
+
+def test_a_count_of_the_comparison_page(tree):
+    path = f"{RESULTS}/comparison.md"
+    edit(path, "| Table 12 | ", "| Table 12 | 7")
+    seal(path)
+    (line,) = found()
+    assert line.startswith(f"{path}: the counts of Table 12 are ['7")
+
+
+@pytest.mark.parametrize("gone", ["datasets/mnistm-a18.record.json", "runs/mnistm-a18/teacher.h5"])
+def test_what_is_gone(tree, gone):
+    Path(RESULTS, gone).unlink()
+    said = " ".join(found())
+    if gone.endswith("h5"):
+        assert f"{gone}: is missing" in said
+        assert "cells not derived again: 1; " in said
+    else:
+        assert "the chain ends here, with no record" in said
+
+
+def test_a_chain_that_ends_nowhere(tree):
+    path = f"{RESULTS}/datasets/{STUDY}.record.json"
+    edit_json(path, lambda record: record.update(inputs={}))
+    data = f"{RESULTS}/datasets/{STUDY}.h5"
+    assert f"{data}: the chain ends here, neither at a raw file nor at a generator" in found()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: d["cells"]["0/kd"].pop("query"),
+        lambda d: d["cells"]["0/kd"].update(members=[{}]),
+        lambda d: d.pop("columns"),
+        lambda d: d.update(cells=[]),
+        lambda d: d.update(rows=[{}]),
+        lambda d: d["notes"][0].pop("cell"),
+    ],
+)
+def test_a_damaged_document_is_named_without_a_traceback(tree, damage):
+    edit_json(f"{TABLE}.json", damage)
+    seal(f"{TABLE}.json")
+    assert any("table13" in line for line in found())
+
+
+def test_truncated_files_are_named(tree):
+    for path in (f"{TABLE}.json", f"{RESULTS}/tables/table12.record.json"):
+        Path(path).write_text(Path(path).read_text(encoding="utf-8")[:300], encoding="utf-8")
+    Path(f"{RESULTS}/runs/{STUDY}/teacher.h5").write_bytes(b"none")
+    said = " ".join(found())
+    for name in (f"{TABLE}.json", "table12.record.json", "teacher.h5"):
+        assert name in said
+
+
+def test_files_without_a_record_and_unknown_queries_fail_only_strictly(tree):
+    Path(RESULTS, "stray.txt").write_text("x", encoding="utf-8")
+    Path(RESULTS, "logs").mkdir()
+    Path(RESULTS, "logs", "a.log").write_text("x", encoding="utf-8")
+    edit_json(f"{TABLE}.json", lambda d: d["notes"][0]["cell"]["query"].update(kind="funnel"))
+    seal(f"{TABLE}.json")
+    done = audit(RESULTS)
+    unknown = done.lines(strict=True)[len(done.lines()) :]
+    assert f"{RESULTS}/stray.txt: no record says what made it" in unknown
+    assert any("nothing here knows queries of kind 'funnel'" in line for line in unknown)
+    assert len(unknown) == 2
+
+
+def test_a_new_kind_of_query_registers_its_derivation(tree):
+    edit_json(f"{TABLE}.json", lambda d: d["cells"]["0/kd"]["query"].update(kind="new"))
+
+    @derives("new")
+    def new(query, place, facts):
+        return Derived(place.cell["value"], place.cell["se"], place.cell["n"])
+
+    try:
+        assert not any("nothing here knows" in line for line in audit(RESULTS).lines(strict=True))
+    finally:
+        del RULES["new"]
+
+
+def test_the_command_lists_and_fails_or_says_a_paragraph(tree):
+    run = CliRunner().invoke
+    good = run(app, ["audit", "--results", RESULTS, "--strict", "--json", "out.json"])
+    assert (good.exit_code, good.stdout.count("\n")) == (0, 1)
+    assert json.loads(Path("out.json").read_text())["passed"] is True
+    Path(f"{TABLE}.csv").unlink()
+    bad = run(app, ["audit", "--results", RESULTS, "--json", "out.json"])
+    assert (bad.exit_code, bad.stdout) == (1, f"{TABLE}.csv: is missing\n")
+    problems = json.loads(Path("out.json").read_text())["problems"]
+    assert problems == [{"kind": "file", "where": f"{TABLE}.csv", "what": "is missing"}]
+
+
+def test_folders_that_are_no_results_are_one_line(tree):
+    with pytest.raises(CchError, match="/nope: is no folder"):
+        audit("/nope")
+    Path("empty").mkdir()
+    with pytest.raises(CchError, match="empty: holds no records"):
+        audit("empty")
+    shutil.copytree(RESULTS, "copied")
+    with pytest.raises(CchError, match=r"copied: was made as results/small/"):
+        audit("copied")
+
+
+# The second implementations against the first, where both must agree
+
+
+def test_rounding_is_the_renderers():
+    rng = np.random.Generator(np.random.PCG64(1))
+    values = [*(rng.normal(size=200) * 10.0 ** rng.integers(-6, 6, 200)).tolist()]
+    values += [0.00005, 0.00015, 0.125, -0.00001, 0.0, 1e-300, 123456.00005, 2.5, 0.5]
+    for value in values:
+        for digits in (0, 2, 4):
+            assert printed(value, abs(value), digits) == render.format_value(
+                value, abs(value), digits
+            )
+            assert printed(value, None, digits, bits=True) == render.format_value(
+                to_bits(value), None, digits
+            )
+    assert printed(None, None) == render.format_value(None)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_metrics_are_those_of_training(classes):
+    rng = np.random.Generator(np.random.PCG64(classes))
+    label = rng.integers(0, classes, 200)
+    logits = rng.normal(size=(200, classes)).astype(np.float32)
+    logits += 2 * np.eye(classes, dtype=np.float32)[label]
+    for truth in (label, np.where(label == 0, 1, label)):  # the second lacks a class
+        again = metrics_again(logits, truth, "classification")
+        first = evaluate(logits, truth, "classification")
+        assert (again["auc"] is None) == (first["auc"] is None) == (truth is not label)
+        assert again.keys() == first.keys()
+        for name, value in first.items():
+            # Sums in another order; 1e-12 is what the audit allows.
+            assert value is None or again[name] == pytest.approx(value, rel=1e-12)
+
+
+def test_metrics_of_regression_and_of_outputs_that_are_not_finite():
+    logits, label = np.array([[1.5], [2.0]], np.float32), np.array([1.0, 0.0], np.float32)
+    assert metrics_again(logits, label, "regression") == {"mse": pytest.approx((0.25 + 4) / 2)}
+    assert metrics_again(logits * np.inf, label, "regression") == {"mse": None}
+
+
+def test_bias_and_noise_are_those_of_the_response():
+    rng = np.random.Generator(np.random.PCG64(3))
+    for _ in range(50):
+        # Noise as large as the steps, so that means fall and are pooled.
+        results = [
+            CaseResult(
+                Case("gaussian", "teacher-student", truth, 100, 2, 2),
+                (truth + rng.normal(0, 0.6, 4)).tolist(),
+            )
+            for truth in (0.0, 0.5, 1.0, 1.5, 2.0)
+        ]
+        reading = Response.of(results).at(0.8)
+        bias, noise, repeats = _error_at([r.to_json() for r in results], 0.8)
+        assert (bias, noise) == pytest.approx((reading.bias, reading.noise), rel=1e-12)
+        assert repeats == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("0.4399 ± 0.0100", ["0.4399", "0.0100"]),
+        ("-0.0032", ["-0.0032"]),
+        ("10,000 / 2,000", ["10,000", "2,000"]),
+        ("table13, T-1", ["13", "1"]),
+        ("1e-05 and −2", ["1e-05", "-2"]),
+        (plain_tex(r"$-$0.4868 $\pm$ 0.0190\textsuperscript{1, 2}"), ["-0.4868", "0.0190"]),
+        (plain_tex(r"$\sigma_{12}$ from 1--2"), ["12", "1", "2"]),
+    ],
+)
+def test_numbers_are_found_as_written(text, wanted):
+    assert numbers(text) == wanted
+
+
+ODD = ["a|b *c* 1_2", "50 % & more", "-5", "σ12 = 0.3", "=1+1", "– or —", "line\r\nbreak 7", "#3"]
+
+
+def test_renderings_of_odd_texts_pass(tmp_path):
+    cells = {
+        f"r{i}/c": {
+            "id": f"t/r{i}/c", "value": text, "text": text, "unit": None, "n": None, "se": None,
+            "aggregation": "", "members": [], "inputs": [], "verdict": "differs",
+            "paper": {"text": text, "value": None, "se": None}, "flags": [f"a flag of {text}"],
+        }
+        for i, text in enumerate(ODD)
+    }  # fmt: skip
+    document = {
+        "format": "cch-table-1", "id": "t", "number": "Table 9", "title": "Odd $x$ & 5 %",
+        "caption": "12 _things_", "row_label": "γ", "marks": ["a: 1,000 (paper: 2)"],
+        "columns": [{"key": "c", "label": "C*", "unit": None}],
+        "rows": [{"key": f"r{i}", "label": text} for i, text in enumerate(ODD)],
+        "cells": cells, "notes": [],
+    }  # fmt: skip
+    report = Audit(tmp_path)
+    markdown, latex = render.to_markdown(document), render.to_latex(document)
+    check_csv("t.csv", render.to_csv(document), document, report)
+    check_markdown("t.md", markdown, document, report)
+    check_latex("t.tex", latex, document, report)
+    check_numbers("t.md", markdown.replace("\\", ""), document, report)
+    check_numbers("t.tex", plain_tex(latex), document, report)
+    assert report.lines() == []
+    assert report.counts["printed"] == 3 * len(ODD)
+    assert len(list(csv.DictReader(render.to_csv(document).splitlines()))) >= len(ODD)

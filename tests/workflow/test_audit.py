@@ -1,0 +1,86 @@
+"""The audit of a real run, as a rule, and a cell of each of its tables made anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cch.audit import audit
+from cch.audit.printed import cells_of
+from cch.explain import read_document
+from cch.recompute import recompute
+from checkout import copy_checkout, run_from
+from harness import RESULTS
+
+pytestmark = pytest.mark.workflow
+
+INCLUDE = 'include: "workflow/rules/audit.smk"'
+
+
+@pytest.fixture
+def run(finished, tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder, symlinks=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_finished_run_passes(finished, monkeypatch):
+    monkeypatch.chdir(finished)
+    done = audit(RESULTS)
+    assert done.lines() == []
+    # The title of a dataset is given to no job: it is in a table that holds its configuration.
+    assert all("dataset.title" in line for line in done.lines(strict=True))
+    assert done.counts["cells"] - done.counts["derived"] == len(done.unknown)
+    assert done.counts["raw files"] == 3
+    assert done.counts["chains"] > done.counts["cells"] / 2
+
+
+def test_the_rule_writes_what_was_looked_at_and_fails_where_something_is_wrong(run, tmp_path):
+    checkout = copy_checkout(tmp_path / "checkout")
+    snakefile = checkout / "Snakefile"
+    text = snakefile.read_text(encoding="utf-8")
+    if INCLUDE not in text:
+        before = 'include: "workflow/rules/theory.smk"\n'
+        snakefile.write_text(text.replace(before, f"{before}{INCLUDE}\n"), encoding="utf-8")
+    done = run_from(checkout, run, f"{RESULTS}/audit.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(Path(RESULTS, "audit.json").read_text(encoding="utf-8"))
+    assert found["passed"]
+    assert found["counts"]["cells"] > 100
+    # The audit's own files have a record, and a second audit looks at them too.
+    assert audit(RESULTS).lines() == []
+    Path(RESULTS, "audit.json").unlink()
+    path = Path(RESULTS, "runs", "synthetic", "teacher.h5")
+    path.write_bytes(path.read_bytes() + b"x")
+    failed = run_from(checkout, run, f"{RESULTS}/audit.json", "--rerun-triggers", "params")
+    said = failed.stdout + failed.stderr
+    assert failed.returncode != 0
+    assert f"{RESULTS}/runs/synthetic/teacher.h5: its bytes are not those of its record" in said
+    assert not Path(RESULTS, "audit.json").exists()
+
+
+def chosen(folder: Path) -> list[str]:
+    """One cell of each kind of query in each document that has a value."""
+    found: dict[tuple[str, str], str] = {}
+    for path in sorted((folder / RESULTS / "tables").glob("*.json")):
+        if ".record." in path.name:
+            continue
+        for cell in cells_of(read_document(path)).values():
+            if cell["value"] is not None:
+                found.setdefault((path.stem, cell["query"]["kind"]), cell["id"])
+    return [cell for cell in found.values() if cell != "table12/dataset/value"]
+
+
+def test_a_cell_of_every_table_is_the_same_again(finished, monkeypatch):
+    monkeypatch.chdir(finished)
+    cells = chosen(finished)
+    assert len({cell.partition("/")[0] for cell in cells}) >= 18
+    for cell in cells:
+        if cell.startswith("table10/dataset"):
+            continue  # a title: no job is given it
+        done = recompute(cell, RESULTS)
+        assert done.identical, (cell, done.lines())

@@ -1,0 +1,22 @@
+# Every file, cell and printed number of the finished run, checked by code of its own.
+rule audit:
+    input:
+        PLAN.everything(),
+    output:
+        report=f"{RESULTS}/audit.json",
+        record=f"{RESULTS}/audit.record.json",
+    log:
+        f"{RESULTS}/logs/audit.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/audit.tsv"
+    conda:
+        "../../envs/cch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        results=RESULTS,
+        code=PLAN.code("audit.py"),
+    script:
+        "../scripts/audit.py"

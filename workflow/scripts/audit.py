@@ -1,0 +1,16 @@
+"""Audit everything that the run made: results/audit.json."""
+
+import logging
+
+from cch.audit import audit
+from cch.errors import CchError
+from cch.files import write_json
+from cch.stage import stage
+
+with stage(snakemake, __file__):  # noqa: F821
+    found = audit(snakemake.params.results)  # noqa: F821
+    for line in found.lines():
+        logging.getLogger("cch").error("%s", line)
+    if not found.passed():
+        raise CchError(found.results, f"{len(found.problems)} things are wrong, listed above")
+    write_json(snakemake.output.report, found.to_json())  # noqa: F821
