@@ -4,6 +4,7 @@
 #   <table>, <figure>       e.g. table13, fig02, sweep-synthetic
 #   null-lihc               what the estimators give at LIHC's sizes where there is no gap
 #   theory                  the paper's formulas beside Monte Carlo; needs no data
+#   audit                   check every file, cell and printed number of the whole run again
 #   fetch                   only download
 # Settings: config.yaml, overlaid by --configfile presets/{demo,open}.yaml. Name targets before
 # --configfile: Snakemake takes every word after it for a file.
@@ -22,6 +23,7 @@ include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/tabulate.smk"
 include: "workflow/rules/plot.smk"
 include: "workflow/rules/theory.smk"
+include: "workflow/rules/audit.smk"
 
 
 rule all:

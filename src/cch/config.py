@@ -80,100 +80,6 @@ class MnistMDataset(Model):
     modalities: ClassVar[tuple[str, ...]] = ("mnist", "mnistm")
 
 
-class CohortLabel(Model):
-    """Every case is labelled by the cohort (project) that it belongs to."""
-
-    kind: Literal["cohort"] = Field(description="Picks this kind.")
-
-
-class TableLabel(Model):
-    """Labels are read from a source of their own, by case."""
-
-    kind: Literal["table"] = Field(description="Picks this kind.")
-    source: Name = Field(description="Source of the labels (workflow/sources.yaml).")
-    column: str | None = Field(None, description="Column of the label; null: the second one.")
-    classes: dict[str, str] = Field(
-        {},
-        description="Class by label as it stands in the source; cases with other labels are left "
-        "out. Empty: every label is a class of its own.",
-    )
-
-
-class TcgaDataset(Model):
-    """Cancer cohorts as matrices of features by samples, joined by case (Section 4.4)."""
-
-    kind: Literal["tcga"] = Field(description="Picks this kind.")
-    title: str = Field(description="How tables name the dataset.")
-    cohorts: dict[str, dict[Name, Name]] = Field(
-        min_length=1,
-        description="Source by modality, for every cohort; several cohorts are put together.",
-    )
-    label: Annotated[CohortLabel | TableLabel, Field(discriminator="kind")] = Field(
-        description="Where the classes come from."
-    )
-    aliquots: Literal["first", "mean"] = Field(
-        "first",
-        description="Of several aliquots of a case's primary tumour: the first by barcode (vial, "
-        "portion, plate), or their mean.",
-    )
-    gene_names: Name | None = Field(
-        None, description="Source that names Ensembl ids by gene symbol; null: ids are kept."
-    )
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Names of the modalities, in the order of the first cohort."""
-        return tuple(next(iter(self.cohorts.values())))
-
-    @model_validator(mode="after")
-    def _same_modalities(self) -> TcgaDataset:
-        for cohort, sources in self.cohorts.items():
-            if set(sources) != set(self.modalities) or not sources:
-                raise ValueError(
-                    f"cohorts.{cohort} has the modalities {', '.join(sources) or 'none'}; every "
-                    f"cohort needs {', '.join(self.modalities)}"
-                )
-        if self.label.kind == "cohort" and len(self.cohorts) < 2:
-            raise ValueError("label.kind: 'cohort' needs two cohorts at least")
-        return self
-
-
-class MatrixFile(Model):
-    """One modality of one's own: a table of numbers with names on both sides."""
-
-    file: str = Field(description="Path of a TSV, CSV, Parquet or HDF5 file.")
-    rows: Literal["samples", "features"] = Field(
-        "samples", description="What a row of the file is."
-    )
-    names: str | None = Field(
-        None, description="Column that names the rows; null: the first. HDF5: its dataset."
-    )
-    values: str | None = Field(None, description="HDF5 only: the dataset that holds the numbers.")
-    columns: str | None = Field(None, description="HDF5 only: the dataset that names the columns.")
-
-
-class LabelFile(Model):
-    """Labels of one's own: a table with a sample and a label in every row."""
-
-    file: str = Field(description="Path of a TSV, CSV or Parquet file.")
-    sample: str | None = Field(None, description="Column of the sample; null: the first.")
-    label: str | None = Field(None, description="Column of the label; null: the second.")
-
-
-class MatricesDataset(Model):
-    """Data of one's own: matrices and a table of labels, joined by sample."""
-
-    kind: Literal["matrices"] = Field(description="Picks this kind.")
-    title: str = Field(description="How tables name the dataset.")
-    files: dict[Name, MatrixFile] = Field(min_length=2, description="The modalities by name.")
-    labels: LabelFile = Field(description="The classes.")
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Names of the modalities."""
-        return tuple(self.files)
-
-
 class MoseiDataset(Model):
     """CMU-MOSEI from MultiBench's pickle, prepared by Algorithm 2."""
 
@@ -199,8 +105,7 @@ class MosiDataset(Model):
 
 
 Dataset = Annotated[
-    SyntheticDataset | MnistMDataset | TcgaDataset | MatricesDataset | MoseiDataset | MosiDataset,
-    Field(discriminator="kind"),
+    SyntheticDataset | MnistMDataset | MoseiDataset | MosiDataset, Field(discriminator="kind")
 ]
 
 
@@ -386,6 +291,11 @@ class Study(Model):
     )
     information: Information = Field(description="Which mutual information is estimated.")
     split: Split | None = Field(None, description="Left out: the dataset's own split.")
+    inputs: Literal["stored", "standardised"] = Field(
+        "stored",
+        description="`standardised`: every feature less its mean over its standard deviation, "
+        "both of training rows; needs a split that all seeds share.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
@@ -399,6 +309,8 @@ class Study(Model):
                 raise ValueError(
                     f"information.calibration.{key} names {min(unused)!r}, which is not estimated"
                 )
+        if self.inputs == "standardised" and self.split is not None:
+            raise ValueError("inputs: 'standardised' needs the dataset's own split; leave `split`")
         if self.information.runs > self.seeds:
             raise ValueError(
                 f"information.runs = {self.information.runs} exceeds seeds = {self.seeds}"
@@ -496,8 +408,10 @@ class Config(Model):
 def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
     """Raise ValueError where a study asks for what its dataset will not hold."""
     where = f"studies.{name}"
-    if study.training.optimizer == "adam" and study.training.momentum:
-        raise ValueError(f"{where}.training.momentum: adam has none; leave it out")
+    if study.training.optimizer != "sgd" and study.training.momentum:
+        raise ValueError(
+            f"{where}.training.momentum: {study.training.optimizer} has none; leave it out"
+        )
     held = dataset.modalities
     for role in ("teacher", "student"):
         if getattr(study, role) not in held:
@@ -511,6 +425,8 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
     if isinstance(dataset, SyntheticDataset):
         if study.degradation.kind != "modality":
             raise ValueError(f"{where}.degradation.kind: a synthetic dataset needs 'modality'")
+        if study.inputs != "stored":
+            raise ValueError(f"{where}.inputs: every draw is a sample of its own; leave it out")
         missing = [s for s in study.degradation.levels if s not in dataset.sigma_12]
         if missing:
             raise ValueError(
@@ -528,8 +444,6 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
 _DATASETS: dict[str, type[Model]] = {
     "synthetic": SyntheticDataset,
     "mnistm": MnistMDataset,
-    "tcga": TcgaDataset,
-    "matrices": MatricesDataset,
     "mosei": MoseiDataset,
     "mosi": MosiDataset,
 }
@@ -538,9 +452,15 @@ _DATASETS: dict[str, type[Model]] = {
 def load(raw: dict[str, Any], where: str = "configuration") -> Config:
     """Validate a merged configuration.
 
+    A dataset or study that is null is taken away: so an overlay drops one of the files below it.
+
     Raises:
         CchError: one line naming the first wrong key and what was expected there.
     """
+    for section in ("datasets", "studies"):
+        if isinstance(raw.get(section), dict):
+            kept = {name: part for name, part in raw[section].items() if part is not None}
+            raw = raw | {section: kept}
     try:
         return Config.model_validate(raw)
     except ValidationError as error:

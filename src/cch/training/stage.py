@@ -78,12 +78,19 @@ class Laboratory:
         return len(self.dataset.class_names) if self.dataset.task == "classification" else 1
 
     def flat(self, modality: str) -> np.ndarray:
-        """Stored values of a modality as (N, D); the last one asked for is kept."""
+        """Values of a modality as (N, D), as stored or standardised; the last one is kept."""
         if modality not in self._flat:
             self._flat.clear()
             values = self.dataset.values(modality)
-            self._flat[modality] = values.reshape(len(values), -1)
+            values = values.reshape(len(values), -1)
+            if self.study.inputs == "standardised":
+                values = standardise(values, self.train_rows[0])
+            self._flat[modality] = values
         return self._flat[modality]
+
+    def scale(self, modality: str) -> float:
+        """The factor from the values of ``flat`` to network inputs."""
+        return 1.0 if self.study.inputs == "standardised" else self.dataset.scale(modality)
 
     def train(
         self,
@@ -108,7 +115,7 @@ class Laboratory:
             training=self.study.training,
             task=self.dataset.task,
             inputs=torch.from_numpy(self.flat(modality)),
-            input_scale=self.dataset.scale(modality),
+            input_scale=self.scale(modality),
             labels=torch.from_numpy(self.dataset.label),
             row_sets=[torch.from_numpy(rows) for rows in self.train_rows],
             members=members,
@@ -230,6 +237,25 @@ class Laboratory:
             "diverged": diverged,
             "metrics": evaluate(logits, label, self.dataset.task),
         }
+
+
+def standardise(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Every feature less its mean over its standard deviation, both of ``rows``.
+
+    Args:
+        values: (N, D) stored values.
+        rows: training rows, the only ones that mean and deviation are fitted on.
+
+    Returns:
+        (N, D) float32; a feature that is constant on ``rows`` is 0 everywhere.
+    """
+    fitted = values[rows].astype(np.float64)
+    mean, deviation = fitted.mean(axis=0), fitted.std(axis=0)
+    # Rounding alone leaves a constant feature a deviation far below its size.
+    constant = deviation <= 1e-12 * np.abs(mean)
+    scaled = (values - mean) / np.where(constant, 1.0, deviation)
+    scaled[:, constant] = 0.0
+    return scaled.astype(np.float32)
 
 
 def train_role(
