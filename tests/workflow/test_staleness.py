@@ -82,9 +82,9 @@ def test_an_edit_in_training_reruns_training_and_what_is_after_it(copied, tmp_pa
     }
 
 
-def test_an_edit_in_an_estimator_trains_nothing(copied, tmp_path):
+def test_an_edit_in_estimation_trains_nothing(copied, tmp_path):
     jobs, _ = plan_after(
-        copied, copy_checkout(tmp_path / "checkout"), {"information/ksg.py": MODULE}
+        copied, copy_checkout(tmp_path / "checkout"), {"information/stage.py": MODULE}
     )
     plan = Plan(load_tiny(copied), ROOT)
     assert set(jobs) == {

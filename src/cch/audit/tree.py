@@ -165,7 +165,7 @@ def _base(found: list[Recorded], results: Path) -> Path:
         for output in recorded.outputs:
             folder, tail = recorded.path.resolve().parent.parts, Path(output).parent.parts
             if folder[len(folder) - len(tail) :] == tail:
-                votes[Path(*folder[: len(folder) - len(tail)])] += 1
+                votes[Path("/", *folder[: len(folder) - len(tail)])] += 1
     if not votes:
         made = next((output for recorded in found for output in recorded.outputs), "another name")
         raise CchError(results, f"was made as {made}", "put the results back under that name")
