@@ -7,11 +7,41 @@ from cch.config import load
 from cch.errors import CchError
 from support import ROOT, overlay, raw_config
 
+PAPER = {"synthetic", "mnistm-a20", "mnistm-a18", "mosei-vision", "mosei-audio"}
 
-@pytest.mark.parametrize("preset", [None, "demo", "open"])
-def test_shipped_configurations_are_valid(preset):
-    config = load(raw_config(preset))
-    assert set(config.studies) == {"synthetic", "mnistm-a20", "mnistm-a18"}
+
+@pytest.mark.parametrize(
+    ("preset", "studies"),
+    [
+        (None, PAPER),
+        ("demo", PAPER - {"mosei-vision", "mosei-audio"}),
+        ("open", PAPER | {"mosi-video", "mosi-audio"}),
+    ],
+)
+def test_shipped_configurations_are_valid(preset, studies):
+    assert set(load(raw_config(preset)).studies) == studies
+
+
+def test_null_takes_a_study_away_and_its_dataset_too():
+    change = {"studies": {"mnistm-a18": None}, "datasets": {"mnistm-a18": None}}
+    config = load(overlay(raw_config(), change))
+    assert "mnistm-a18" not in {*config.studies, *config.datasets}
+    change = {"datasets": {"mnistm-a18": None}}
+    with pytest.raises(CchError, match=r"mnistm-a18.dataset: there is no dataset 'mnistm-a18'"):
+        load(overlay(raw_config(), change))
+
+
+@pytest.mark.parametrize(
+    ("study", "change", "expected"),
+    [
+        ("mosei-vision", {"split": {"kind": "random", "test": 0.2}}, "the dataset's own split"),
+        ("synthetic", {"inputs": "standardised"}, "every draw is a sample of its own"),
+        ("mosei-vision", {"training": {"momentum": 0.9}}, "adamw has none"),
+    ],
+)
+def test_inputs_and_momentum_are_refused_where_they_mean_nothing(study, change, expected):
+    with pytest.raises(CchError, match=expected):
+        load(overlay(raw_config(), {"studies": {study: change}}))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +70,7 @@ def test_shipped_configurations_are_valid(preset):
         (
             {"studies": {"synthetic": {"training": {"optimizer": "rmsprop"}}}},
             "studies.synthetic.training.optimizer",
-            "'sgd' or 'adam', not 'rmsprop'",
+            "'sgd', 'adam' or 'adamw', not 'rmsprop'",
         ),
         (
             {"datasets": {"mnistm-a20": {"alpha": 1.2}}},
@@ -88,7 +118,7 @@ def test_shipped_configurations_are_valid(preset):
         (
             {"studies": {"mnistm-a20": {"teacher": "mnst"}}},
             "studies.mnistm-a20.teacher",
-            "no modality 'mnst'; it has mnist and mnistm",
+            "no modality 'mnst'; it has mnist, mnistm",
         ),
         (
             {"studies": {"synthetic": {"training": {"momentum": 0.5}}}},

@@ -244,3 +244,21 @@ class TestRandomSplit:
         label = np.random.default_rng(0).normal(size=50).astype(np.float32)
         rows = RandomSplit(test=0.2).rows("test", 0, np.arange(50), label)
         assert len(rows) == 10
+
+
+def test_only_a_modality_with_missing_values_holds_nan(tmp_path):
+    values = np.array([[1.0, np.nan], [2.0, 3.0]], dtype=np.float32)
+
+    def contents(missing, array=values):
+        modality = {"rppa": Modality(array, missing=missing)}
+        return Contents("classification", np.array([0, 1]), ["a", "b"], modality, ("x", "y"))
+
+    with pytest.raises(CchError, match="'rppa' contains NaN"):
+        write_paired(tmp_path / "d.h5", contents(False))
+    infinite = np.array([[np.inf, np.nan], [2.0, 3.0]], dtype=np.float32)
+    with pytest.raises(CchError, match="'rppa' contains infinity"):
+        write_paired(tmp_path / "d.h5", contents(True, infinite))
+    write_paired(tmp_path / "d.h5", contents(True))
+    with PairedDataset(tmp_path / "d.h5") as dataset:
+        assert dataset.missing("rppa")
+        np.testing.assert_array_equal(dataset.values("rppa"), values)

@@ -245,12 +245,11 @@ def test_the_last_rate_of_the_cosine_is_near_zero_and_adamw_takes_the_decay_as_g
     torch.testing.assert_close(parameters(one, [0, 4]), parameters(other, [0, 4]))
 
 
-@pytest.mark.parametrize(("change", "says"), [("adamw", "adamw"), ("decay", "weight_decay: 0")])
-def test_weight_decay_with_equal_channels_is_refused(change, says):
-    update = {"optimizer": "adamw"} if change == "adamw" else {"weight_decay": 0.1}
+@pytest.mark.parametrize("update", [{"optimizer": "adamw"}, {"weight_decay": 0.1}])
+def test_weight_decay_with_equal_channels_is_refused(update):
     data = examples(dtype=torch.uint8) | {"channels": 3, "label": "students"}
     training = ADAM.model_copy(update=update)
-    with pytest.raises(CchError, match=f"students: .*3 equal channels.*{says}"):
+    with pytest.raises(CchError, match=r"students: .*3 equal channels.*weight_decay: 0"):
         train_stack(network=SMALL, training=training, members=MEMBERS, **data)
 
 

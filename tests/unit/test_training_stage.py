@@ -10,7 +10,7 @@ from cch.errors import CchError
 from cch.paired import Contents, Modality, PairedDataset, write_paired
 from cch.rng import numpy_generator
 from cch.training.plan import run_id, student_runs, teacher_runs
-from cch.training.stage import Laboratory, train_role
+from cch.training.stage import Laboratory, standardise, train_role
 from cch.training.store import RunsFile, write_runs
 from support import overlay, raw_config
 
@@ -98,6 +98,43 @@ def test_nothing_fitted_depends_on_test_rows(tmp_path):
     for name in ("loss", "soft_target/0", "soft_target/0.4"):
         assert np.array_equal(first["teacher"].array(name), second["teacher"].array(name))
     assert np.array_equal(first["student"].array("loss"), second["student"].array("loss"))
+
+
+def test_standardised_features_have_mean_0_and_deviation_1_on_the_rows_they_are_fitted_on():
+    values = numpy_generator("standardise").normal(3, 5, (40, 4)).astype(np.float32)
+    values[:, 2] = 0.1  # constant; its deviation in floating point need not be 0
+    rows = np.arange(0, 40, 2)
+    scaled = standardise(values, rows)
+    assert scaled.dtype == np.float32
+    # float32 has 7 digits; means of 20 values of size 1
+    np.testing.assert_allclose(scaled[rows][:, [0, 1, 3]].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(scaled[rows][:, [0, 1, 3]].std(axis=0), 1, atol=1e-6)
+    assert (scaled[:, 2] == 0).all()
+    other = values.copy()
+    other[1::2] += 100
+    np.testing.assert_array_equal(standardise(other, rows)[rows], scaled[rows])
+
+
+def test_standardised_inputs_make_units_meaningless_and_never_see_test_rows(tmp_path):
+    spec = study(split=None, inputs="standardised")
+    data = replace(contents(), split=["train"] * 150 + ["test"] * 50)
+    scaled = {
+        # Powers of two, so that rounding is the same.
+        name: Modality(modality.values * np.float32(1024), scale=0.25)
+        for name, modality in data.modalities.items()
+    }
+    plain = train_all(tmp_path / "plain", spec, data)
+    other = train_all(tmp_path / "other", spec, replace(data, modalities=scaled))
+    for role in plain:
+        np.testing.assert_array_equal(plain[role].array("logits"), other[role].array("logits"))
+    shifted = {
+        name: Modality(np.concatenate([m.values[:150], 7 + m.values[150:]]))
+        for name, m in data.modalities.items()
+    }
+    moved = train_all(tmp_path / "moved", spec, replace(data, modalities=shifted))
+    for role in plain:
+        np.testing.assert_array_equal(plain[role].array("loss"), moved[role].array("loss"))
+    assert (plain["baseline"].array("logits") != moved["baseline"].array("logits")).any()
 
 
 def test_equal_runs_are_equal_bytes(tmp_path):
