@@ -16,7 +16,6 @@ rule audit:
         mem_mb=4000,
         runtime=60,
     params:
-        results=RESULTS,
         code=PLAN.code("audit.py"),
     script:
         "../scripts/audit.py"

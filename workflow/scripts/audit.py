@@ -1,6 +1,7 @@
 """Audit everything that the run made: results/audit.json."""
 
 import logging
+from pathlib import Path
 
 from cch.audit import audit
 from cch.errors import CchError
@@ -8,7 +9,7 @@ from cch.files import write_json
 from cch.stage import stage
 
 with stage(snakemake, __file__):  # noqa: F821
-    found = audit(snakemake.params.results)  # noqa: F821
+    found = audit(Path(snakemake.output.report).parent)  # noqa: F821
     for line in found.lines():
         logging.getLogger("cch").error("%s", line)
     if not found.passed():
