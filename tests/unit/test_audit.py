@@ -27,12 +27,16 @@ from cch.audit.printed import (
 from cch.audit.report import Audit
 from cch.cli import app
 from cch.errors import CchError
-from cch.files import sha256_file
+from cch.files import sha256_file, write_json, write_text
+from cch.information.lihc import lihc_setting
+from cch.record import Recorder
 from cch.response import Case, CaseResult, Response
 from cch.tables import render
+from cch.tables.lihc import null_document
 from cch.training.metrics import evaluate
 from cch.units import to_bits
 from small_tree import RESULTS, STUDY, make_tree
+from support import ROOT
 
 TABLE = f"{RESULTS}/tables/table13"
 
@@ -80,8 +84,12 @@ def seal(*paths: str) -> None:
             record.write_text(json.dumps(content), encoding="utf-8")
 
 
+def found_in(results: str) -> list[str]:
+    return audit(results).lines()
+
+
 def found() -> list[str]:
-    return audit(RESULTS).lines()
+    return found_in(RESULTS)
 
 
 def another_digit(text: str) -> str:
@@ -511,3 +519,26 @@ def test_renderings_of_odd_texts_pass(tmp_path):
     assert report.lines() == []
     assert report.counts["printed"] == 3 * len(ODD)
     assert len(list(csv.DictReader(render.to_csv(document).splitlines()))) >= len(ODD)
+
+
+def test_the_null_of_lihc_is_derived_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = np.random.Generator(np.random.PCG64(5)).normal(0, 0.02, (2, 20))
+    path = "results/calibration/lihc-null/ksg.json"
+    content = {"teacher-student": values[0].tolist(), "student-label": values[1].tolist()}
+    write_json(path, {"values": content | {"gap": (values[0] - values[1]).tolist()}})
+    script = ROOT / "workflow" / "scripts" / "calibrate_lihc.py"
+    recorder = Recorder("calibrate_lihc", script, [], {})
+    recorder.facts["generator"] = {"kind": "lihc-null", "seed": 0}
+    recorder.write("results/calibration/lihc-null/ksg.record.json", [path])
+    document = null_document({"ksg": path}, lihc_setting())
+    table = "results/tables/null-lihc"
+    write_json(f"{table}.json", document)
+    write_text(f"{table}.md", render.to_markdown(document))
+    outputs = [f"{table}.json", f"{table}.md"]
+    Recorder("tabulate_lihc", script, [path], {}).write(f"{table}.record.json", outputs)
+    done = audit("results")
+    assert done.lines(strict=True) == []
+    assert done.counts["derived"] == len(document["cells"])
+    edit_json(f"{table}.json", lambda d: d["cells"]["gap/ksg"].update(value=1.0))
+    assert any(line.startswith("null-lihc/gap/ksg: value is 1.0") for line in found_in("results"))
