@@ -21,9 +21,11 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, get_args
 
 import h5py
@@ -117,6 +119,8 @@ def mrmr_reference(values: np.ndarray, label: np.ndarray, features: int) -> Sele
     Takes and returns what ``mrmr`` does, and raises what it raises.
     """
     import pandas as pd
+
+    _library()
     from mrmr import mrmr_classif
 
     _check(values, label, features)
@@ -239,17 +243,24 @@ class _Screen:
 
     def redundancy(self, place: int) -> np.ndarray:
         """Absolute correlation of all columns with the one at ``place``, at least the floor."""
-        from mrmr.main import FLOOR
-
         if place not in self._redundancy:
+            floor = _library().FLOOR
             correlation = self.unit @ self.unit[place]
             exact = np.flatnonzero(~self.steady) if self.steady[place] else range(len(self.index))
             target = _column(self.values, self.index[place])
             for other in exact:
                 correlation[other] = _pearson(target, _column(self.values, self.index[other]))
-            correlation = np.nan_to_num(np.abs(correlation), nan=FLOOR)
-            self._redundancy[place] = np.clip(correlation, FLOOR, None)
+            correlation = np.nan_to_num(np.abs(correlation), nan=floor)
+            self._redundancy[place] = np.clip(correlation, floor, None)
         return self._redundancy[place]
+
+
+def _library() -> ModuleType:
+    """Import the library's algorithm without its order to silence all warnings of the process."""
+    with warnings.catch_warnings():
+        from mrmr import main
+
+    return main
 
 
 def _column(values: np.ndarray, index: int) -> np.ndarray:
@@ -267,7 +278,6 @@ def _choose(
 ) -> Selected:
     """Run the library's ``mrmr_base`` among ``candidates``, in the order of the columns."""
     import pandas as pd
-    from mrmr.main import mrmr_base
 
     columns = {index: _column(values, index) for index in candidates}
 
@@ -276,7 +286,7 @@ def _choose(
         return pd.Series([_pearson(target, columns[one]) for one in features], index=features)
 
     return _as_selected(
-        *mrmr_base(
+        *_library().mrmr_base(
             K=wanted,
             relevance_func=lambda: pd.Series(relevance[candidates], index=candidates),
             redundancy_func=redundancy,
