@@ -9,8 +9,8 @@ library's median over ours. The library is timed once, for it takes minutes, and
 half of them before it and half after, following one call that is not timed. "equal" says whether
 the library chose the same list in the same order.
 
-    ratio  ours beside mrmr_classif, 20,000 features, 744 cases, K = 20
     large  ours alone, 60,660 features, 744 cases, K = 100
+    ratio  ours beside mrmr_classif, 20,000 features, 744 cases, K = 20
 
 The library's frame of redundancies takes 3.2 GB at 20,000 features and 29 GB at 60,660.
 """

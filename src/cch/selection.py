@@ -95,6 +95,7 @@ def mrmr(
     """
     if task != "classification":
         raise CchError("selection", f"mRMR is not made for task {task!r}", "use classification")
+    label = np.asarray(label)
     _check(values, label, features)
     relevance = f_statistic(values, label)
     screen = _Screen(values, relevance)
@@ -481,6 +482,7 @@ def select_features(
         CchError: what ``mrmr`` and ``fit_columns`` raise; names do not match the columns; fewer
             than K features vary on the rows.
     """
+    label = np.asarray(label)
     _check_selection(values, label, features, rows, method, names)
     train = _row_numbers(train_rows, len(values))
     if len(np.unique(label[train])) < 2:
