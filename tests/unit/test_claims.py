@@ -64,6 +64,8 @@ def test_the_full_configuration_is_the_papers():
         "synthetic": [],
         "mnistm-a20": [],
         "mnistm-a18": [],
+        "mosei-vision": [],
+        "mosei-audio": [],
     }
 
 
