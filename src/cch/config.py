@@ -166,6 +166,22 @@ class Fusion(Model):
     )
 
 
+class Selection(Model):
+    """Features chosen by mRMR for each split, filled in and scaled, all on training rows."""
+
+    features: int | None = Field(
+        100, ge=1, description="How many of each modality (Section 4.4: 100); null: all."
+    )
+    rows: Literal["train", "all"] = Field(
+        "train",
+        description="Rows that the choice is made on. `all` lets test rows choose features: only "
+        "to show what that does.",
+    )
+    method: Literal["mrmr", "mrmr-reference"] = Field(
+        "mrmr", description="`mrmr-reference`: mrmr-selection's own loop; same list, far slower."
+    )
+
+
 class Distillation(Model):
     """The grid of students: every temperature with every weight."""
 
@@ -228,8 +244,10 @@ class Information(Model):
         description="The first is the main one: the paper's tables and figures show it.",
     )
     runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
-    rows: Literal["train", "test"] = Field(
-        "test", description="Rows that the representations are read from."
+    rows: Literal["train", "test", "all"] = Field(
+        "test",
+        description="Rows that the representations are read from. Networks fit their training "
+        "rows, and information with the label is overestimated on those.",
     )
     limit: int = Field(
         10_000, ge=50, le=10_000, description="At most this many of those rows, the first."
@@ -266,9 +284,9 @@ class Split(Model):
             )
         return self
 
-    def build(self, study: str) -> RandomSplit:
-        """The split with its generator keyed by the study."""
-        return RandomSplit(self.test, self.valid, self.stratified, key=f"split/{study}")
+    def build(self, dataset: str) -> RandomSplit:
+        """The split, keyed by the dataset: its studies share the split of a seed."""
+        return RandomSplit(self.test, self.valid, self.stratified, key=f"split/{dataset}")
 
 
 class Study(Model):
@@ -297,6 +315,13 @@ class Study(Model):
         "both of training rows; needs a split that all seeds share.",
     )
 
+    selection: Selection | None = Field(
+        None, description="Left out: the networks read every feature, as `inputs` says."
+    )
+    fusion: Fusion | None = Field(
+        None, description="Left out: the modalities are not fused (Section 4.4, Fig. 3)."
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         unused = set(self.information.options) - set(self.information.estimators)
@@ -311,6 +336,13 @@ class Study(Model):
                 )
         if self.inputs == "standardised" and self.split is not None:
             raise ValueError("inputs: 'standardised' needs the dataset's own split; leave `split`")
+        if self.selection and self.inputs != "stored":
+            raise ValueError("inputs: `selection` scales what it chooses; leave `inputs` out")
+        if self.selection and self.degradation.kind != "noise":
+            raise ValueError(
+                f"degradation.kind: {self.degradation.kind!r} does not go with `selection`; "
+                "take 'noise'"
+            )
         if self.information.runs > self.seeds:
             raise ValueError(
                 f"information.runs = {self.information.runs} exceeds seeds = {self.seeds}"
@@ -420,6 +452,8 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
                 f"{getattr(study, role)!r}; it has {', '.join(held)}"
             )
     regression = isinstance(dataset, SyntheticDataset)
+    if regression and study.fusion:
+        raise ValueError(f"{where}.fusion: is for classes, {study.dataset} is a regression")
     if regression != (study.metric == "mse"):
         raise ValueError(f"{where}.metric: mse is for regression, the others for classes")
     if isinstance(dataset, SyntheticDataset):
@@ -508,5 +542,7 @@ def _expected_keys(location: tuple[Any, ...]) -> str:
             "degradation": Degradation,
             "information": Information,
             "split": Split,
+            "selection": Selection,
+            "fusion": Fusion,
         }.get(str(location[2]) if len(location) > 3 else "", Study)
     return f"; expected one of {', '.join(owner.model_fields)}"

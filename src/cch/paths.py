@@ -34,6 +34,10 @@ class Paths:
         """A prepared dataset."""
         return f"{self.results}/datasets/{name}.h5"
 
+    def features(self, study: str, modality: str) -> str:
+        """The features of a modality that a study selects."""
+        return f"{self.results}/features/{study}/{modality}.h5"
+
     def runs(self, study: str, role: str) -> str:
         """The runs of a study in one role."""
         return f"{self.results}/runs/{study}/{role}.h5"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ SPEC = {
         "information": {"runs", "rows"},
         "split": True,
         "inputs": True,
+        "selection": True,
     },
     "baseline": {
         "dataset": True,
@@ -45,6 +46,7 @@ SPEC = {
         "information": {"runs", "rows"},
         "split": True,
         "inputs": True,
+        "selection": True,
     },
     "student": {
         "dataset": True,
@@ -57,9 +59,29 @@ SPEC = {
         "seeds": True,
         "split": True,
         "inputs": True,
+        "selection": True,
+    },
+    "fusion": {
+        "dataset": True,
+        "teacher": True,
+        "student": True,
+        "fusion": True,
+        "seeds": True,
+        "information": {"runs", "rows"},
+        "split": True,
+        "inputs": True,
+        "selection": True,
     },
 }
 
+
+# Whose features a role's networks read, where they are selected.
+READS = {
+    "teacher": ("teacher",),
+    "baseline": ("student",),
+    "student": ("student",),
+    "fusion": ("teacher", "student"),
+}
 
 # Figures of the target `theory` with the table that each is drawn from; they have no study.
 THEORY_FIGURES = {"theory-risk": "theory", "theory-region": "theory-region"}
@@ -255,6 +277,32 @@ class Plan:
         return canonical_json(
             self.config.studies[study].model_dump(mode="json", include=SPEC[role])
         )
+
+    def selection_spec(self, study: str) -> str:
+        """What determines which features a study selects, beside the dataset."""
+        return canonical_json(
+            self.config.studies[study].model_dump(
+                mode="json", include={"dataset", "selection", "split", "seeds"}
+            )
+        )
+
+    def training_inputs(self, study: str, role: str) -> dict[str, str]:
+        """The files that the runs of a role are trained on, by name in the rule."""
+        spec = self.config.studies[study]
+        files = {"dataset": self.paths.dataset(spec.dataset)}
+        if role == "student":
+            files["teacher"] = self.paths.runs(study, "teacher")
+        if spec.selection:
+            for part in READS[role]:
+                modality = getattr(spec, part)
+                files[f"{part}_features"] = self.paths.features(study, modality)
+        return files
+
+    def chosen(self, study: str, inputs: Mapping[str, str]) -> dict[str, str]:
+        """The selection files among a training job's inputs, by modality."""
+        spec = self.config.studies[study]
+        parts = {f"{part}_features": getattr(spec, part) for part in ("teacher", "student")}
+        return {parts[name]: path for name, path in inputs.items() if name in parts}
 
     def information_spec(self, study: str, estimator: str) -> str:
         """What determines the estimates of an estimator, beside the runs."""

@@ -287,7 +287,9 @@ class Bench:
             "student": given.get("teacher"),
             "distillation": {"weights": [0.0]},
             "information": {"estimators": ["ksg"], "runs": 1},
-            "degradation": {"kind": "blur", "levels": [0.0], "symbol": "-"},
+            "degradation": {"kind": "noise", "levels": [0.0], "symbol": "-"},
+            "network": {"hidden": [1]},
+            "training": {"optimizer": "sgd", "learning_rate": 1, "batch_size": 1, "epochs": 1},
         }
         content = {**made_up, **given}
         for part in ("information", "degradation"):
@@ -311,23 +313,30 @@ class Bench:
         spec, record = self.study(study, role)
         out = self.path("runs", study, f"{role}.h5")
         data = self.path("datasets", f"{spec.dataset}.h5")
-        self._same_dataset(data, record)
+        self._as_recorded(data, record)
+        chosen = {}
+        for modality in (spec.teacher, spec.student) if spec.selection else ():
+            name = self.path("features", study, f"{modality}.h5")
+            if name in record["inputs"]:
+                self._as_recorded(name, record)
+                chosen[modality] = self.base / name
         torch.set_num_threads(record.get("threads", 1))
         device = "cpu" if record.get("device", "cpu") == "cpu" else "auto"
         with PairedDataset(self.base / data) as dataset:
-            lab = Laboratory(study, _cut(spec, cut), dataset, Compute(device=device))
+            lab = Laboratory(
+                study, _cut(spec, cut), dataset, Compute(device=device), features=chosen
+            )
             teacher = self.folder / self.path("runs", study, "teacher.h5")
             train_role(lab, role, self.folder / out, teacher=teacher if role == "student" else None)
         with RunsFile(self.base / out) as stored, RunsFile(self.folder / out) as again:
             for part in _compare_runs(stored, again):
                 self.parts.append(part)
 
-    def _same_dataset(self, data: str, record: dict[str, Any]) -> None:
-        known = {path: digest for path, digest in record["inputs"].items() if path == data}
-        if not (self.base / data).is_file():
-            raise CchError(data, "is missing", "prepare it again")
-        if known.get(data) != sha256_file(self.base / data):
-            raise CchError(data, "is not the file that the runs were trained on", "audit the run")
+    def _as_recorded(self, name: str, record: dict[str, Any]) -> None:
+        if not (self.base / name).is_file():
+            raise CchError(name, "is missing", "make it again")
+        if record["inputs"].get(name) != sha256_file(self.base / name):
+            raise CchError(name, "is not the file that the runs were trained on", "audit the run")
 
     # Estimates
 

@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from cch.config import Compute, Study, load
 from cch.errors import CchError
+from cch.features import select_modality
 from cch.paired import Contents, Modality, PairedDataset, write_paired
 from cch.rng import numpy_generator
+from cch.selection import SelectionFile
+from cch.training.fusion import FusionMember, train_fusion
 from cch.training.plan import run_id, student_runs, teacher_runs
-from cch.training.stage import Laboratory, standardise, train_role
+from cch.training.stage import Laboratory, train_role
 from cch.training.store import RunsFile, write_runs
 from support import overlay, raw_config
 
@@ -47,15 +51,22 @@ def contents(rows=200):
     return Contents("classification", label, names, modalities, ("a", "b", "c"))
 
 
-def train_all(folder, spec, data=None):
-    """Train the three roles of ``spec`` in ``folder``; return the open runs files by role."""
+ROLES = ("teacher", "baseline", "student")
+
+
+def train_all(folder, spec, data=None, roles=ROLES):
+    """Select, where the study does, and train ``roles`` in ``folder``; the open files by role."""
     folder.mkdir(parents=True, exist_ok=True)
     write_paired(folder / "d.h5", data or contents())
     with PairedDataset(folder / "d.h5") as dataset:
-        lab = Laboratory("cohort", spec, dataset, CPU)
-        for role in ("teacher", "baseline", "student"):
+        features = {}
+        for modality in (spec.teacher, spec.student) if spec.selection else ():
+            features[modality] = folder / f"{modality}.h5"
+            select_modality("cohort", spec, dataset, modality, features[modality])
+        lab = Laboratory("cohort", spec, dataset, CPU, features=features)
+        for role in roles:
             train_role(lab, role, folder / f"{role}.h5", folder / "teacher.h5")
-    return {role: RunsFile(folder / f"{role}.h5") for role in ("teacher", "baseline", "student")}
+    return {role: RunsFile(folder / f"{role}.h5") for role in roles}
 
 
 def test_a_student_of_weight_zero_is_its_seeds_baseline(tmp_path):
@@ -98,21 +109,6 @@ def test_nothing_fitted_depends_on_test_rows(tmp_path):
     for name in ("loss", "soft_target/0", "soft_target/0.4"):
         assert np.array_equal(first["teacher"].array(name), second["teacher"].array(name))
     assert np.array_equal(first["student"].array("loss"), second["student"].array("loss"))
-
-
-def test_standardised_features_have_mean_0_and_deviation_1_on_the_rows_they_are_fitted_on():
-    values = numpy_generator("standardise").normal(3, 5, (40, 4)).astype(np.float32)
-    values[:, 2] = 0.1  # constant; its deviation in floating point need not be 0
-    rows = np.arange(0, 40, 2)
-    scaled = standardise(values, rows)
-    assert scaled.dtype == np.float32
-    # float32 has 7 digits; means of 20 values of size 1
-    np.testing.assert_allclose(scaled[rows][:, [0, 1, 3]].mean(axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(scaled[rows][:, [0, 1, 3]].std(axis=0), 1, atol=1e-6)
-    assert (scaled[:, 2] == 0).all()
-    other = values.copy()
-    other[1::2] += 100
-    np.testing.assert_array_equal(standardise(other, rows)[rows], scaled[rows])
 
 
 def test_standardised_inputs_make_units_meaningless_and_never_see_test_rows(tmp_path):
@@ -205,3 +201,154 @@ def test_a_broken_runs_file_is_named(tmp_path, damage):
         write_runs(path, {"format": "other"}, [], {})
     with pytest.raises(CchError, match=r"teacher\.h5"):
         RunsFile(path)
+
+
+# Selection
+
+
+def selecting(**change):
+    return study(**overlay({"selection": {"features": 3}}, change))
+
+
+def test_runs_of_selected_features_are_those_of_each_seed_alone(tmp_path):
+    """A seed's features, fills and scales are its own, though all seeds train in one stack."""
+    files = train_all(tmp_path / "all", selecting())
+    data, rows = contents(), files["teacher"].array("test_rows")
+    for seed in range(3):
+        train = np.setdiff1d(np.arange(200), rows[seed])
+        split = np.where(np.isin(np.arange(200), train), "train", "test")
+        alone = replace(data, split=list(split))
+        # The dataset's own split is the same for all seeds, so there is one table.
+        spec = selecting(split=None, information={"runs": 2})
+        one = train_all(tmp_path / f"{seed}", spec, alone)
+        for role, name in (("teacher", "logits"), ("baseline", "logits"), ("teacher", "loss")):
+            ours, theirs = files[role].array(name)[seed], one[role].array(name)[seed]
+            np.testing.assert_array_equal(ours, theirs)
+        for level in ("0", "0.4"):
+            name = f"soft_target/{level}"
+            ours, theirs = files["teacher"].array(name)[seed], one["teacher"].array(name)[seed]
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_nothing_selected_or_fitted_depends_on_test_rows(tmp_path):
+    """A feature that separates the classes in test rows alone changes no training anywhere."""
+    first = train_all(tmp_path / "a", selecting(seeds=2, fusion=FUSION), roles=(*ROLES, "fusion"))
+    data, test = contents(), first["teacher"].array("test_rows")
+    planted = np.intersect1d(*test)
+    assert len(planted) > 5
+    changed = {}
+    for name, modality in data.modalities.items():
+        values = modality.values.copy()
+        values[planted, 4] = 1000.0 * data.label[planted]
+        changed[name] = replace(modality, values=values)
+    second = train_all(
+        tmp_path / "b",
+        selecting(seeds=2, fusion=FUSION),
+        replace(data, modalities=changed),
+        roles=(*ROLES, "fusion"),
+    )
+    for role in (*ROLES, "fusion"):
+        np.testing.assert_array_equal(first[role].array("loss"), second[role].array("loss"))
+    for name in ("mrna", "cnv"):
+        a, b = (SelectionFile(tmp_path / folder / f"{name}.h5") for folder in "ab")
+        np.testing.assert_array_equal(a.index, b.index)
+        np.testing.assert_array_equal(a.mean, b.mean)
+
+
+def test_the_choice_on_all_rows_does_see_test_rows(tmp_path):
+    """The control of the test above: the planted feature is found where the leak is asked for."""
+    spec = selecting(seeds=2)
+    first = train_all(tmp_path / "a", spec)
+    data, planted = contents(), np.union1d(*first["teacher"].array("test_rows"))
+    values = data.modalities["cnv"].values.copy()
+    values[planted, 4] = 10.0 * data.label[planted]
+    leaky = overlay(spec.model_dump(mode="json"), {"selection": {"rows": "all", "features": 1}})
+    changed = data.modalities | {"cnv": Modality(values)}
+    train_all(tmp_path / "b", Study.model_validate(leaky), replace(data, modalities=changed))
+    assert (SelectionFile(tmp_path / "b" / "cnv.h5").index == 4).all()
+
+
+def test_missing_values_need_a_selection_which_fills_them_in(tmp_path):
+    data = contents()
+    values = data.modalities["cnv"].values.copy()
+    values[::7, 1] = np.nan
+    gaps = replace(data, modalities=data.modalities | {"cnv": Modality(values, missing=True)})
+    with pytest.raises(CchError, match="'cnv' has missing values; give the study a `selection`"):
+        train_all(tmp_path / "a", study(), gaps)
+    files = train_all(tmp_path / "b", selecting(selection={"features": None}), gaps)
+    assert np.isfinite(files["student"].array("logits")).all()
+
+
+def test_a_selection_of_another_dataset_is_refused(tmp_path):
+    train_all(tmp_path, selecting())
+    write_paired(tmp_path / "d.h5", contents(rows=220))
+    features = {name: tmp_path / f"{name}.h5" for name in ("mrna", "cnv")}
+    with (
+        PairedDataset(tmp_path / "d.h5") as dataset,
+        pytest.raises(CchError, match=r"mrna\.h5: was selected from another dataset file"),
+    ):
+        Laboratory("cohort", selecting(), dataset, CPU, features=features)
+
+
+def test_studies_of_one_dataset_share_the_splits_of_a_seed(tmp_path):
+    write_paired(tmp_path / "d.h5", contents())
+    with PairedDataset(tmp_path / "d.h5") as dataset:
+        labs = [Laboratory(name, study(), dataset, CPU) for name in ("one", "other")]
+        np.testing.assert_array_equal(labs[0].test_rows, labs[1].test_rows)
+        elsewhere = Laboratory("one", study(dataset="other"), dataset, CPU)
+        assert (elsewhere.test_rows != labs[0].test_rows).any()
+
+
+def test_information_on_all_rows_reads_every_row_once(tmp_path):
+    spec = study(information={"rows": "all"})
+    files = train_all(tmp_path, spec)
+    rows = files["baseline"].array("information_rows")
+    np.testing.assert_array_equal(rows, np.tile(np.arange(200), (2, 1)))
+    assert files["baseline"].array("representation/0").shape == (2, 200, 8)
+
+
+# Fusion
+
+FUSION = {
+    "encoder": 6,
+    "training": {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 16, "epochs": 4},
+    "weight": 0.5,
+}
+
+
+@pytest.mark.parametrize("chosen", [None, {"features": 3}])
+def test_fusions_are_those_of_train_fusion_and_pair_within_a_seed(tmp_path, chosen):
+    spec = study(fusion=FUSION, selection=chosen)
+    file = train_all(tmp_path, spec, roles=("fusion",))["fusion"]
+    assert [(run["arm"], run["seed"]) for run in file.runs] == [
+        (arm, seed) for arm in ("direct", "kd", "heads") for seed in range(3)
+    ]
+    assert len({run["id"] for run in file.runs}) == 9
+    assert {run["weight"] for run in file.runs if run["arm"] != "kd"} == {0.0}
+    seed = 1
+    data = contents()
+    tables = [data.modalities[name].values for name in ("mrna", "cnv")]
+    if chosen:
+        files = [SelectionFile(tmp_path / f"{name}.h5") for name in ("mrna", "cnv")]
+        tables = [f.inputs(t)[seed] for f, t in zip(files, tables, strict=True)]
+    tables = [torch.from_numpy(table).float() for table in tables]
+    test = torch.from_numpy(file.array("test_rows")[seed])
+    train = torch.tensor(sorted(set(range(200)) - set(test.tolist())))
+    alone = train_fusion(
+        fusion=spec.fusion,
+        teacher_inputs=tables[0],
+        student_inputs=tables[1],
+        labels=torch.from_numpy(data.label),
+        row_sets=[train],
+        members=[FusionMember(("fusion", seed), 0, "kd")],
+        outputs=3,
+    )
+    place = next(i for i, r in enumerate(file.runs) if (r["arm"], r["seed"]) == ("kd", seed))
+    said = alone.predict(*tables, test, representation=False).logits[0].numpy()
+    # Rounding of another stack, which Adam's division amplifies; logits are of size 1.
+    np.testing.assert_allclose(said, file.array("logits")[place], atol=0.01)
+
+
+def test_a_study_without_fusion_has_none_to_train(tmp_path):
+    with pytest.raises(CchError, match=r"studies\.cohort: has no `fusion`"):
+        train_all(tmp_path, study(), roles=("fusion",))

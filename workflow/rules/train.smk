@@ -1,7 +1,7 @@
 # Stacks of runs: one job trains all seeds (and treatments) of a role.
 rule train_teacher:
     input:
-        dataset=lambda w: PATHS.dataset(CONFIG.studies[w.study].dataset),
+        unpack(lambda w: PLAN.training_inputs(w.study, "teacher")),
     output:
         runs=PATHS.runs("{study}", "teacher"),
         record=f"{RESULTS}/runs/{{study}}/teacher.record.json",
@@ -25,6 +25,8 @@ rule train_teacher:
 
 
 use rule train_teacher as train_baseline with:
+    input:
+        unpack(lambda w: PLAN.training_inputs(w.study, "baseline")),
     output:
         runs=PATHS.runs("{study}", "baseline"),
         record=f"{RESULTS}/runs/{{study}}/baseline.record.json",
@@ -40,8 +42,7 @@ use rule train_teacher as train_baseline with:
 
 use rule train_teacher as train_student with:
     input:
-        dataset=lambda w: PATHS.dataset(CONFIG.studies[w.study].dataset),
-        teacher=PATHS.runs("{study}", "teacher"),
+        unpack(lambda w: PLAN.training_inputs(w.study, "student")),
     output:
         runs=PATHS.runs("{study}", "student"),
         record=f"{RESULTS}/runs/{{study}}/student.record.json",
@@ -52,4 +53,20 @@ use rule train_teacher as train_student with:
     params:
         role="student",
         spec=lambda w: PLAN.training_spec(w.study, "student"),
+        code=PLAN.code("train.py"),
+
+
+use rule train_teacher as train_fusion with:
+    input:
+        unpack(lambda w: PLAN.training_inputs(w.study, "fusion")),
+    output:
+        runs=PATHS.runs("{study}", "fusion"),
+        record=f"{RESULTS}/runs/{{study}}/fusion.record.json",
+    log:
+        f"{RESULTS}/logs/train/{{study}}.fusion.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{study}}.fusion.tsv"
+    params:
+        role="fusion",
+        spec=lambda w: PLAN.training_spec(w.study, "fusion"),
         code=PLAN.code("train.py"),

@@ -331,7 +331,7 @@ def _setting(query: layouts.Setting, source: Source) -> Answer:
 
 def _count(query: layouts.Count, source: Source) -> Answer:
     with source.dataset() as dataset:
-        split = source.study.split.build(source.name) if source.study.split else None
+        split = source.study.split.build(source.study.dataset) if source.study.split else None
         counts = [len(dataset.rows(part, 0, split)) for part in query.parts]
     return Answer(
         text=" / ".join(f"{count:,}" for count in counts),

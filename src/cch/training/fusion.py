@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 
@@ -30,9 +30,8 @@ from cch.config import Fusion, Network
 from cch.errors import CchError
 from cch.networks import Stacked, StackedLinear, StackedMLP
 from cch.training import objectives
+from cch.training.plan import Arm
 from cch.training.stack import Batch, Examples, Job, TrainedStack, stacked_rows
-
-Arm = Literal["direct", "kd", "heads"]
 
 
 @dataclass(frozen=True)

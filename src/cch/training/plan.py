@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cch.config import Study
 from cch.files import digest
 
-Role = Literal["teacher", "baseline", "student"]
+Role = Literal["teacher", "baseline", "student", "fusion"]
+Arm = Literal["direct", "kd", "heads"]
+"""What a fusion minimises; see ``cch.training.fusion``."""
 
 
 def level_name(level: float) -> str:
@@ -21,12 +23,13 @@ class Run:
     """One model to be trained.
 
     Attributes:
-        role: teacher, baseline (student without distillation) or student.
-        modality: what the model reads.
+        role: teacher, baseline (student without distillation), student or fusion.
+        modality: what the model reads; of a fusion the teacher's and the student's.
         seed: which repetition; within a seed everything but the treatment is shared.
         level: degradation level of the teacher's input (students; teachers where every level has
             a teacher of its own), else None.
         temperature, weight: of the distillation loss; weight 0 for teachers and baselines.
+        arm: what a fusion minimises (``cch.training.fusion``), else None.
     """
 
     role: Role
@@ -35,15 +38,18 @@ class Run:
     level: float | None = None
     temperature: float = 1.0
     weight: float = 0.0
+    arm: Arm | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Key of the run's generators: initial weights and batch order.
 
         Common random numbers: the baseline and all students of a seed share it, so their
-        differences are paired; so do the same roles of another study with that seed.
+        differences are paired; so do the arms of a fusion, and the same roles of another study
+        with that seed.
         """
-        return ("teacher" if self.role == "teacher" else "student", self.seed)
+        part = self.role if self.role in ("teacher", "fusion") else "student"
+        return (part, self.seed)
 
 
 def teacher_modality(study: Study, level: float) -> str:
@@ -81,6 +87,19 @@ def student_runs(study: Study) -> list[Run]:
     ]
 
 
+def fusion_runs(study: Study) -> list[Run]:
+    """One fusion for every arm and seed; none where the study has no fusion."""
+    if study.fusion is None:
+        return []
+    pair = f"{study.teacher}+{study.student}"
+    temperature, weight = study.fusion.temperature, study.fusion.weight
+    return [
+        Run("fusion", pair, seed, None, temperature, weight if arm == "kd" else 0.0, arm)
+        for arm in get_args(Arm)
+        for seed in range(study.seeds)
+    ]
+
+
 def run_id(run: Run, study: Study, dataset_digest: str, teacher: str | None = None) -> str:
     """Identity of a run: a digest of everything that determines its numbers.
 
@@ -94,14 +113,17 @@ def run_id(run: Run, study: Study, dataset_digest: str, teacher: str | None = No
         "dataset": dataset_digest,
         "role": run.role,
         "modality": run.modality,
-        "network": study.network.model_dump(mode="json"),
-        "training": study.training.model_dump(mode="json"),
         "split": study.split.model_dump(mode="json") if study.split else "dataset",
         "seed": run.seed,
         "level": run.level,
     }
     if study.inputs != "stored":
         identity["inputs"] = study.inputs
+    parts = ["selection"] if study.selection else []
+    parts += ["fusion"] if run.role == "fusion" else ["network", "training"]
+    identity |= {part: getattr(study, part).model_dump(mode="json") for part in parts}
+    if run.role == "fusion":
+        identity["arm"] = run.arm
     if run.role == "student":
         identity |= {
             "teacher": teacher,

@@ -7,24 +7,26 @@ produce soft targets and the representations that information is estimated on (A
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
 from cch.config import Compute, Study
-from cch.degrade import degrade
 from cch.device import device_name, pick_device
 from cch.errors import CchError
 from cch.files import sha256_file
-from cch.paired import PairedDataset, RandomSplit
+from cch.paired import PairedDataset, Part
+from cch.training.fusion import FusionMember, train_fusion
+from cch.training.inputs import Inputs
 from cch.training.metrics import evaluate
 from cch.training.plan import (
     Run,
     baseline_runs,
+    fusion_runs,
     level_name,
     run_id,
     student_runs,
@@ -50,6 +52,8 @@ class Laboratory:
         study: its configuration.
         dataset: the dataset, opened.
         compute: device, memory and threads.
+        facts: what the record of the job says besides; filled in here.
+        features: selection files by modality, where the study selects.
     """
 
     name: str
@@ -57,40 +61,29 @@ class Laboratory:
     dataset: PairedDataset
     compute: Compute
     facts: dict[str, Any] = field(default_factory=dict)
-    _flat: dict[str, np.ndarray] = field(default_factory=dict)
-    _degraded: dict[Any, np.ndarray] = field(default_factory=dict)
+    features: Mapping[str, str | Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.dataset_digest = sha256_file(self.dataset.path)
         self.device = pick_device(self.compute.device)
         self.facts["device"] = device_name(self.device)
-        split: RandomSplit | None = self.study.split.build(self.name) if self.study.split else None
+        split = self.study.split.build(self.study.dataset) if self.study.split else None
         seeds = range(self.study.seeds)
         self.train_rows = np.stack([self.dataset.rows("train", seed, split) for seed in seeds])
         self.test_rows = np.stack([self.dataset.rows("test", seed, split) for seed in seeds])
         wanted = self.study.information
-        pool = self.train_rows if wanted.rows == "train" else self.test_rows
-        self.information_rows = pool[: wanted.runs, :KEPT_ROWS]
+        parts = get_args(Part) if wanted.rows == "all" else (wanted.rows,)
+        pool = [
+            np.sort(np.concatenate([self.dataset.rows(part, seed, split) for part in parts]))
+            for seed in range(wanted.runs)
+        ]
+        self.information_rows = np.stack(pool)[:, :KEPT_ROWS]
+        self.inputs = Inputs(self.study, self.dataset, self.train_rows, self.features)
 
     @property
     def outputs(self) -> int:
         """Number of network outputs: classes, or one for regression."""
         return len(self.dataset.class_names) if self.dataset.task == "classification" else 1
-
-    def flat(self, modality: str) -> np.ndarray:
-        """Values of a modality as (N, D), as stored or standardised; the last one is kept."""
-        if modality not in self._flat:
-            self._flat.clear()
-            values = self.dataset.values(modality)
-            values = values.reshape(len(values), -1)
-            if self.study.inputs == "standardised":
-                values = standardise(values, self.train_rows[0])
-            self._flat[modality] = values
-        return self._flat[modality]
-
-    def scale(self, modality: str) -> float:
-        """The factor from the values of ``flat`` to network inputs."""
-        return 1.0 if self.study.inputs == "standardised" else self.dataset.scale(modality)
 
     def train(
         self,
@@ -114,20 +107,27 @@ class Laboratory:
             network=self.study.network,
             training=self.study.training,
             task=self.dataset.task,
-            inputs=torch.from_numpy(self.flat(modality)),
-            input_scale=self.scale(modality),
-            labels=torch.from_numpy(self.dataset.label),
-            row_sets=[torch.from_numpy(rows) for rows in self.train_rows],
+            inputs=torch.from_numpy(self.inputs.table(modality)),
+            input_scale=self.inputs.scale(modality),
             members=members,
             soft_targets=soft_targets,
-            outputs=self.outputs,
             channels=self.dataset.channels(modality),
-            device=self.device,
-            memory_bytes=int(self.compute.memory_gb * 2**30),
-            label=f"{self.name} {runs[0].role}",
+            **self.shared(runs[0].role),
         )
         self.facts.setdefault("stacks", []).append(trained.chunks)
         return trained
+
+    def shared(self, role: str) -> dict[str, Any]:
+        """What networks and fusions are trained with alike."""
+        places = self.inputs.places(self.train_rows, range(self.study.seeds))
+        return {
+            "labels": torch.from_numpy(self.inputs.labels()),
+            "row_sets": [torch.from_numpy(rows) for rows in places],
+            "outputs": self.outputs,
+            "device": self.device,
+            "memory_bytes": int(self.compute.memory_gb * 2**30),
+            "label": f"{self.name} {role}",
+        }
 
     def predict(
         self,
@@ -146,50 +146,19 @@ class Laboratory:
             rows: (S', n) row numbers for each seed.
             representation: whether the penultimate activations are wanted too.
         """
-        places = list(range(len(rows)))
-        if level and self.study.degradation.kind == "noise":
-            groups = [[place] for place in places]
-        else:
-            groups = [places]
         outputs = [
             trained.predict(
-                torch.from_numpy(self.degraded(modality, level, group[0])),
-                torch.from_numpy(rows[group]),
-                members=group,
+                torch.from_numpy(values),
+                torch.from_numpy(places),
+                members=members,
                 representation=representation,
             )
-            for group in groups
+            for members, values, places in self.inputs.seen(modality, level, rows, range(len(rows)))
         ]
         return Prediction(
             torch.cat([output.logits for output in outputs]),
             torch.cat([output.representation for output in outputs]) if representation else None,
         )
-
-    def degraded(self, modality: str, level: float, seed: int) -> np.ndarray:
-        """Values of a modality at a level, (N, D) in stored units.
-
-        Noise is drawn for each seed, and scaled by the features' spread on that seed's training
-        rows; blur is the same for all seeds and is computed once.
-        """
-        if level == 0:
-            return self.flat(modality)
-        kind = self.study.degradation.kind
-        place = (modality, level, seed if kind == "noise" else None)
-        if place not in self._degraded:
-            self._degraded.clear()
-            values = self.flat(modality)
-            std = None
-            if kind == "noise":
-                std = values[self.train_rows[seed]].std(axis=0) * self.study.degradation.scale
-            self._degraded[place] = degrade(
-                values,
-                kind,
-                level,
-                shape=self.dataset.shape(modality),
-                std=std,
-                key=("noise", modality, seed),
-            )
-        return self._degraded[place]
 
     def header(self, role: str, modality: str) -> dict[str, Any]:
         """What a runs file says about itself."""
@@ -199,7 +168,7 @@ class Laboratory:
             "task": self.dataset.task,
             "class_names": self.dataset.class_names,
             "dataset": self.dataset_digest,
-            "inputs": int(np.prod(self.dataset.shape(modality))),
+            "inputs": self.inputs.table(modality).shape[1],
             "channels": self.dataset.channels(modality),
             "outputs": self.outputs,
             "train_rows": int(self.train_rows.shape[1]),
@@ -235,27 +204,9 @@ class Laboratory:
             "temperature": run.temperature,
             "weight": run.weight,
             "diverged": diverged,
+            **({"arm": run.arm} if run.arm else {}),
             "metrics": evaluate(logits, label, self.dataset.task),
         }
-
-
-def standardise(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Every feature less its mean over its standard deviation, both of ``rows``.
-
-    Args:
-        values: (N, D) stored values.
-        rows: training rows, the only ones that mean and deviation are fitted on.
-
-    Returns:
-        (N, D) float32; a feature that is constant on ``rows`` is 0 everywhere.
-    """
-    fitted = values[rows].astype(np.float64)
-    mean, deviation = fitted.mean(axis=0), fitted.std(axis=0)
-    # Rounding alone leaves a constant feature a deviation far below its size.
-    constant = deviation <= 1e-12 * np.abs(mean)
-    scaled = (values - mean) / np.where(constant, 1.0, deviation)
-    scaled[:, constant] = 0.0
-    return scaled.astype(np.float32)
 
 
 def train_role(
@@ -266,6 +217,8 @@ def train_role(
         train_teachers(lab, out)
     elif role == "baseline":
         train_baselines(lab, out)
+    elif role == "fusion":
+        train_fusions(lab, out)
     elif teacher is None:
         raise CchError(lab.name, "students need the runs of their teachers")
     else:
@@ -351,9 +304,10 @@ def train_students(lab: Laboratory, teacher: str | Path, out: str | Path) -> Non
     place = {level: number for number, level in enumerate(study.degradation.levels)}
     positions = [place[run.level] * study.seeds + run.seed for run in runs]
     trained = lab.train(study.student, runs, torch.from_numpy(soft), positions)
-    rows = lab.test_rows[[run.seed for run in runs]]
-    inputs = torch.from_numpy(lab.flat(study.student))
-    logits = trained.predict(inputs, torch.from_numpy(rows), representation=False).logits.numpy()
+    seeds = [run.seed for run in runs]
+    rows = torch.from_numpy(lab.inputs.places(lab.test_rows[seeds], seeds))
+    inputs = torch.from_numpy(lab.inputs.table(study.student))
+    logits = trained.predict(inputs, rows, representation=False).logits.numpy()
     entries = []
     for run, *outcome in zip(runs, logits, trained.diverged, strict=True):
         own = teachers.get((run.seed, level_name(run.level))) or teachers[run.seed, None]
@@ -361,3 +315,31 @@ def train_students(lab: Laboratory, teacher: str | Path, out: str | Path) -> Non
         entries.append(lab.describe(run, identity, *outcome) | {"teacher": own})
     arrays = lab.rows_and_labels() | {"logits": logits, "loss": trained.losses.numpy()}
     write_runs(out, lab.header("student", study.student), entries, arrays)
+
+
+def train_fusions(lab: Laboratory, out: str | Path) -> None:
+    """Train the fusions of all arms of a study in one stack (Fig. 3)."""
+    study, runs = lab.study, fusion_runs(lab.study)
+    if study.fusion is None:
+        raise CchError(f"studies.{lab.name}", "has no `fusion`", "say how to fuse")
+    tables = [
+        torch.from_numpy(lab.inputs.table(modality)).float() * lab.inputs.scale(modality)
+        for modality in (study.teacher, study.student)
+    ]
+    trained = train_fusion(
+        fusion=study.fusion,
+        teacher_inputs=tables[0],
+        student_inputs=tables[1],
+        members=[FusionMember(run.key, run.seed, run.arm or "direct") for run in runs],
+        **lab.shared("fusion"),
+    )
+    lab.facts.setdefault("stacks", []).append(trained.chunks)
+    seeds = [run.seed for run in runs]
+    rows = torch.from_numpy(lab.inputs.places(lab.test_rows[seeds], seeds))
+    logits = trained.predict(*tables, rows, representation=False).logits.numpy()
+    entries = [
+        lab.describe(run, run_id(run, study, lab.dataset_digest), *outcome)
+        for run, *outcome in zip(runs, logits, trained.diverged, strict=True)
+    ]
+    arrays = lab.rows_and_labels() | {"logits": logits, "loss": trained.losses.numpy()}
+    write_runs(out, lab.header("fusion", study.student), entries, arrays)

@@ -1,0 +1,60 @@
+"""The selection stage: a dataset file in, the chosen features of one modality out, for every seed.
+
+Each seed has its own split and so its own choice; where the dataset fixes the split there is one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cch.config import Study
+from cch.errors import CchError
+from cch.files import sha256_file
+from cch.paired import PairedDataset
+from cch.progress import Progress
+from cch.selection import Selection, select_features, write_selection
+
+
+def select_modality(
+    name: str, study: Study, dataset: PairedDataset, modality: str, out: str | Path
+) -> None:
+    """Select a modality's features on the training rows of every seed, and write them.
+
+    Args:
+        name: the study's name.
+        study: its configuration.
+        dataset: the dataset, opened.
+        modality: one with values (N, D).
+        out: the selection file to write.
+
+    Raises:
+        CchError: the study selects nothing, the modality is no table or has infinite values, or
+            fewer features differ between classes than are asked for.
+    """
+    asked = study.selection
+    if asked is None:
+        raise CchError(f"studies.{name}", "has no `selection`", "say how many features to choose")
+    values = dataset.values(modality)
+    if values.ndim != 2:
+        raise CchError(
+            f"studies.{name}.selection",
+            f"modality {modality!r} has samples of shape {values.shape[1:]}, not a row of features",
+        )
+    split = study.split.build(study.dataset) if study.split else None
+    names = dataset.feature(modality) or [str(number) for number in range(values.shape[1])]
+    seeds = range(study.seeds if study.split else 1)
+    progress = Progress(f"{name} selection, {modality}", len(seeds), "splits")
+    selections: dict[int, Selection] = {}
+    for seed in seeds:
+        selections[seed] = select_features(
+            values,
+            dataset.label,
+            dataset.rows("train", seed, split),
+            asked.features or values.shape[1],
+            asked.rows,
+            asked.method,
+            names=names,
+        )
+        progress.advance(1)
+    digest = sha256_file(dataset.path)
+    write_selection(out, selections, names=names, modality=modality, dataset=digest)
