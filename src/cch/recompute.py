@@ -192,20 +192,22 @@ class _Files:
 
     @property
     def made(self) -> dict[str, Any]:
-        paths = (self.folder / self.name).rglob("*")
-        records = {path.relative_to(self.folder).as_posix(): record_path(path) for path in paths}
+        records = {self.label(path): record_path(path) for path in self._root.rglob("*")}
         return {name: _Loaded(path) for name, path in records.items()}
 
     @property
     def records(self) -> dict[Path, Any]:
-        paths = (self.folder / self.name).rglob("*.record.json")
-        return {path: _Loaded(path) for path in paths}
+        return {path: _Loaded(path) for path in self._root.rglob("*.record.json")}
+
+    @property
+    def _root(self) -> Path:
+        return self.place(self.name)
 
     def place(self, name: str) -> Path:
-        return self.folder / name
+        return self.folder / name if self.folder == self.bench.base else below(self.folder, name)
 
     def label(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
+        return f"{self.name}/{path.relative_to(self._root).as_posix()}"
 
     def json(self, name: str) -> Any:
         return json.loads(self.place(name).read_text(encoding="utf-8"))
@@ -218,6 +220,11 @@ class _Loaded:
     @property
     def content(self) -> dict[str, Any]:
         return read_record(self.path) if self.path else {}
+
+
+def below(folder: Path, name: str) -> Path:
+    """A recorded path inside ``folder``, where it is absolute too."""
+    return folder / Path(name).relative_to(Path(name).anchor)
 
 
 class Bench:
@@ -237,6 +244,10 @@ class Bench:
     def path(self, *parts: str) -> str:
         """A path below the results, as recorded."""
         return "/".join((self.name, *parts))
+
+    def new(self, name: str) -> Path:
+        """Where a recorded path lies in the scratch folder."""
+        return below(self.folder, name)
 
     def record(self, name: str) -> dict[str, Any]:
         """The record of a stored file; what differs here from there is noted.
@@ -272,7 +283,7 @@ class Bench:
 
     def made(self, study: str, role: str) -> str:
         """Path of the runs of a role that were made anew."""
-        return str(self.folder / self.path("runs", study, f"{role}.h5"))
+        return str(self.new(self.path("runs", study, f"{role}.h5")))
 
     # Runs
 
@@ -326,9 +337,9 @@ class Bench:
             lab = Laboratory(
                 study, _cut(spec, cut), dataset, Compute(device=device), features=chosen
             )
-            teacher = self.folder / self.path("runs", study, "teacher.h5")
-            train_role(lab, role, self.folder / out, teacher=teacher if role == "student" else None)
-        with RunsFile(self.base / out) as stored, RunsFile(self.folder / out) as again:
+            teacher = self.made(study, "teacher") if role == "student" else None
+            train_role(lab, role, self.new(out), teacher=teacher)
+        with RunsFile(self.base / out) as stored, RunsFile(self.new(out)) as again:
             for part in _compare_runs(stored, again):
                 self.parts.append(part)
 
@@ -366,9 +377,9 @@ class Bench:
         )
         paths = {role: _only(self.made(study, role), levels) for role in ROLES[quantity]}
         device = "cpu" if record.get("device", "cpu") == "cpu" else _auto()
-        estimate(study, spec, estimator, quantity, paths, self.folder / out, device=device)
+        estimate(study, spec, estimator, quantity, paths, self.new(out), device=device)
         stored = {e["id"]: e for e in _estimates(self.base / out)}
-        for entry in _estimates(self.folder / out):
+        for entry in _estimates(self.new(out)):
             what = f"{quantity} by {estimator}, level {entry['level']}, seed {entry['seed']}"
             known = stored.get(entry["id"], {}).get("value")
             self.note("estimate", entry["id"], what, known, entry["value"])
@@ -412,7 +423,7 @@ class Bench:
             for entry in wanted:
                 entries.append(entry | {"values": again[entry["name"]]})
                 self._note_samples(entry, quantity, again[entry["name"]])
-        write_json(self.folder / out, {"results": entries})
+        write_json(self.new(out), {"results": entries})
 
     def _note_samples(self, entry: dict[str, Any], quantity: str, values: list[float]) -> None:
         for repeat, (stored, value) in enumerate(zip(entry["values"], values, strict=False)):
@@ -657,11 +668,11 @@ def _null(bench: Bench, place: Place) -> None:
     out = place.cell["inputs"][0]["path"]
     record = bench.record(out)
     device = "cpu" if record.get("device", "cpu") == "cpu" else _auto()
-    (bench.folder / out).parent.mkdir(parents=True, exist_ok=True)
-    write_null(Path(out).stem, bench.folder / out, device)
+    bench.new(out).parent.mkdir(parents=True, exist_ok=True)
+    write_null(Path(out).stem, bench.new(out), device)
     stored, again = (
-        json.loads((folder / out).read_text(encoding="utf-8"))["values"]
-        for folder in (bench.base, bench.folder)
+        json.loads(path.read_text(encoding="utf-8"))["values"]
+        for path in (bench.base / out, bench.new(out))
     )
     for quantity in ("teacher-student", "student-label"):
         for number, pair in enumerate(zip(stored[quantity], again[quantity], strict=False)):
@@ -688,8 +699,8 @@ def _theory(bench: Bench, place: Place) -> None:
     if cut:  # a cell of one table needs nothing of the other
         cut = {"sigma_12": given.sigma_12[:1], "kappas": given.kappas[:1]} | cut
         cut = {"lambdas": given.lambdas[:1], "teacher_label": given.teacher_label[:1]} | cut
-    (bench.folder / out).parent.mkdir(parents=True, exist_ok=True)
-    simulate_all(given.model_copy(update=cut), bench.folder / out)
+    bench.new(out).parent.mkdir(parents=True, exist_ok=True)
+    simulate_all(given.model_copy(update=cut), bench.new(out))
     again = _derived(bench, place, bench.folder)
     pairs = zip(place.cell["members"], again.members or [], strict=False)
     for member, (identity, _, value) in pairs:

@@ -86,6 +86,20 @@ def test_a_cell_is_the_same_again_and_nothing_else_is_trained(tree, cell, runs, 
     assert digests() == before
 
 
+def test_results_under_an_absolute_path_are_not_written_to(tree, monkeypatch):
+    """Joining a scratch folder with an absolute path gives the absolute path."""
+    absolute = str(tree / RESULTS)
+    for path in Path(RESULTS).rglob("*.json"):
+        path.write_text(path.read_text().replace(f'"{RESULTS}/', f'"{absolute}/'))
+    before = digests()
+    monkeypatch.chdir("/")
+    done = recompute("table13/0/kd", absolute)
+    assert done.passed
+    assert trained(done)["student"] > 0
+    monkeypatch.chdir(tree)
+    assert digests() == before
+
+
 def test_one_case_of_a_calibration_is_estimated_and_no_other(tree):
     done = recompute(f"calibration-{STUDY}/teacher-student-1/ksg-mean", RESULTS)
     samples = [part for part in done.parts if part.kind == "calibration sample"]
