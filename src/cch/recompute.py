@@ -314,7 +314,7 @@ class Bench:
             study: the study.
             role: teacher, baseline or student; students need their teachers trained before.
             cut: ``seeds``, ``runs`` (with representations), ``levels`` (names), ``temperature``,
-                ``weight``; a part that is left out, or None, is not cut.
+                ``weight``, ``arms`` (of fusions); a part that is left out, or None, is not cut.
         """
         import torch
 
@@ -338,7 +338,7 @@ class Bench:
                 study, _cut(spec, cut), dataset, Compute(device=device), features=chosen
             )
             teacher = self.made(study, "teacher") if role == "student" else None
-            train_role(lab, role, self.new(out), teacher=teacher)
+            train_role(lab, role, self.new(out), teacher=teacher, arms=cut.get("arms"))
         with RunsFile(self.base / out) as stored, RunsFile(self.new(out)) as again:
             for part in _compare_runs(stored, again):
                 self.parts.append(part)
@@ -579,6 +579,13 @@ def _difference(bench: Bench, place: Place) -> None:
     _query_runs(bench, place, ("teacher", "baseline", "student"))
 
 
+def _fusion(bench: Bench, place: Place) -> None:
+    """The fusions of the arms that a cell names."""
+    query = place.cell["query"]
+    arms = [query[name] for name in ("arm", "minus") if name in query]
+    bench.train(place.study, "fusion", {"arms": arms})
+
+
 def _estimated(
     bench: Bench, place: Place, quantities: tuple[str, ...], also: str | None = None
 ) -> None:
@@ -711,6 +718,9 @@ _MAKE: dict[str, Callable[[Bench, Place], None]] = {
     "metric": _metric,
     "difference": _difference,
     "effect": _difference,
+    "fusion": _fusion,
+    "fusion-difference": _fusion,
+    "fusion-effect": _fusion,
     "information": _information,
     "gap": _gap,
     "criterion": _criterion,

@@ -20,6 +20,8 @@ SECTIONS: tuple[tuple[str, type[config.Model]], ...] = (
     ("`theory`", config.Theory),
     ("`datasets.<name>` of kind `synthetic`", config.SyntheticDataset),
     ("`datasets.<name>` of kind `mnistm`", config.MnistMDataset),
+    ("`datasets.<name>` of kind `mosei`", config.MoseiDataset),
+    ("`datasets.<name>` of kind `mosi`", config.MosiDataset),
     ("`studies.<name>`", config.Study),
     ("`studies.<name>.network`", config.Network),
     ("`studies.<name>.training`", config.Training),
@@ -28,6 +30,8 @@ SECTIONS: tuple[tuple[str, type[config.Model]], ...] = (
     ("`studies.<name>.information`", config.Information),
     ("`studies.<name>.information.calibration`", config.Calibration),
     ("`studies.<name>.split`", config.Split),
+    ("`studies.<name>.selection`", config.Selection),
+    ("`studies.<name>.fusion`", config.Fusion),
 )
 HEAD = """# Configuration
 

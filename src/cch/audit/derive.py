@@ -129,13 +129,54 @@ def difference(query: Query, place: Place, facts: Facts) -> Derived:
 @derives("effect")
 def effect(query: Query, place: Place, facts: Facts) -> Derived:
     """Whether the 95 % interval of the paired difference excludes zero, and on which side."""
-    members = _differences(query, place, facts)
+    return _judged(_differences(query, place, facts), query)
+
+
+def _judged(members: list[Member], query: Query) -> Derived:
     found, said = mean_of(members), "undecided"
     if found.n and found.n > 1 and isinstance(found.value, float) and found.se is not None:
         reach = float(stdtrit(found.n - 1, 0.975)) * found.se
         better = -found.value if query["metric"] == "mse" else found.value
         said = "helps" if better - reach > 0 else "harms" if better + reach < 0 else "undecided"
     return Derived(said, members=members)
+
+
+def _fusions(arm: str, metric: str, place: Place, facts: Facts) -> dict[int, dict[str, Any]]:
+    """Fusions of an arm that count, by seed; none where none were trained."""
+    if not place.cell["inputs"]:
+        return {}
+    runs = [run for run in facts.runs(place.study, "fusion") if run["arm"] == arm]
+    counted = [r for r in runs if r["diverged"] is None and r["metrics"].get(metric) is not None]
+    return {run["seed"]: run for run in sorted(counted, key=lambda run: run["seed"])}
+
+
+@derives("fusion")
+def fusion(query: Query, place: Place, facts: Facts) -> Derived:
+    """Mean over the fusions of an arm."""
+    runs = _fusions(query["arm"], query["metric"], place, facts).values()
+    return mean_of([(run["id"], None, run["metrics"][query["metric"]]) for run in runs])
+
+
+def _arms_apart(query: Query, place: Place, facts: Facts) -> list[Member]:
+    name = query["metric"]
+    rivals = _fusions(query["minus"], name, place, facts)
+    return [
+        (run["id"], rivals[seed]["id"], run["metrics"][name] - rivals[seed]["metrics"][name])
+        for seed, run in _fusions(query["arm"], name, place, facts).items()
+        if seed in rivals
+    ]
+
+
+@derives("fusion-difference")
+def fusion_difference(query: Query, place: Place, facts: Facts) -> Derived:
+    """Mean over seeds of one arm minus another."""
+    return mean_of(_arms_apart(query, place, facts))
+
+
+@derives("fusion-effect")
+def fusion_effect(query: Query, place: Place, facts: Facts) -> Derived:
+    """Whether an arm helps over another."""
+    return _judged(_arms_apart(query, place, facts), query)
 
 
 # Information

@@ -109,6 +109,9 @@ def answer(query: Any, source: Source) -> Answer:
         layouts.Calibration: _calibration,
         layouts.Criterion: _criterion,
         layouts.Effect: _effect,
+        layouts.FusionMetric: _fusion,
+        layouts.FusionDifference: _fusion_difference,
+        layouts.FusionEffect: _fusion_effect,
         layouts.Setting: _setting,
         layouts.Count: _count,
         layouts.Outputs: _outputs,
@@ -167,18 +170,29 @@ def _difference(query: layouts.Difference, source: Source) -> Answer:
     chosen = _select(source, "student", query)
     if not chosen:
         found.flags.append(_not_run(query))
-    students = _usable(chosen, query.metric, found.flags)
-    rivals = _usable(_select(source, "baseline", query), query.metric, found.flags)
-    by_seed = {run["seed"]: run for run in rivals}
-    for run in students:
+    rivals = _select(source, "baseline", query)
+    _subtract(found, query.metric, (student, chosen), (baseline, rivals))
+    return found
+
+
+def _subtract(
+    found: Answer,
+    metric: str,
+    first: tuple[str, list[dict[str, Any]]],
+    second: tuple[str, list[dict[str, Any]]],
+) -> None:
+    """Add to ``found`` a metric of the first file's runs minus that of the second's, by seed."""
+    (path, chosen), (rival_path, rivals) = first, second
+    kept = _usable(chosen, metric, found.flags)
+    by_seed = {run["seed"]: run for run in _usable(rivals, metric, found.flags)}
+    for run in kept:
         rival = by_seed.get(run["seed"])
         if rival is None:
             continue
-        value = run["metrics"][query.metric] - rival["metrics"][query.metric]
+        value = run["metrics"][metric] - rival["metrics"][metric]
         found.values.append(value)
-        member = _run_member(student, run, value)
-        found.members.append(member | {"minus": rival["id"], "minus_file": baseline})
-    return found
+        member = _run_member(path, run, value)
+        found.members.append(member | {"minus": rival["id"], "minus_file": rival_path})
 
 
 def _not_run(query: Any) -> str:
@@ -271,12 +285,55 @@ def _effect(query: layouts.Effect, source: Source) -> Answer:
     difference = _difference(
         layouts.Difference(**query.model_dump(exclude={"kind"}), kind="difference"), source
     )
-    text, low, high = effect(difference.values, lower_is_better=query.metric == "mse")
+    return _judged(difference, query.metric)
+
+
+def _judged(difference: Answer, metric: str) -> Answer:
+    """Whether the interval of a paired difference says that it helps."""
+    text, low, high = effect(difference.values, lower_is_better=metric == "mse")
     found = replace(difference, values=[], text=text)
-    found.aggregation = f"where the 95 % interval of the paired {query.metric} difference lies"
+    found.aggregation = f"where the 95 % interval of the paired {metric} difference lies"
     if len(difference.values) > 1:
         found.aggregation += f": {low:.4f} to {high:.4f}, n = {len(difference.values)}"
     return found
+
+
+def _fusions(source: Source, arm: str) -> tuple[str, list[dict[str, Any]]]:
+    """Path of the fusions of a study, and its runs of an arm in order of seed."""
+    chosen = [run for run in source.runs("fusion") if run["arm"] == arm]
+    return source.paths.runs(source.name, "fusion"), sorted(chosen, key=lambda run: run["seed"])
+
+
+def _fusion(query: layouts.FusionMetric, source: Source) -> Answer:
+    found = Answer(aggregation=f"mean of test {query.metric} over seeds, last epoch")
+    if not source.study.fusion:
+        found.flags.append("this configuration fuses nothing here")
+        return found
+    path, runs = _fusions(source, query.arm)
+    found.files = [path]
+    for run in _usable(runs, query.metric, found.flags):
+        found.values.append(run["metrics"][query.metric])
+        found.members.append(_run_member(path, run, run["metrics"][query.metric]))
+    return found
+
+
+def _fusion_difference(query: Any, source: Source) -> Answer:
+    found = Answer(
+        aggregation=f"mean over seeds of test {query.metric}, fusion {query.arm} minus "
+        f"{query.minus} of that seed",
+        signed=True,
+    )
+    if not source.study.fusion:
+        found.flags.append("this configuration fuses nothing here")
+        return found
+    first, second = _fusions(source, query.arm), _fusions(source, query.minus)
+    found.files = [first[0]]
+    _subtract(found, query.metric, first, second)
+    return found
+
+
+def _fusion_effect(query: layouts.FusionEffect, source: Source) -> Answer:
+    return _judged(_fusion_difference(query, source), query.metric)
 
 
 def _calibration(query: layouts.Calibration, source: Source) -> Answer:

@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from cch.config import Config, Model, Study
 from cch.errors import CchError
 from cch.paths import Paths
-from cch.training.plan import level_name
+from cch.training.plan import Arm, level_name
 
 MAIN = "main"
 """In a query: the first estimator of the study's configuration."""
@@ -98,6 +98,34 @@ class Effect(Model):
     weight: float
 
 
+class FusionMetric(Model):
+    """Mean of a test metric over the fusions of one arm."""
+
+    kind: Literal["fusion"]
+    arm: Arm
+    metric: str
+    digits: int = 4
+
+
+class FusionDifference(Model):
+    """Mean over seeds of one arm minus another of that seed: paired."""
+
+    kind: Literal["fusion-difference"]
+    arm: Arm
+    minus: Arm = "direct"
+    metric: str
+    digits: int = 4
+
+
+class FusionEffect(Model):
+    """Whether an arm does better than another, by the interval of that paired difference."""
+
+    kind: Literal["fusion-effect"]
+    arm: Arm
+    minus: Arm = "direct"
+    metric: str
+
+
 class Setting(Model):
     """A value of the configuration: a path below the study, or below ``dataset``."""
 
@@ -126,6 +154,9 @@ Query = Annotated[
     | Information
     | Gap
     | Calibration
+    | FusionMetric
+    | FusionDifference
+    | FusionEffect
     | Setting
     | Count
     | Outputs,
@@ -252,6 +283,8 @@ def all_layouts(config: Config, path: str | Path) -> dict[str, Layout]:
     for name, study in config.studies.items():
         layouts[f"sweep-{name}"] = sweep_layout(name, study)
         layouts[f"criterion-{name}"] = criterion_layout(name, study)
+        if study.fusion:
+            layouts[f"fusion-{name}"] = fusion_layout(name, study)
         if study.information.calibrated:
             layouts[f"calibration-{name}"] = calibration_layout(name, study)
     return layouts
@@ -381,6 +414,55 @@ def criterion_layout(name: str, study: Study) -> Layout:
     )
 
 
+ARMS: dict[Arm, str] = {
+    "direct": "direct",
+    "heads": "heads trained, no KD",
+    "kd": "with KD",
+}
+
+
+def fusion_layout(name: str, study: Study) -> Layout:
+    """Fusion with distillation beside direct fusion, and what of it distilling itself does."""
+    columns = [
+        Column(key=arm, label=label, query={"kind": "fusion", "arm": arm})
+        for arm, label in ARMS.items()
+    ]
+    for minus, label in (("direct", "KD minus direct"), ("heads", "KD minus heads")):
+        pair = {"arm": "kd", "minus": minus}
+        columns += [
+            Column(
+                key=f"difference-{minus}",
+                label=label,
+                query=pair | {"kind": "fusion-difference"},
+            ),
+            Column(
+                key=f"effect-{minus}",
+                label=f"distilling, {label}",
+                query=pair | {"kind": "fusion-effect"},
+            ),
+        ]
+    metrics = {
+        "accuracy": "Accuracy",
+        "auc": "AUC",
+        "macro_f1": "Macro F1",
+        "weighted_f1": "Weighted F1",
+    }
+    return Layout(
+        number=f"Fusion {name}",
+        title=f"{study.title}: fusion, direct and with distillation",
+        caption="Differences are paired by seed. `heads` trains the teacher modality's head as KD "
+        "does and distils nothing, so the last difference is what distilling does; 95 % intervals.",
+        study=name,
+        own=True,
+        row_label="metric",
+        rows=[
+            Row(key=metric, label=label, cells={c.key: {"metric": metric} for c in columns})
+            for metric, label in metrics.items()
+        ],
+        columns=columns,
+    )
+
+
 QUANTITIES = {"teacher-student": "I(teacher; student)", "student-label": "I(student; label)"}
 MEASURES = {"mean": "estimate", "bias": "bias", "sd": "sd"}
 
@@ -475,6 +557,8 @@ def query_inputs(query: Any, study_name: str, study: Study, paths: Paths) -> set
             return {paths.runs(study_name, role)}
         case Difference() | Effect():
             return {paths.runs(study_name, "student"), paths.runs(study_name, "baseline")}
+        case FusionMetric() | FusionDifference() | FusionEffect():
+            return {paths.runs(study_name, "fusion")} if study.fusion else set()
         case Information() | Gap():
             if query.estimator not in study.information.estimators:
                 return set()

@@ -24,6 +24,7 @@ from cch.training.fusion import FusionMember, train_fusion
 from cch.training.inputs import Inputs
 from cch.training.metrics import evaluate
 from cch.training.plan import (
+    Arm,
     Run,
     baseline_runs,
     fusion_runs,
@@ -210,15 +211,31 @@ class Laboratory:
 
 
 def train_role(
-    lab: Laboratory, role: str, out: str | Path, teacher: str | Path | None = None
+    lab: Laboratory,
+    role: str,
+    out: str | Path,
+    teacher: str | Path | None = None,
+    arms: Sequence[Arm] | None = None,
 ) -> None:
-    """Train all runs of a role and write them; students need the runs file of their teachers."""
+    """Train all runs of a role and write them.
+
+    Args:
+        lab: the study's.
+        role: teacher, baseline, student or fusion.
+        out: the runs file to write.
+        teacher: runs of their teachers, which students need.
+        arms: fusions of these alone; all where None.
+
+    Raises:
+        CchError: students without teachers, teachers of another dataset, fusions that the study
+            does not ask for, or what training itself raises.
+    """
     if role == "teacher":
         train_teachers(lab, out)
     elif role == "baseline":
         train_baselines(lab, out)
     elif role == "fusion":
-        train_fusions(lab, out)
+        train_fusions(lab, out, arms)
     elif teacher is None:
         raise CchError(lab.name, "students need the runs of their teachers")
     else:
@@ -317,9 +334,10 @@ def train_students(lab: Laboratory, teacher: str | Path, out: str | Path) -> Non
     write_runs(out, lab.header("student", study.student), entries, arrays)
 
 
-def train_fusions(lab: Laboratory, out: str | Path) -> None:
-    """Train the fusions of all arms of a study in one stack (Fig. 3)."""
-    study, runs = lab.study, fusion_runs(lab.study)
+def train_fusions(lab: Laboratory, out: str | Path, arms: Sequence[Arm] | None = None) -> None:
+    """Train the fusions of a study, all arms or some, in one stack (Fig. 3)."""
+    study = lab.study
+    runs = [run for run in fusion_runs(study) if arms is None or run.arm in arms]
     if study.fusion is None:
         raise CchError(f"studies.{lab.name}", "has no `fusion`", "say how to fuse")
     tables = [
