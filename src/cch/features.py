@@ -5,6 +5,7 @@ Each seed has its own split and so its own choice; where the dataset fixes the s
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cch.config import Study
@@ -14,10 +15,13 @@ from cch.paired import PairedDataset
 from cch.progress import Progress
 from cch.selection import Selection, select_features, write_selection
 
+SHOWN = 10
+"""Names of features that a record lists."""
+
 
 def select_modality(
     name: str, study: Study, dataset: PairedDataset, modality: str, out: str | Path
-) -> None:
+) -> dict[str, str]:
     """Select a modality's features on the training rows of every seed, and write them.
 
     Args:
@@ -26,6 +30,9 @@ def select_modality(
         dataset: the dataset, opened.
         modality: one with values (N, D).
         out: the selection file to write.
+
+    Returns:
+        What was chosen, in words; all of it is in the file.
 
     Raises:
         CchError: the study selects nothing, the modality is no table or has infinite values, or
@@ -58,3 +65,20 @@ def select_modality(
         progress.advance(1)
     digest = sha256_file(dataset.path)
     write_selection(out, selections, names=names, modality=modality, dataset=digest)
+    return _in_words(selections, len(names))
+
+
+def _in_words(selections: Mapping[int, Selection], features: int) -> dict[str, str]:
+    chosen = [one.names for one in selections.values()]
+    first, always = selections[0], set(chosen[0]).intersection(*chosen[1:])
+    return {
+        "chosen": f"{len(first.names):,} of {features:,} features by {first.method}, on "
+        f"{'training' if first.rows == 'train' else 'all'} rows of {len(chosen)} splits",
+        "first of seed 0": _some(first.names),
+        "in every split": _some([name for name in first.names if name in always]),
+    }
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more if names else "none"

@@ -268,6 +268,17 @@ def test_the_choice_on_all_rows_does_see_test_rows(tmp_path):
     assert (SelectionFile(tmp_path / "b" / "cnv.h5").index == 4).all()
 
 
+def test_what_was_selected_is_said_in_words(tmp_path):
+    write_paired(tmp_path / "d.h5", contents())
+    with PairedDataset(tmp_path / "d.h5") as dataset:
+        said = select_modality("cohort", selecting(), dataset, "mrna", tmp_path / "s.h5")
+    file = SelectionFile(tmp_path / "s.h5")
+    everywhere = set(file.chosen(0)) & set(file.chosen(1)) & set(file.chosen(2))
+    assert said["chosen"] == "3 of 6 features by mrmr, on training rows of 3 splits"
+    assert said["first of seed 0"] == ", ".join(file.chosen(0))
+    assert said["in every split"].count(",") == max(len(everywhere) - 1, 0)
+
+
 def test_missing_values_need_a_selection_which_fills_them_in(tmp_path):
     data = contents()
     values = data.modalities["cnv"].values.copy()

@@ -7,11 +7,11 @@ from cch.paired import PairedDataset
 from cch.planning import Plan
 from cch.stage import stage
 
-with stage(snakemake, __file__):  # noqa: F821
+with stage(snakemake, __file__) as record:  # noqa: F821
     plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
     asked = snakemake.wildcards  # noqa: F821
     with PairedDataset(snakemake.input.dataset) as dataset:  # noqa: F821
-        select_modality(
+        record.facts["notes"] = select_modality(
             asked.study,
             plan.config.studies[asked.study],
             dataset,
