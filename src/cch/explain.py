@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.tree import Tree
 from cch.errors import CchError
 from cch.files import sha256_file
 from cch.record import read_record, record_path
+from cch.training.plan import level_name
 
 READ_BYTES = 16 * 2**20
 """Files up to this size are hashed at once; larger ones only where a full check is asked for."""
@@ -129,6 +131,8 @@ def read_document(path: str | Path) -> dict[str, Any]:
 def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """Return (document path, document, cell) for ``table/row/column``.
 
+    A level may be given in per cent, and underscores for hyphens.
+
     Raises:
         CchError: there is no such folder or table, or no such cell in it; the line says what there
             is.
@@ -145,9 +149,18 @@ def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dic
     document = read_document(path)
     cells = dict(document["cells"])
     cells |= {note["cell"]["id"].partition("/")[2]: note["cell"] for note in document["notes"]}
-    if rest not in cells:
+    key = rest if rest in cells else _as_keys_are_written(rest)
+    if key not in cells:
         raise _no_cell(name, table, rest, list(cells))
-    return path, document, cells[rest]
+    return path, document, cells[key]
+
+
+def _as_keys_are_written(rest: str) -> str:
+    """``60%/student_kd_f1``, as one may type it, as ``0.6/student-kd-f1``."""
+    row, _, column = rest.partition("/")
+    percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", row)
+    row = level_name(float(percent[1]) / 100) if percent else row
+    return f"{row}/{column}".replace("_", "-")
 
 
 def _no_table(name: str, table: str, folder: Path) -> CchError:

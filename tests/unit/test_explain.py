@@ -56,6 +56,11 @@ def test_a_cell_is_named_in_one_word_or_three(tree, words):
     assert done.stdout.startswith("table13/0/kd = ")
 
 
+@pytest.mark.parametrize("typed", ["150%/no-kd", "1.5/no_kd", "150 %/no_kd"])
+def test_a_cell_may_be_typed_as_it_is_printed(tree, typed):
+    assert explain(f"table13/{typed}", RESULTS)["cell"]["id"] == "table13/1.5/no-kd"
+
+
 def test_the_tree_says_all_that_a_number_rests_on(tree):
     found = explain("table13/0/difference", RESULTS)
     cell, text = found["cell"], told(found)
