@@ -353,8 +353,13 @@ def setting(query: Query, place: Place, facts: Facts) -> Derived:
         )
     value = value if found else own
     items = value if isinstance(value, list) else [value]
-    said = [SHOWN.get(item, item) if isinstance(item, str) else f"{item:g}" for item in items]
-    return Derived(", ".join(said), members=[])
+    return Derived(", ".join(_said(item) for item in items), members=[])
+
+
+def _said(item: Any) -> str:
+    if item is True or item is False:
+        return {True: "yes", False: "no"}[item]
+    return SHOWN.get(item, item) if isinstance(item, str) else f"{item:g}"
 
 
 def _lookup(node: Any, path: str) -> tuple[Any, bool]:
@@ -388,6 +393,8 @@ def count(query: Query, place: Place, facts: Facts) -> Derived:
             part = file["split"][()].astype(str)
             first = file["draw"][()] == 0 if "draw" in file else np.ones(len(part), bool)
             numbers = [int(((part == name) & first).sum()) for name in query["parts"]]
+    if query.get("percent"):
+        return Derived(" / ".join(f"{n / sum(numbers):.0%}" for n in numbers), members=[])
     return Derived(" / ".join(f"{number:,}" for number in numbers), members=[])
 
 

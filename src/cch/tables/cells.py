@@ -380,18 +380,23 @@ def _sizes(entry: dict[str, Any]) -> str:
 def _setting(query: layouts.Setting, source: Source) -> Answer:
     value = setting(source.config, source.name, query.path)
     items = value if isinstance(value, list) else [value]
-    text = ", ".join(
-        DISPLAY.get(item, item) if isinstance(item, str) else f"{item:g}" for item in items
-    )
+    text = ", ".join(_shown_setting(item) for item in items)
     return Answer(text=text, aggregation=f"setting {query.path} of study {source.name}")
+
+
+def _shown_setting(item: Any) -> str:
+    if isinstance(item, bool):
+        return "yes" if item else "no"
+    return DISPLAY.get(item, item) if isinstance(item, str) else f"{item:g}"
 
 
 def _count(query: layouts.Count, source: Source) -> Answer:
     with source.dataset() as dataset:
         split = source.study.split.build(source.study.dataset) if source.study.split else None
         counts = [len(dataset.rows(part, 0, split)) for part in query.parts]
+    shares = [f"{100 * count / max(sum(counts), 1):.0f}%" for count in counts]
     return Answer(
-        text=" / ".join(f"{count:,}" for count in counts),
+        text=" / ".join(shares if query.percent else [f"{count:,}" for count in counts]),
         files=[source.paths.dataset(source.study.dataset)],
         aggregation=f"rows in {', '.join(query.parts)} of one seed, counted",
     )

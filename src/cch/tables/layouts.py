@@ -138,6 +138,7 @@ class Count(Model):
 
     kind: Literal["count"]
     parts: list[Literal["train", "valid", "test"]]
+    percent: bool = Field(False, description="As whole per cent of those parts together.")
 
 
 class Outputs(Model):
