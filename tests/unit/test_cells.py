@@ -309,3 +309,59 @@ def test_a_truncated_table_is_named(tmp_path, monkeypatch):
     path.write_text(path.read_text()[:20])
     with pytest.raises(CchError, match=r"t\.json: is no JSON"):
         explain("t/r/c", "results")
+
+
+# Fusion
+
+FUSED = {"direct": [0.70, 0.74, 0.72], "kd": [0.73, 0.76, 0.76], "heads": [0.72, 0.77, 0.75]}
+
+
+@pytest.fixture
+def fused(results):
+    """The same study with fusions; the one of seed 1 with heads alone diverged."""
+    training = {"optimizer": "adam", "learning_rate": 0.1, "batch_size": 8, "epochs": 2}
+    change = {"studies": {"mnistm-a18": {"fusion": {"training": training}}}}
+    config = load(overlay(results.model_dump(mode="json"), change))
+    runs = [
+        entry("fusion", seed, value=value, diverged=2 if (arm, seed) == ("heads", 1) else None)
+        | {"arm": arm, "id": f"{arm}-{seed}"}
+        for arm, values in FUSED.items()
+        for seed, value in enumerate(values)
+    ]
+    for run in runs:
+        run["metrics"]["auc"] = None  # a class without a test row
+    arrays = {"logits": np.zeros((9, 2, 2), np.float32)}
+    write_runs(Paths.of(config).runs("mnistm-a18", "fusion"), {"study": "x"}, runs, arrays)
+    return config
+
+
+def fusion_cells(config):
+    layouts = all_layouts(config, ROOT / "paper" / "tables.yaml")
+    claims = load_claims(ROOT / "paper" / "claims.yaml")
+    name = "fusion-mnistm-a18"
+    return build_document(name, layouts[name], config, claims, [])["cells"]
+
+
+def test_fusions_are_averaged_by_arm_and_subtracted_by_seed(fused):
+    cells = fusion_cells(fused)
+    assert cells["accuracy/direct"]["value"] == pytest.approx(0.72)
+    paired = np.array([0.03, 0.02, 0.04])
+    found = cells["accuracy/difference-direct"]
+    assert found["value"] == pytest.approx(paired.mean())
+    assert found["se"] == pytest.approx(paired.std(ddof=1) / math.sqrt(3))
+    assert found["members"][2]["minus"] == "direct-2"
+    # t(2) at 95 % is 4.303: 0.03 ± 4.303 * 0.01 / sqrt(3) reaches from 0.005 to 0.055.
+    assert cells["accuracy/effect-direct"]["value"] == "helps"
+
+
+def test_a_diverged_fusion_leaves_its_pair_and_is_said(fused):
+    found = fusion_cells(fused)["accuracy/difference-heads"]
+    assert (found["n"], found["value"]) == (2, pytest.approx((0.01 + 0.01) / 2))
+    assert "1 of 3 runs diverged: seeds [1]" in found["flags"]
+    assert fusion_cells(fused)["accuracy/effect-heads"]["n"] is None
+
+
+def test_a_metric_that_no_fusion_has_is_no_number(fused):
+    found = fusion_cells(fused)["auc/kd"]
+    assert (found["value"], found["n"]) == (None, 0)
+    assert "auc is not defined for seeds [0, 1, 2]" in found["flags"]
