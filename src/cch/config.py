@@ -6,7 +6,7 @@ raises one line that names the key and what was expected.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -104,9 +104,114 @@ class MosiDataset(Model):
     modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "video")
 
 
+class CohortLabel(Model):
+    """Every case is labelled by the cohort (project) that it belongs to."""
+
+    kind: Literal["cohort"] = Field(description="Picks this kind.")
+
+
+class TableLabel(Model):
+    """Labels are read from a source of their own, by case."""
+
+    kind: Literal["table"] = Field(description="Picks this kind.")
+    source: Name = Field(description="Source of the labels (workflow/sources.yaml).")
+    sample: str | None = Field(None, description="Column of the case or sample; null: the first.")
+    column: str | None = Field(None, description="Column of the label; null: the second.")
+    classes: dict[str, str] = Field(
+        {},
+        description="Class by label as it stands in the source; cases with other labels are left "
+        "out. Empty: every label is a class of its own.",
+    )
+
+
+class TcgaDataset(Model):
+    """Cancer cohorts as matrices of features by samples, joined by case (Section 4.4)."""
+
+    kind: Literal["tcga"] = Field(description="Picks this kind.")
+    title: str = Field(description="How tables name the dataset.")
+    cohorts: dict[str, dict[Name, Name]] = Field(
+        min_length=1,
+        description="Source by modality, for every cohort; several cohorts are put together.",
+    )
+    label: Annotated[CohortLabel | TableLabel, Field(discriminator="kind")] = Field(
+        description="Where the classes come from."
+    )
+    aliquots: Literal["first", "mean"] = Field(
+        "first",
+        description="Of several aliquots of a case's primary tumour: the first by barcode (vial, "
+        "portion, plate), or their mean.",
+    )
+    gene_names: Name | None = Field(
+        None, description="Source that names Ensembl ids by gene symbol; null: ids are kept."
+    )
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in the order of the first cohort."""
+        return tuple(next(iter(self.cohorts.values())))
+
+    @model_validator(mode="after")
+    def _same_modalities(self) -> TcgaDataset:
+        for cohort, sources in self.cohorts.items():
+            if set(sources) != set(self.modalities) or not sources:
+                raise ValueError(
+                    f"cohorts.{cohort} has the modalities {', '.join(sources) or 'none'}; every "
+                    f"cohort needs {', '.join(self.modalities)}"
+                )
+        if self.label.kind == "cohort" and len(self.cohorts) < 2:
+            raise ValueError("label.kind: 'cohort' needs two cohorts at least")
+        return self
+
+
+class MatrixFile(Model):
+    """One modality of one's own: a table of numbers with names on both sides."""
+
+    file: str = Field(description="Path of a TSV, CSV, Parquet or HDF5 file, by its ending.")
+    rows: Literal["samples", "features"] = Field(
+        "samples", description="What a row of the file is."
+    )
+    values: str = Field("values", description="HDF5 only: the dataset that holds the numbers.")
+    row_names: str = Field("rows", description="HDF5 only: the dataset that names the rows.")
+    column_names: str = Field("columns", description="HDF5 only: the one that names the columns.")
+
+
+class LabelFile(Model):
+    """Labels of one's own: a table with a sample and a label in every row."""
+
+    file: str = Field(description="Path of a TSV, CSV or Parquet file, by its ending.")
+    sample: str | None = Field(None, description="Column of the sample; null: the first.")
+    label: str | None = Field(None, description="Column of the label; null: the second.")
+
+
+class MatricesDataset(Model):
+    """Data of one's own: matrices and a table of labels, joined by sample."""
+
+    kind: Literal["matrices"] = Field(description="Picks this kind.")
+    title: str = Field(description="How tables name the dataset.")
+    files: dict[Name, MatrixFile] = Field(min_length=2, description="The modalities by name.")
+    labels: LabelFile = Field(description="The classes.")
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities."""
+        return tuple(self.files)
+
+    @model_validator(mode="after")
+    def _no_modality_named_labels(self) -> MatricesDataset:
+        if "labels" in self.files:
+            raise ValueError("files: 'labels' is no name for a modality, the labels have it")
+        return self
+
+
 Dataset = Annotated[
-    SyntheticDataset | MnistMDataset | MoseiDataset | MosiDataset, Field(discriminator="kind")
+    SyntheticDataset | MnistMDataset | TcgaDataset | MatricesDataset | MoseiDataset | MosiDataset,
+    Field(discriminator="kind"),
 ]
+DATASETS: dict[str, type[Model]] = {
+    get_args(model.model_fields["kind"].annotation)[0]: model
+    for model in get_args(get_args(Dataset)[0])
+}
+"""The kinds of dataset by name."""
 
 
 class Network(Model):
@@ -336,6 +441,8 @@ class Study(Model):
                 )
         if self.inputs == "standardised" and self.split is not None:
             raise ValueError("inputs: 'standardised' needs the dataset's own split; leave `split`")
+        if self.selection and self.metric == "mse":
+            raise ValueError("selection: mRMR is for classes, `metric: mse` for a regression")
         if self.selection and self.inputs != "stored":
             raise ValueError("inputs: `selection` scales what it chooses; leave `inputs` out")
         if self.selection and self.degradation.kind != "noise":
@@ -475,14 +582,6 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
         raise ValueError(f"{where}.distillation.weights: lambda of Eq. 2 lies in 0..1")
 
 
-_DATASETS: dict[str, type[Model]] = {
-    "synthetic": SyntheticDataset,
-    "mnistm": MnistMDataset,
-    "mosei": MoseiDataset,
-    "mosi": MosiDataset,
-}
-
-
 def load(raw: dict[str, Any], where: str = "configuration") -> Config:
     """Validate a merged configuration.
 
@@ -531,7 +630,7 @@ def _expected_keys(location: tuple[Any, ...]) -> str:
     elif location[0] == "theory":
         owner = Theory
     elif location[0] == "datasets" and len(location) > 3:
-        owner = _DATASETS[location[2]]
+        owner = DATASETS[location[2]]
     elif location[:1] == ("studies",) and location[2:4] == ("information", "calibration"):
         owner = Calibration if len(location) > 4 else Information
     elif location[0] == "studies":

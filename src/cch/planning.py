@@ -19,6 +19,7 @@ from cch.errors import CchError
 from cch.files import canonical_json, digest
 from cch.paths import ROLES, Paths
 from cch.sources.fetch import Fetched, available
+from cch.sources.local import with_local
 from cch.sources.table import SourceTable, load_table
 from cch.tables.claims import Claims, deviations, load_claims, titled
 from cch.tables.layouts import Layout, all_layouts, layout_inputs
@@ -100,7 +101,9 @@ class Plan:
         self.config: Config = load(raw)
         self.paths = Paths.of(self.config)
         self.mirror = self.config.mirror or os.environ.get("CCH_MIRROR") or None
-        self.table: SourceTable = load_table(self.root / self.config.sources)
+        self.table: SourceTable = with_local(
+            load_table(self.root / self.config.sources), self.config
+        )
         self.layouts: dict[str, Layout] = all_layouts(
             self.config, self.root / "paper" / "tables.yaml"
         )
@@ -110,7 +113,7 @@ class Plan:
             if name in {*self.config.studies, *(s.group for s in self.config.studies.values())}:
                 raise CchError(f"studies.{name}", f"is also the name of {number}", "choose another")
         for name, dataset in self.config.datasets.items():
-            for source in required_sources(dataset):
+            for source in required_sources(name, dataset):
                 if source not in self.table.sources:
                     known = ", ".join(self.table.sources)
                     raise CchError(
@@ -126,8 +129,13 @@ class Plan:
                 entry.role: self.paths.raw(source, entry.name)
                 for entry in self.table.source(source).files
             }
-            for source in required_sources(self.config.datasets[dataset])
+            for source in required_sources(dataset, self.config.datasets[dataset])
         }
+
+    def origin(self, source: str, file: str) -> list[str]:
+        """The file of one's own that a raw file is a copy of; none for files that are fetched."""
+        path = self.table.file(source, file).path
+        return [] if path is None else [path]
 
     def raw_list(self, dataset: str) -> list[str]:
         """Raw files of a dataset, flat."""
@@ -228,8 +236,8 @@ class Plan:
     @functools.cache  # noqa: B019 - a plan lives as long as its process
     def unavailable(self, study: str) -> str:
         """Why a study is left out of ``all``; empty where it is not."""
-        dataset = self.config.datasets[self.config.studies[study].dataset]
-        for source in required_sources(dataset):
+        name = self.config.studies[study].dataset
+        for source in required_sources(name, self.config.datasets[name]):
             ready, reason = available(source, self.table, self.paths.resources, self.mirror)
             if not ready:
                 return reason
@@ -354,9 +362,10 @@ class Plan:
 
     def stand_ins(self, study: str) -> list[str]:
         """What to say of stand-in data that a study rests on."""
-        dataset = self.config.datasets[self.config.studies[study].dataset]
-        said = [self.table.source(source).stand_in for source in required_sources(dataset)]
-        return [text for text in said if text]
+        name = self.config.studies[study].dataset
+        needed = required_sources(name, self.config.datasets[name])
+        said = [self.table.source(source).stand_in for source in needed]
+        return list(dict.fromkeys(text for text in said if text))
 
     def marks(self, study: str) -> list[str]:
         """All that sets a study apart from the paper's, in words."""

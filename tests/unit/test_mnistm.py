@@ -182,8 +182,8 @@ class TestRegistry:
             np.testing.assert_array_equal(dataset.label, reference[rows])
 
     def test_required_sources(self):
-        assert required_sources(spec()) == ["digits", "photographs"]
-        assert required_sources(SyntheticDataset(kind="synthetic", sigma_12=[0.1])) == []
+        assert required_sources("d", spec()) == ["digits", "photographs"]
+        assert required_sources("s", SyntheticDataset(kind="synthetic", sigma_12=[0.1])) == []
 
     def test_readers_give_what_kinds_need(self):
         needed = {what for kind in KINDS.values() for what in kind.needs.values()}

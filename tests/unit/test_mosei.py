@@ -189,7 +189,7 @@ class TestPrepare:
 
 def test_the_registry_prepares_it(tmp_path):
     raw = saved(tmp_path, layout())
-    assert required_sources(spec()) == ["mosei"]
+    assert required_sources("d", spec()) == ["mosei"]
     files, readers = {"mosei": {"pickle": raw.path}}, {"mosei": "mosei-pickle"}
     contents = prepare_dataset("mosei", spec(), files, readers)
     assert len(contents.label) == 15

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cch.datasets import digits, mnistm, mosei, mosi, photographs, synthetic
+from cch.datasets import (
+    digits,
+    gdc_files,
+    matrix,
+    mnistm,
+    mosei,
+    mosi,
+    own,
+    photographs,
+    synthetic,
+    tcga,
+)
 from cch.errors import CchError
 from cch.paired import Contents
 
@@ -23,7 +34,8 @@ class Reader:
     """How the raw files of a source become content.
 
     Attributes:
-        roles: what the files are to the source; ``read`` takes their paths in this order.
+        roles: what the files are to the source; ``read`` takes their paths in this order. Without
+            roles it takes all files of the source, by role.
         gives: the type that ``read`` returns.
         read: the function.
     """
@@ -38,12 +50,18 @@ class Kind:
     """A kind of dataset.
 
     Attributes:
-        needs: keys of the specification that name a source, with the type it must hold.
+        needs: of a dataset's name and specification: the sources that it is prepared from, each
+            with the type that it must hold, by the key of the specification that names it.
         prepare: takes the specification, then what those sources hold, in this order.
     """
 
-    needs: Mapping[str, type]
+    needs: Callable[[str, Any], dict[str, tuple[str, type]]]
     prepare: Callable[..., Contents]
+
+
+def _keys(**types: type) -> Callable[[str, Any], dict[str, tuple[str, type]]]:
+    """The needs of a kind whose keys each name a source."""
+    return lambda _, spec: {key: (getattr(spec, key), kind) for key, kind in types.items()}
 
 
 READERS: dict[str, Reader] = {
@@ -63,21 +81,34 @@ READERS: dict[str, Reader] = {
         mosi.MosiFeatures,
         mosi.read_tables,
     ),
+    "xena-matrix": Reader(("matrix",), matrix.Matrix, matrix.read_features_by_samples),
+    "feature-matrix": Reader(("matrix",), matrix.Matrix, matrix.read_features_by_samples),
+    "case-matrix": Reader(("matrix",), matrix.Matrix, matrix.read_samples_by_features),
+    "gdc-star-counts": Reader(("matrix",), matrix.Matrix, gdc_files.read_star_counts),
+    "gdc-gene-copy-number": Reader(("matrix",), matrix.Matrix, gdc_files.read_copy_number),
+    "gdc-rppa": Reader(("matrix",), matrix.Matrix, gdc_files.read_rppa),
+    "label-table": Reader(("labels",), matrix.LabelTable, matrix.read_table),
+    "subtype-table": Reader(("labels",), matrix.LabelTable, matrix.read_table),
+    "xena-clinical": Reader(("clinical",), matrix.LabelTable, matrix.read_table),
+    "probemap": Reader(("probemap",), matrix.GeneNames, matrix.read_probemap),
+    "local-files": Reader((), own.LocalFiles, own.read_local),
 }
 
 KINDS: dict[str, Kind] = {
-    "synthetic": Kind({}, synthetic.prepare),
+    "synthetic": Kind(_keys(), synthetic.prepare),
     "mnistm": Kind(
-        {"digits": digits.Digits, "photographs": photographs.Photographs}, mnistm.prepare
+        _keys(digits=digits.Digits, photographs=photographs.Photographs), mnistm.prepare
     ),
-    "mosei": Kind({"source": mosei.MoseiPickle}, mosei.prepare),
-    "mosi": Kind({"source": mosi.MosiFeatures}, mosi.prepare),
+    "tcga": Kind(tcga.needs, tcga.prepare),
+    "matrices": Kind(own.needs, own.prepare),
+    "mosei": Kind(_keys(source=mosei.MoseiPickle), mosei.prepare),
+    "mosi": Kind(_keys(source=mosi.MosiFeatures), mosi.prepare),
 }
 
 
-def required_sources(spec: Any) -> list[str]:
-    """Return the names of the sources that the dataset ``spec`` is prepared from."""
-    return [getattr(spec, key) for key in KINDS[spec.kind].needs]
+def required_sources(name: str, spec: Any) -> list[str]:
+    """Return the names of the sources that the dataset ``name`` is prepared from, each once."""
+    return list(dict.fromkeys(source for source, _ in KINDS[spec.kind].needs(name, spec).values()))
 
 
 def prepare_dataset(
@@ -100,8 +131,8 @@ def prepare_dataset(
     """
     kind = KINDS[spec.kind]
     read = [
-        _read_source(f"datasets.{name}.{key}", getattr(spec, key), files, readers, needed)
-        for key, needed in kind.needs.items()
+        _read_source(f"datasets.{name}.{key}", source, files, readers, needed)
+        for key, (source, needed) in kind.needs(name, spec).items()
     ]
     return kind.prepare(spec, *read)
 
@@ -136,4 +167,6 @@ def _read_source(
             f"has no file with the role {missing[0]!r}",
             f"{readers[source]} reads {', '.join(reader.roles)}",
         )
+    if not reader.roles:
+        return reader.read(**files[source])
     return reader.read(*(files[source][role] for role in reader.roles))

@@ -142,17 +142,18 @@ def _fetch(request: Request, mirror: str | None, lock: Path) -> Fetched:
         return _install(request, delivery, lock)
 
 
-def _published(entry: FileEntry) -> bool:
-    return entry.sha256 is not None or entry.md5 is not None
+def _pinned(entry: FileEntry) -> bool:
+    """Whether the first use decides what the file is."""
+    return entry.sha256 is None and entry.md5 is None and not KINDS[entry.kind].follows
 
 
 def _expected(entry: FileEntry, pin: Pin | None) -> Expected:
-    return Expected(entry.bytes, entry.sha256, entry.md5, None if _published(entry) else pin)
+    return Expected(entry.bytes, entry.sha256, entry.md5, pin if _pinned(entry) else None)
 
 
 def _present(request: Request, lock: Path) -> tuple[Fetched | None, Unavailable | None]:
     """Return the file that is at the destination already, or what is wrong with it."""
-    if not request.destination.is_file():
+    if not request.destination.is_file() or KINDS[request.entry.kind].follows:
         return None, None
     verdict = request.expected.check(request.destination)
     if verdict.problem is None:
@@ -239,7 +240,7 @@ def _install(request: Request, delivery: Delivery, lock: Path) -> Fetched:
 
 def _settle(request: Request, verdict: Verdict, address: str, lock: Path) -> tuple[Pin, Verdict]:
     """Enter a verified file into the lock file; return the entry that stands, and the verdict."""
-    binding = not _published(request.entry)
+    binding = _pinned(request.entry)
     pin = Pin(sha256=verdict.sha256, bytes=verdict.bytes, address=address, retrieved=_now())
     standing = write_pin(lock, request.key, pin, binding=binding)
     if binding and standing is pin:
@@ -251,7 +252,7 @@ def _settle(request: Request, verdict: Verdict, address: str, lock: Path) -> tup
 def _fetched(request: Request, pin: Pin, resumed_from: int = 0) -> Fetched:
     return Fetched(
         *(request.destination, pin.sha256, pin.bytes, pin.address, pin.retrieved),
-        pinned=not _published(request.entry),
+        pinned=_pinned(request.entry),
         resumed_from=resumed_from,
     )
 
@@ -267,6 +268,8 @@ def _given_up(request: Request, failures: list[Unavailable], lock: Path) -> CchE
         todo = f"if the new file is right, delete the entry {request.key!r} from {lock}"
     elif KINDS[entry.kind].by_hand:
         todo = "get it like this:\n" + _steps(entry, request.destination)
+    elif KINDS[entry.kind].follows:
+        todo = "see the path in the dataset's configuration"
     elif KINDS[entry.kind].mirrored:
         todo = (
             f"place the file at {request.destination} by hand, or set {MIRROR} to a folder or URL "

@@ -39,6 +39,7 @@ class Kind:
         check: looks at the values of an entry; raises ValueError where they are wrong.
         mirrored: whether a mirror is asked before it.
         by_hand: whether a person has to place the file, so that its absence is a normal state.
+        follows: whether the file is what its origin is now, and never pinned.
     """
 
     deliver: Deliver
@@ -47,6 +48,7 @@ class Kind:
     by_hand: bool
     allows: tuple[str, ...] = ()
     check: Callable[[FileEntry], None] | None = None
+    follows: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -73,11 +75,12 @@ def register(
     by_hand: bool = False,
     allows: tuple[str, ...] = (),
     check: Callable[[FileEntry], None] | None = None,
+    follows: bool = False,
 ) -> Callable[[Deliver], Deliver]:
     """Register the decorated function as the kind ``name``; see `Kind` for the rest."""
 
     def decorate(deliver: Deliver) -> Deliver:
-        KINDS[name] = Kind(deliver, needs, mirrored, by_hand, allows, check)
+        KINDS[name] = Kind(deliver, needs, mirrored, by_hand, allows, check, follows)
         return deliver
 
     return decorate

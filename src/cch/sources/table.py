@@ -20,7 +20,7 @@ from pydantic import (
 
 from cch.config import Model, Name
 from cch.errors import CchError
-from cch.sources import gdc, pypi  # noqa: F401  (they register their kinds)
+from cch.sources import gdc, local, pypi  # noqa: F401  (they register their kinds)
 from cch.sources.kinds import KINDS
 
 Reader = Literal[
@@ -41,6 +41,8 @@ Reader = Literal[
     "feature-matrix",
     "label-table",
     "case-matrix",
+    # Files that a dataset of kind `matrices` names itself.
+    "local-files",
 ]
 
 
@@ -93,6 +95,7 @@ class FileEntry(Model):
         None, description="The installed distribution that has it, or NAME==VERSION on PyPI."
     )
     member: RelativePath | None = Field(None, description="Its path inside the distribution.")
+    path: str | None = Field(None, description="Where a file of one's own lies.")
     query: GdcQuery | None = Field(None, description="What to ask the GDC API for.")
 
     @model_validator(mode="after")
