@@ -211,7 +211,7 @@ def _write_information(plan: Plan, rng: np.random.Generator) -> None:
 
 def _write_table(plan: Plan, name: str) -> None:
     layout, paths = plan.layouts[name], plan.paths
-    document = build_document(name, layout, plan.config, plan.claims, plan.stand_ins(STUDY))
+    document = build_document(name, layout, plan.config, plan.claims, plan.stand_ins([STUDY]))
     config = plan.config
     document["settings"] = {
         "study": config.studies[STUDY].model_dump(mode="json"),

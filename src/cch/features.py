@@ -25,8 +25,8 @@ def select_modality(
     """Select a modality's features on the training rows of every seed, and write them.
 
     Args:
-        name: the study's name.
-        study: its configuration.
+        name: the dataset's name, for messages.
+        study: one that selects.
         dataset: the dataset, opened.
         modality: one with values (N, D).
         out: the selection file to write.
@@ -40,11 +40,11 @@ def select_modality(
     """
     asked = study.selection
     if asked is None:
-        raise CchError(f"studies.{name}", "has no `selection`", "say how many features to choose")
+        raise CchError(name, "no `selection` is asked for", "say how many features to choose")
     values = dataset.values(modality)
     if values.ndim != 2:
         raise CchError(
-            f"studies.{name}.selection",
+            name,
             f"modality {modality!r} has samples of shape {values.shape[1:]}, not a row of features",
         )
     split = study.split.build(study.dataset) if study.split else None

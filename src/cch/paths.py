@@ -34,9 +34,9 @@ class Paths:
         """A prepared dataset."""
         return f"{self.results}/datasets/{name}.h5"
 
-    def features(self, study: str, modality: str) -> str:
-        """The features of a modality that a study selects."""
-        return f"{self.results}/features/{study}/{modality}.h5"
+    def features(self, dataset: str, selection: str) -> str:
+        """Selected features; studies that select alike share them (``planning.selection_name``)."""
+        return f"{self.results}/features/{dataset}/{selection}.h5"
 
     def runs(self, study: str, role: str) -> str:
         """The runs of a study in one role."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cch.code import code_digest
-from cch.config import Config, load
+from cch.config import Config, Study, load
 from cch.datasets import required_sources
 from cch.errors import CchError
 from cch.files import canonical_json, digest
@@ -21,7 +21,7 @@ from cch.paths import ROLES, Paths
 from cch.sources.fetch import Fetched, available
 from cch.sources.local import with_local
 from cch.sources.table import SourceTable, load_table
-from cch.tables.claims import Claims, deviations, load_claims, titled
+from cch.tables.claims import Claims, all_deviations, load_claims, titled
 from cch.tables.layouts import Layout, all_layouts, layout_inputs
 
 # What each role's numbers depend on, below a study; a change of anything else retrains nothing.
@@ -86,6 +86,18 @@ READS = {
 
 # Figures of the target `theory` with the table that each is drawn from; they have no study.
 THEORY_FIGURES = {"theory-risk": "theory", "theory-region": "theory-region"}
+
+
+def _selection(study: Study) -> dict[str, Any]:
+    """What determines the selections of a study, beside dataset and modality."""
+    spec = study.model_dump(mode="json", include={"selection", "split", "seeds"})
+    # Where the dataset fixes the split there is one selection for all seeds.
+    return spec if study.split else spec | {"seeds": 1}
+
+
+def selection_name(study: Study, modality: str) -> str:
+    """Name of a study's selection; studies that agree in it on one dataset share the file."""
+    return f"{modality}-{digest(_selection(study))[:8]}"
 
 
 class Plan:
@@ -173,7 +185,7 @@ class Plan:
         return [
             self.paths.table(name)
             for name, layout in self.layouts.items()
-            if layout.kind != "samples" and layout.study in wanted and not layout.own
+            if layout.kind != "samples" and wanted.issuperset(layout.studies) and not layout.own
         ]
 
     @property
@@ -249,7 +261,7 @@ class Plan:
         files = [
             path
             for name, layout in self.layouts.items()
-            if layout.study in ready
+            if ready.issuperset(layout.studies)
             for path in self.layout_files(name)
         ]
         files += self.theory_targets()["theory"]
@@ -286,13 +298,20 @@ class Plan:
             self.config.studies[study].model_dump(mode="json", include=SPEC[role])
         )
 
-    def selection_spec(self, study: str) -> str:
-        """What determines which features a study selects, beside the dataset."""
-        return canonical_json(
-            self.config.studies[study].model_dump(
-                mode="json", include={"dataset", "selection", "split", "seeds"}
-            )
-        )
+    def selection_spec(self, dataset: str, selection: str) -> str:
+        """What determines which features are selected, beside the dataset."""
+        study, modality = self.selections[dataset, selection]
+        return canonical_json(_selection(self.config.studies[study]) | {"modality": modality})
+
+    @functools.cached_property
+    def selections(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """A study that makes a selection, and the modality, by dataset and the selection's name."""
+        return {
+            (study.dataset, selection_name(study, modality)): (name, modality)
+            for name, study in self.config.studies.items()
+            if study.selection
+            for modality in (study.teacher, study.student)
+        }
 
     def training_inputs(self, study: str, role: str) -> dict[str, str]:
         """The files that the runs of a role are trained on, by name in the rule."""
@@ -302,8 +321,8 @@ class Plan:
             files["teacher"] = self.paths.runs(study, "teacher")
         if spec.selection:
             for part in READS[role]:
-                modality = getattr(spec, part)
-                files[f"{part}_features"] = self.paths.features(study, modality)
+                name = selection_name(spec, getattr(spec, part))
+                files[f"{part}_features"] = self.paths.features(spec.dataset, name)
         return files
 
     def chosen(self, study: str, inputs: Mapping[str, str]) -> dict[str, str]:
@@ -349,27 +368,28 @@ class Plan:
     def layout_spec(self, name: str) -> str:
         """What determines a table or figure, beside runs and estimates, as one digest."""
         layout = self.layouts[name]
-        study = self.config.studies[layout.study]
+        studies = [self.config.studies[study] for study in layout.studies]
+        datasets = [self.config.datasets[study.dataset] for study in studies]
         return digest(
             {
                 "layout": layout.model_dump(mode="json"),
-                "study": study.model_dump(mode="json"),
-                "dataset": self.config.datasets[study.dataset].model_dump(mode="json"),
+                "studies": [study.model_dump(mode="json") for study in studies],
+                "datasets": [dataset.model_dump(mode="json") for dataset in datasets],
                 "claims": [str(claim) for claim in self.claims.cells(name).items()],
-                "marks": self.marks(layout.study),
+                "marks": self.marks(layout.studies),
             }
         )
 
-    def stand_ins(self, study: str) -> list[str]:
-        """What to say of stand-in data that a study rests on."""
-        name = self.config.studies[study].dataset
-        needed = required_sources(name, self.config.datasets[name])
+    def stand_ins(self, studies: Sequence[str]) -> list[str]:
+        """What to say of stand-in data that studies rest on."""
+        names = [self.config.studies[study].dataset for study in studies]
+        needed = [s for name in names for s in required_sources(name, self.config.datasets[name])]
         said = [self.table.source(source).stand_in for source in needed]
         return list(dict.fromkeys(text for text in said if text))
 
-    def marks(self, study: str) -> list[str]:
-        """All that sets a study apart from the paper's, in words."""
-        return self.stand_ins(study) + deviations(self.config, self.claims, study)
+    def marks(self, studies: Sequence[str]) -> list[str]:
+        """All that sets studies apart from the paper's, in words."""
+        return self.stand_ins(studies) + all_deviations(self.config, self.claims, studies)
 
     def code(self, script: str) -> str:
         """Digest of a workflow script with all library modules behind it."""

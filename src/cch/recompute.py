@@ -40,7 +40,12 @@ INFORMATION_TOLERANCE = 0.05
 
 DONE = {"run": "{} trained", "count": "counted again", "replication": "{} simulated"}
 
-ANSWERED_FROM = {"setting": "records", "count": "the dataset", "outputs": "the dataset"}
+ANSWERED_FROM = {
+    "setting": "records",
+    "count": "the dataset",
+    "cases": "the dataset",
+    "outputs": "the dataset",
+}
 
 
 @dataclass(frozen=True)
@@ -327,8 +332,8 @@ class Bench:
         self._as_recorded(data, record)
         chosen = {}
         for modality in (spec.teacher, spec.student) if spec.selection else ():
-            name = self.path("features", study, f"{modality}.h5")
-            if name in record["inputs"]:
+            folder = self.path("features", spec.dataset, f"{modality}-")
+            for name in (name for name in record["inputs"] if name.startswith(folder)):
                 self._as_recorded(name, record)
                 chosen[modality] = self.base / name
         torch.set_num_threads(record.get("threads", 1))
@@ -727,6 +732,7 @@ _MAKE: dict[str, Callable[[Bench, Place], None]] = {
     "calibration": _calibration,
     "setting": _counted,
     "count": _counted,
+    "cases": _counted,
     "outputs": _counted,
     "lihc-null": _null,
     "theory": _theory,

@@ -186,17 +186,23 @@ def _blocks(values: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 class _Screen:
-    """Who can be chosen next, from correlations that are all but exact."""
+    """Who can be chosen next, from correlations that are all but exact.
+
+    Equal columns (neighbouring genes share their copy numbers in every case) have equal numbers
+    throughout, so those are computed once for all of them: ``kind`` says which a column is.
+    """
 
     def __init__(self, values: np.ndarray, relevance: np.ndarray) -> None:
         self.values = values
         self.index = np.flatnonzero(relevance > 0)
         self.relevance = relevance[self.index]
-        self.unit = np.empty((len(self.index), len(values)))
-        self.steady = np.empty(len(self.index), dtype=bool)
-        for start in range(0, len(self.index), BLOCK):
+        self.kind, first = _kinds(values, self.index)
+        self.distinct = self.index[first]
+        self.unit = np.empty((len(self.distinct), len(values)))
+        self.steady = np.empty(len(self.distinct), dtype=bool)
+        for start in range(0, len(self.distinct), BLOCK):
             part = slice(start, start + BLOCK)
-            block = np.ascontiguousarray(values[:, self.index[part]].T, dtype=np.float64)
+            block = np.ascontiguousarray(values[:, self.distinct[part]].T, dtype=np.float64)
             largest = np.abs(block).max(axis=1)
             block -= block.mean(axis=1, keepdims=True)
             norm = np.sqrt(np.einsum("ij,ij->i", block, block))
@@ -235,25 +241,33 @@ class _Screen:
 
     def _first_of_equals(self, places: np.ndarray) -> np.ndarray:
         """Leave out columns equal to an earlier one: their scores are equal, so it goes first."""
-        if len(places) == 1:
-            return places
-        first: dict[bytes, int] = {}
-        for place in places.tolist():
-            first.setdefault(self.values[:, self.index[place]].tobytes(), place)
-        return np.array(sorted(first.values()))
+        _, first = np.unique(self.kind[places], return_index=True)
+        return np.sort(places[first])
 
     def redundancy(self, place: int) -> np.ndarray:
         """Absolute correlation of all columns with the one at ``place``, at least the floor."""
-        if place not in self._redundancy:
+        kind = int(self.kind[place])
+        if kind not in self._redundancy:
             floor = _library().FLOOR
-            correlation = self.unit @ self.unit[place]
-            exact = np.flatnonzero(~self.steady) if self.steady[place] else range(len(self.index))
-            target = _column(self.values, self.index[place])
+            correlation = self.unit @ self.unit[kind]
+            exact = np.flatnonzero(~self.steady) if self.steady[kind] else range(len(correlation))
+            target = _column(self.values, self.distinct[kind])
             for other in exact:
-                correlation[other] = _pearson(target, _column(self.values, self.index[other]))
+                correlation[other] = _pearson(target, _column(self.values, self.distinct[other]))
             correlation = np.nan_to_num(np.abs(correlation), nan=floor)
-            self._redundancy[place] = np.clip(correlation, floor, None)
-        return self._redundancy[place]
+            self._redundancy[kind] = np.clip(correlation, floor, None)
+        return self._redundancy[kind][self.kind]
+
+
+def _kinds(values: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number the distinct columns among ``index``: whose kind each is, and the first of each."""
+    numbers: dict[bytes, int] = {}
+    kind = np.empty(len(index), dtype=np.int64)
+    for start in range(0, len(index), BLOCK):
+        block = np.ascontiguousarray(values[:, index[start : start + BLOCK]].T)
+        for offset, column in enumerate(block):
+            kind[start + offset] = numbers.setdefault(column.tobytes(), len(numbers))
+    return kind, np.unique(kind, return_index=True)[1]
 
 
 def _library() -> ModuleType:

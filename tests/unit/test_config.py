@@ -7,15 +7,18 @@ from cch.config import load
 from cch.errors import CchError
 from support import ROOT, overlay, raw_config
 
-PAPER = {"synthetic", "mnistm-a20", "mnistm-a18", "mosei-vision", "mosei-audio"}
+COHORTS = {"brca", "brca-rppa", "kipan", "kipan-rppa", "lihc"}
+SENSITIVITY = {"brca-selection-all", "brca-noise-3", "brca-mi-train", "brca-mi-test"}
+PAPER = {"synthetic", "mnistm-a20", "mnistm-a18", "mosei-vision", "mosei-audio"} | COHORTS
+SPLITS = {f"{name}-100" for name in COHORTS - {"lihc"}} | {"lihc-rppa", "lihc-rppa-100"}
 
 
 @pytest.mark.parametrize(
     ("preset", "studies"),
     [
-        (None, PAPER),
-        ("demo", PAPER - {"mosei-vision", "mosei-audio"}),
-        ("open", PAPER | {"mosi-video", "mosi-audio"}),
+        (None, PAPER | SENSITIVITY),
+        ("demo", PAPER - {"kipan", "kipan-rppa", "lihc"} | {"brca-selection-all"}),
+        ("open", PAPER - {"lihc"} | SENSITIVITY | SPLITS | {"mosi-video", "mosi-audio"}),
     ],
 )
 def test_shipped_configurations_are_valid(preset, studies):

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from cch.config import MnistMDataset, SyntheticDataset
-from cch.datasets import KINDS, READERS, prepare_dataset, required_sources
+from cch.config import MnistMDataset, SyntheticDataset, load
+from cch.datasets import KINDS, READERS, own, prepare_dataset, required_sources
 from cch.datasets.digits import Digits, LabelledImages
 from cch.datasets.mnistm import blend, patches, prepare
 from cch.datasets.photographs import Photographs
 from cch.errors import CchError
 from cch.paired import PairedDataset, write_paired
+from support import raw_config
 
 SKLEARN = Path(sklearn.datasets.__file__).parent
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -186,8 +187,18 @@ class TestRegistry:
         assert required_sources("s", SyntheticDataset(kind="synthetic", sigma_12=[0.1])) == []
 
     def test_readers_give_what_kinds_need(self):
-        needed = {what for kind in KINDS.values() for what in kind.needs.values()}
-        assert {reader.gives for reader in READERS.values()} == needed
+        shipped = {
+            name: dataset
+            for preset in (None, "demo", "open")
+            for name, dataset in load(raw_config(preset)).datasets.items()
+        }
+        needed = {
+            what
+            for name, dataset in shipped.items()
+            for _, what in KINDS[dataset.kind].needs(name, dataset).values()
+        }
+        # A reader's own files are in no shipped configuration.
+        assert {reader.gives for reader in READERS.values()} == needed | {own.LocalFiles}
 
     def test_an_unknown_source(self):
         with pytest.raises(CchError, match=r"datasets\.demo\.digits: there is no source 'digits'"):

@@ -48,7 +48,7 @@ wildcard_constraints:
     ),
     dataset=alternatives(CONFIG.datasets),
     study=alternatives(CONFIG.studies),
-    modality="[^/]+",
+    selection="[^/]+",
     estimator="[a-z0-9-]+",
     quantity="teacher-student|student-label|teacher-label",
     table=alternatives(n for n, l in PLAN.layouts.items() if l.kind != "samples"),

@@ -1,21 +1,22 @@
-# Features chosen by mRMR on the training rows of every split, for studies with a `selection`.
+# Features chosen by mRMR on the training rows of every split, for studies with a `selection`;
+# studies that select alike share them.
 rule select_features:
     input:
-        dataset=lambda w: PATHS.dataset(CONFIG.studies[w.study].dataset),
+        dataset=PATHS.dataset("{dataset}"),
     output:
-        features=PATHS.features("{study}", "{modality}"),
-        record=f"{RESULTS}/features/{{study}}/{{modality}}.record.json",
+        features=PATHS.features("{dataset}", "{selection}"),
+        record=f"{RESULTS}/features/{{dataset}}/{{selection}}.record.json",
     log:
-        f"{RESULTS}/logs/select/{{study}}.{{modality}}.log",
+        f"{RESULTS}/logs/select/{{dataset}}.{{selection}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/select/{{study}}.{{modality}}.tsv"
+        f"{RESULTS}/benchmarks/select/{{dataset}}.{{selection}}.tsv"
     conda:
         "../../envs/cch.yaml"
     resources:
         mem_mb=8000,
         runtime=120,
     params:
-        spec=lambda w: PLAN.selection_spec(w.study),
+        spec=lambda w: PLAN.selection_spec(w.dataset, w.selection),
         code=PLAN.code("select_features.py"),
     script:
         "../scripts/select_features.py"

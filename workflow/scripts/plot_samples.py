@@ -14,5 +14,5 @@ with stage(snakemake, __file__):  # noqa: F821
     with PairedDataset(snakemake.input.dataset) as dataset:  # noqa: F821
         title = plan.title(snakemake.wildcards.samples)  # noqa: F821
         modalities = [study.teacher, study.student]
-        figure = draw_samples(dataset, modalities, title, plan.marks(layout.study))
+        figure = draw_samples(dataset, modalities, title, plan.marks(layout.studies))
         save(figure, snakemake.output.pdf, snakemake.output.png)  # noqa: F821

@@ -1,4 +1,4 @@
-"""Select the features of one modality for every split: features/<study>/<modality>.h5."""
+"""Select the features of one modality for every split: features/<dataset>/<selection>.h5."""
 
 from pathlib import Path
 
@@ -9,12 +9,13 @@ from cch.stage import stage
 
 with stage(snakemake, __file__) as record:  # noqa: F821
     plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
-    asked = snakemake.wildcards  # noqa: F821
+    wanted = snakemake.wildcards  # noqa: F821
+    study, modality = plan.selections[wanted.dataset, wanted.selection]
     with PairedDataset(snakemake.input.dataset) as dataset:  # noqa: F821
         record.facts["notes"] = select_modality(
-            asked.study,
-            plan.config.studies[asked.study],
+            wanted.dataset,
+            plan.config.studies[study],
             dataset,
-            asked.modality,
+            modality,
             snakemake.output.features,  # noqa: F821
         )

@@ -41,8 +41,8 @@ class Place:
 
     @property
     def study(self) -> str:
-        """The study of the document."""
-        return self.document["study"]
+        """The study of the cell."""
+        return self.cell.get("study", self.document["study"])
 
 
 @dataclass(frozen=True)
@@ -410,6 +410,20 @@ def _drawn(parts: Sequence[str], rows: int, place: Place, facts: Facts) -> list[
     known = {"train": header["train_rows"], "test": header["test_rows"]}
     known["valid"] = rows - known["train"] - known["test"]
     return [known[part] for part in parts]
+
+
+@derives("cases")
+def cases(query: Query, place: Place, facts: Facts) -> Derived:
+    """Samples of one class, or of all, counted."""
+    import json
+
+    with _dataset(place, facts) as file:
+        label, classes = file["label"][()], json.loads(file.attrs["class_names"])
+    if query["name"] is None:
+        return Derived(f"{len(label):,}", members=[])
+    if query["name"] not in classes:
+        return Derived(None, n=0, members=[])
+    return Derived(f"{sum(label == classes.index(query['name'])):,}", members=[])
 
 
 @derives("outputs")

@@ -20,7 +20,7 @@ from pydantic import (
 
 from cch.config import Model, Name
 from cch.errors import CchError
-from cch.sources import gdc, local, pypi  # noqa: F401  (they register their kinds)
+from cch.sources import gdc, generated, local, pypi  # noqa: F401  (they register their kinds)
 from cch.sources.kinds import KINDS
 
 Reader = Literal[
@@ -95,6 +95,9 @@ class FileEntry(Model):
         None, description="The installed distribution that has it, or NAME==VERSION on PyPI."
     )
     member: RelativePath | None = Field(None, description="Its path inside the distribution.")
+    generator: str | None = Field(None, description="Which generator of this project writes it.")
+    part: str | None = Field(None, description="Which part of what it makes; left out: the role.")
+    seed: Annotated[int, Field(ge=0)] | None = Field(None, description="Of the generator.")
     path: str | None = Field(None, description="Where a file of one's own lies.")
     query: GdcQuery | None = Field(None, description="What to ask the GDC API for.")
 

@@ -22,7 +22,7 @@ from cch.files import sha256_file
 from cch.paired import PairedDataset
 from cch.paths import Paths
 from cch.tables import layouts
-from cch.tables.claims import Claim, Claims, deviations, setting, titled
+from cch.tables.claims import Claim, Claims, all_deviations, setting, titled
 from cch.tables.compare import compare_numbers, compare_texts
 from cch.tables.judged import criterion, effect
 from cch.tables.layouts import Layout, layout_inputs
@@ -114,6 +114,7 @@ def answer(query: Any, source: Source) -> Answer:
         layouts.FusionEffect: _fusion_effect,
         layouts.Setting: _setting,
         layouts.Count: _count,
+        layouts.Cases: _cases,
         layouts.Outputs: _outputs,
     }
     return handlers[type(query)](query, source)
@@ -402,6 +403,19 @@ def _count(query: layouts.Count, source: Source) -> Answer:
     )
 
 
+def _cases(query: layouts.Cases, source: Source) -> Answer:
+    found = Answer(files=[source.paths.dataset(source.study.dataset)])
+    with source.dataset() as dataset:
+        if query.name is None:
+            found.text, found.aggregation = f"{len(dataset):,}", "samples of the dataset, counted"
+        elif query.name in dataset.class_names:
+            count = int((dataset.label == dataset.class_names.index(query.name)).sum())
+            found.text, found.aggregation = f"{count:,}", f"samples of class {query.name}, counted"
+        else:
+            found.flags.append(f"the dataset has no class {query.name!r}")
+    return found
+
+
 def _outputs(query: layouts.Outputs, source: Source) -> Answer:
     with source.dataset() as dataset:
         count = len(dataset.class_names) if dataset.task == "classification" else 1
@@ -449,6 +463,7 @@ def build_cell(
         verdict = compare_numbers(shown, shown_se, n, claim, signed=found.signed, stand_in=stand_in)
     return {
         "id": identity,
+        "study": source.name,
         "value": value,
         "text": text,
         "unit": found.unit,
@@ -487,19 +502,20 @@ def build_document(
     for path in layout_inputs(layout, config):
         if not Path(path).is_file():
             raise CchError(name, f"needs {path}, which does not exist", "build it first")
-    source = Source(config, layout.study)
+    sources = {study: Source(config, study) for study in layout.studies}
+    source = sources[layout.study]
     printed = claims.cells(name)
     in_bits = {column.key for column in layout.columns if column.unit == "bits"}
     cells = {
         key: build_cell(
             f"{name}/{key}",
             query,
-            source,
+            sources[study],
             printed.get(key),
             bool(stand_ins),
             bits=key.rpartition("/")[2] in in_bits and not key.startswith("notes/"),
         )
-        for key, query in layout.queries(source.study)
+        for key, study, query in layout.queries(config)
     }
     return {
         "format": FORMAT,
@@ -510,7 +526,7 @@ def build_document(
         "caption": layout.caption,
         "study": layout.study,
         "row_label": layout.row_label,
-        "marks": stand_ins + deviations(config, claims, layout.study),
+        "marks": stand_ins + all_deviations(config, claims, layout.studies),
         "columns": [
             column.model_dump(mode="json", exclude={"query"})
             | {"label": layout.labelled(column, source.study)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,13 @@ def deviations(config: Config, claims: Claims, study_name: str) -> list[str]:
                 f"{NAMED.get(path, path).replace('_', ' ')}: {_words(ours)} (paper: {said})"
             )
     return marks
+
+
+def all_deviations(config: Config, claims: Claims, studies: Sequence[str]) -> list[str]:
+    """The deviations of all studies of a layout, each once."""
+    return list(
+        dict.fromkeys(mark for study in studies for mark in deviations(config, claims, study))
+    )
 
 
 def _words(value: Any) -> str:

@@ -141,6 +141,13 @@ class Count(Model):
     percent: bool = Field(False, description="As whole per cent of those parts together.")
 
 
+class Cases(Model):
+    """Samples of one class, or of all, counted in the prepared file."""
+
+    kind: Literal["cases"]
+    name: str | None = None
+
+
 class Outputs(Model):
     """Number of outputs of the network, read from the dataset: classes, or one."""
 
@@ -160,6 +167,7 @@ Query = Annotated[
     | FusionEffect
     | Setting
     | Count
+    | Cases
     | Outputs,
     Field(discriminator="kind"),
 ]
@@ -180,10 +188,15 @@ class Column(Model):
 
 
 class Row(Model):
-    """A row: key, heading, and a query for single cells by column key."""
+    """A row: key, heading, and a query for single cells by column key.
+
+    A row may be of another study than the layout, and so may a single cell, by the key ``study``
+    of its query.
+    """
 
     key: str
     label: str
+    study: str | None = None
     cells: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
@@ -206,7 +219,7 @@ class Panel(Model):
 
 
 class Layout(Model):
-    """One table or figure over one study."""
+    """One table or figure over one study, single rows or cells over others."""
 
     number: str
     title: str
@@ -229,17 +242,26 @@ class Layout(Model):
             for level in study.degradation.levels
         ]
 
-    def queries(self, study: Study) -> Iterator[tuple[str, Any]]:
-        """Yield (cell key, query) for all cells, notes included; keys are ``row/column``."""
-        for row in self.row_list(study):
+    def queries(self, config: Config) -> Iterator[tuple[str, str, Any]]:
+        """Yield (cell key, study, query) for all cells, notes included; keys are ``row/column``."""
+        for row in self.row_list(config.studies[self.study]):
             for column in self.columns:
-                key = f"{row.key}/{column.key}"
+                key, study = f"{row.key}/{column.key}", row.study or self.study
                 if self.rows == "levels":
-                    yield key, _query(study, column.query, {"level": row.key})
+                    yield key, *_query(config, study, column.query, {"level": row.key})
                 elif column.key in row.cells:
-                    yield key, _query(study, column.query, row.cells[column.key])
+                    yield key, *_query(config, study, column.query, row.cells[column.key])
         for note in self.notes:
-            yield f"notes/{note.key}", _query(study, note.query, {})
+            yield f"notes/{note.key}", *_query(config, self.study, note.query, {})
+
+    @property
+    def studies(self) -> list[str]:
+        """All studies that a cell may be of, the layout's own first."""
+        parts = [column.query for column in self.columns] + [note.query for note in self.notes]
+        rows = [] if self.rows == "levels" else self.rows
+        parts += [query for row in rows for query in row.cells.values()]
+        named = [row.study for row in rows] + [part.get("study") for part in parts]
+        return list(dict.fromkeys([self.study, *filter(None, named)]))
 
     def labelled(self, part: Column | Note, study: Study) -> str:
         """The heading of a column or note; it names the estimator of its numbers."""
@@ -250,11 +272,15 @@ class Layout(Model):
         return part.label if name in part.label else f"{part.label}, {name}"
 
 
-def _query(study: Study, base: dict[str, Any], more: dict[str, Any]) -> Any:
-    whole = {**base, **more}
+def _query(
+    config: Config, study: str, base: dict[str, Any], more: dict[str, Any]
+) -> tuple[str, Any]:
+    """The study of a cell, and its query."""
+    whole = {"study": study, **base, **more}
+    name = whole.pop("study")
     if whole.get("estimator") == MAIN:
-        whole["estimator"] = study.information.estimators[0]
-    return QUERY.validate_python(whole)
+        whole["estimator"] = config.studies[name].information.estimators[0]
+    return name, QUERY.validate_python(whole)
 
 
 def load_layouts(path: str | Path) -> dict[str, Layout]:
@@ -275,12 +301,12 @@ def load_layouts(path: str | Path) -> dict[str, Layout]:
 
 
 def all_layouts(config: Config, path: str | Path) -> dict[str, Layout]:
-    """The paper's layouts whose studies are configured, and every study's own."""
-    layouts = {
-        name: layout
-        for name, layout in load_layouts(path).items()
-        if layout.study in config.studies
-    }
+    """The paper's layouts, with the rows whose studies are configured, and every study's own."""
+    layouts = {}
+    for name, layout in load_layouts(path).items():
+        layout = _configured_rows(layout, config)
+        if all(study in config.studies for study in layout.studies):
+            layouts[name] = layout
     for name, study in config.studies.items():
         layouts[f"sweep-{name}"] = sweep_layout(name, study)
         layouts[f"criterion-{name}"] = criterion_layout(name, study)
@@ -289,6 +315,14 @@ def all_layouts(config: Config, path: str | Path) -> dict[str, Layout]:
         if study.information.calibrated:
             layouts[f"calibration-{name}"] = calibration_layout(name, study)
     return layouts
+
+
+def _configured_rows(layout: Layout, config: Config) -> Layout:
+    """The layout without rows of studies that this configuration has not."""
+    if layout.rows == "levels":
+        return layout
+    rows = [row for row in layout.rows if row.study is None or row.study in config.studies]
+    return layout.model_copy(update={"rows": rows})
 
 
 def sweep_layout(name: str, study: Study) -> Layout:
@@ -577,7 +611,7 @@ def query_inputs(query: Any, study_name: str, study: Study, paths: Paths) -> set
             return files
         case Calibration():
             return {paths.calibration(study_name, query.estimator)}
-        case Count() | Outputs():
+        case Count() | Cases() | Outputs():
             return {paths.dataset(study.dataset)}
         case _:
             return set()
@@ -585,8 +619,7 @@ def query_inputs(query: Any, study_name: str, study: Study, paths: Paths) -> set
 
 def layout_inputs(layout: Layout, config: Config) -> list[str]:
     """All files that a layout's cells read, sorted."""
-    paths, study = Paths.of(config), config.studies[layout.study]
-    files: set[str] = set()
-    for _, query in layout.queries(study):
-        files |= query_inputs(query, layout.study, study, paths)
+    paths, files = Paths.of(config), set()
+    for _, study, query in layout.queries(config):
+        files |= query_inputs(query, study, config.studies[study], paths)
     return sorted(files)
