@@ -22,7 +22,7 @@ from cch.files import sha256_file
 from cch.paired import PairedDataset
 from cch.paths import Paths
 from cch.tables import layouts
-from cch.tables.claims import Claim, Claims, all_deviations, setting, titled
+from cch.tables.claims import Claim, Claims, all_deviations, filled, setting, titled
 from cch.tables.compare import compare_numbers, compare_texts
 from cch.tables.judged import criterion, effect
 from cch.tables.layouts import Layout, layout_inputs
@@ -211,7 +211,8 @@ def _pick(source: Source, estimator: str, quantity: str, level: str | None) -> l
 
 
 def _information(query: layouts.Information, source: Source) -> Answer:
-    found = Answer(aggregation="mean of estimates over runs", unit="nats")
+    found = Answer(aggregation=f"{query.measure} of estimates over runs", unit="nats")
+    found.spread = query.measure == "sd"
     if query.estimator not in source.study.information.estimators:
         found.flags.append(f"not estimated in this configuration: {query.estimator}")
         return found
@@ -529,10 +530,13 @@ def build_document(
         "marks": stand_ins + all_deviations(config, claims, layout.studies),
         "columns": [
             column.model_dump(mode="json", exclude={"query"})
-            | {"label": layout.labelled(column, source.study)}
+            | {"label": filled(layout.labelled(column, source.study), layout, config)}
             for column in layout.columns
         ],
-        "rows": [{"key": r.key, "label": r.label} for r in layout.row_list(source.study)],
+        "rows": [
+            {"key": row.key, "label": filled(row.label, layout, config)}
+            for row in layout.row_list(source.study)
+        ],
         "panels": [panel.model_dump(mode="json") for panel in layout.panels],
         "cells": {key: cell for key, cell in cells.items() if not key.startswith("notes/")},
         "notes": [

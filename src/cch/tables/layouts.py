@@ -48,9 +48,10 @@ class Difference(Model):
 
 
 class Information(Model):
-    """Mean of mutual-information estimates over runs, in nats."""
+    """Mean of mutual-information estimates over runs, in nats, or their standard deviation."""
 
     kind: Literal["information"]
+    measure: Literal["mean", "sd"] = "mean"
     quantity: Literal["teacher-student", "student-label", "teacher-label"]
     estimator: str
     level: str | None = None
