@@ -406,6 +406,8 @@ def _add_paper(tree: Tree, found: dict[str, Any]) -> None:
     if compared["ours"]["half"] is not None:
         ours += f" (95 %, Student's t at n = {cell['n']})"
     theirs = "1.96 printed standard errors" if cell["paper"]["se"] else "the last printed digit"
+    if cell["paper"]["se"] and cell.get("text_error") == "sd":
+        theirs = "1.96 standard errors, from the printed deviation over runs"
     branch.add(f"compared: {ours} with the paper's {_shown(compared['paper'])}{unit} ({theirs})")
 
 
@@ -453,7 +455,13 @@ def _about(link: dict[str, Any]) -> Iterator[str]:
     """Lines on where a raw file, a generated or a prepared file came from, and on the split."""
     if "raw" in link:
         raw = link["raw"]
-        yield f"raw file, {raw['bytes']} bytes from {raw['address']}, {raw['retrieved']}"
+        if made := raw.get("generator"):
+            yield (
+                f"generated, no measured data: {raw['bytes']} bytes written by this project's "
+                f"generator {made['kind']}, seed {made['seed']}, {raw['retrieved']}"
+            )
+        else:
+            yield f"raw file, {raw['bytes']} bytes from {raw['address']}, {raw['retrieved']}"
         for address in raw["published_addresses"]:
             yield f"published at {address}"
         if raw.get("stand_in"):

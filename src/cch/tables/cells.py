@@ -31,7 +31,14 @@ from cch.training.store import RunsFile
 from cch.units import to_bits
 
 FORMAT = "cch-table-1"
-DISPLAY = {"adam": "Adam", "sgd": "SGD", "relu": "ReLU", "leaky_relu": "LeakyReLU"}
+DISPLAY = {
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "sgd": "SGD",
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "cosine": "CosineAnnealingLR",
+}
 
 
 @dataclass
@@ -445,10 +452,12 @@ def build_cell(
     claim: Claim | None,
     stand_in: bool,
     bits: bool = False,
+    deviation: bool = False,
 ) -> dict[str, Any]:
     """Return one cell as it is stored; see the module docstring.
 
-    Where ``bits``, text and verdict are in bits, the paper's unit there; values stay nats.
+    Where ``bits``, text and verdict are in bits, the paper's unit there; values stay nats. Where
+    ``deviation``, the text's ± is the standard deviation of a single run.
     """
     found = answer(query, source)
     n = len(found.values)
@@ -459,7 +468,9 @@ def build_cell(
     else:
         value, se = _summary(found)
         shown, shown_se = (_in_unit(number, bits) for number in (value, se))
-        text = format_value(shown, shown_se, query.digits)
+        deviation = deviation and found.exact is None and not found.spread and n > 1
+        apart = shown_se * math.sqrt(n) if deviation and shown_se is not None else shown_se
+        text = format_value(shown, apart, query.digits)
         verdict = compare_numbers(shown, shown_se, n, claim, signed=found.signed, stand_in=stand_in)
     return {
         "id": identity,
@@ -468,6 +479,7 @@ def build_cell(
         "text": text,
         "unit": found.unit,
         **({"text_unit": "bits"} if bits else {}),
+        **({"text_error": "sd"} if deviation and found.text is None else {}),
         "n": n if found.text is None and found.exact is None else None,
         "se": se,
         "aggregation": found.aggregation,
@@ -478,6 +490,13 @@ def build_cell(
         "verdict": verdict,
         "flags": found.flags,
     }
+
+
+def _of_mean(claim: Claim, layout: Layout) -> Claim:
+    """The claim with the standard error of its mean where the paper prints a deviation."""
+    if claim.se is None or layout.deviation_over is None:
+        return claim
+    return replace(claim, se=claim.se / math.sqrt(layout.deviation_over))
 
 
 def _in_unit(nats: float | None, bits: bool) -> float | None:
@@ -504,16 +523,17 @@ def build_document(
             raise CchError(name, f"needs {path}, which does not exist", "build it first")
     sources = {study: Source(config, study) for study in layout.studies}
     source = sources[layout.study]
-    printed = claims.cells(name)
-    in_bits = {column.key for column in layout.columns if column.unit == "bits"}
+    printed = {key: _of_mean(claim, layout) for key, claim in claims.cells(name).items()}
+    in_bits = layout.in_bits(source.study)
     cells = {
         key: build_cell(
             f"{name}/{key}",
             query,
             sources[study],
-            printed.get(key),
+            printed.get(layout.printed_key(key)),
             bool(stand_ins),
-            bits=key.rpartition("/")[2] in in_bits and not key.startswith("notes/"),
+            bits=key in in_bits,
+            deviation=layout.deviation_over is not None,
         )
         for key, study, query in layout.queries(config)
     }
@@ -532,7 +552,13 @@ def build_document(
             | {"label": layout.labelled(column, source.study)}
             for column in layout.columns
         ],
-        "rows": [{"key": r.key, "label": r.label} for r in layout.row_list(source.study)],
+        "rows": [
+            {
+                "key": row.key,
+                "label": layout.labelled(row, sources[row.study or layout.study].study),
+            }
+            for row in layout.row_list(source.study)
+        ],
         "panels": [panel.model_dump(mode="json") for panel in layout.panels],
         "cells": {key: cell for key, cell in cells.items() if not key.startswith("notes/")},
         "notes": [
