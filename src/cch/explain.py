@@ -406,8 +406,6 @@ def _add_paper(tree: Tree, found: dict[str, Any]) -> None:
     if compared["ours"]["half"] is not None:
         ours += f" (95 %, Student's t at n = {cell['n']})"
     theirs = "1.96 printed standard errors" if cell["paper"]["se"] else "the last printed digit"
-    if cell["paper"]["se"] and cell.get("text_error") == "sd":
-        theirs = "1.96 standard errors, from the printed deviation over runs"
     branch.add(f"compared: {ours} with the paper's {_shown(compared['paper'])}{unit} ({theirs})")
 
 

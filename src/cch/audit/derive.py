@@ -83,6 +83,14 @@ def mean_of(members: Sequence[Member], unit: str | None = None) -> Derived:
     return Derived(statistics.fmean(values) if n else None, se, n, members, unit=unit)
 
 
+def sd_of(members: Sequence[Member], unit: str | None = None) -> Derived:
+    """Standard deviation of single values, its standard error for normal ones, and their count."""
+    values = [value for _, _, value in members]
+    n = len(values)
+    sd = statistics.stdev(values) if n > 1 else None
+    return Derived(sd, None if sd is None else sd / math.sqrt(2 * (n - 1)), n, members, unit=unit)
+
+
 # Runs
 
 
@@ -199,7 +207,7 @@ def information(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean of estimates over runs."""
     found = _estimates(query, query["quantity"], query["level"], place, facts)
     members = [(e["id"], None, e["value"]) for e in found if e["value"] is not None]
-    return mean_of(members, "nats")
+    return (sd_of if query.get("measure") == "sd" else mean_of)(members, "nats")
 
 
 def _pairs(query: Query, place: Place, facts: Facts) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -308,14 +316,8 @@ def calibration(query: Query, place: Place, facts: Facts) -> Derived:
     if measure == "truth":
         return Derived(truth, members=[], unit="nats")
     shift = truth if measure == "bias" else 0.0
-    found = mean_of([(entry["id"], None, value - shift) for value in entry["values"]], "nats")
-    if measure != "sd":
-        return found
-    n = found.n or 0
-    sd = statistics.stdev(entry["values"]) if n > 1 else None
-    return Derived(
-        sd, None if sd is None else sd / math.sqrt(2 * (n - 1)), n, found.members, unit="nats"
-    )
+    members = [(entry["id"], None, value - shift) for value in entry["values"]]
+    return (sd_of if measure == "sd" else mean_of)(members, "nats")
 
 
 def _sizes(entry: dict[str, Any]) -> str:

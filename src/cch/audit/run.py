@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,10 +47,7 @@ def audit(results: str | Path, checkout: Path | None = CHECKOUT) -> Audit:
     documents = dict(_documents(tree, report))
     facts, chains = Facts(tree, report), Chains(tree, report)
     printed_in_paper, layouts = (_paper_file(checkout, name) for name in ("claims", "tables"))
-    claims = {
-        name: _as_claimed(table, layouts.get(name, {}))
-        for name, table in printed_in_paper.get("tables", {}).items()
-    }
+    claims = printed_in_paper.get("tables", {})
     ends: set[str] = set()
     for name, document in documents.items():
         unread: dict[str, int] = {}
@@ -100,12 +96,6 @@ def _paper_file(checkout: Path | None, name: str) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
 
 
-def _as_claimed(table: dict[str, Any], layout: dict[str, Any]) -> dict[str, Any]:
-    """The printed table, its columns named by those of ours that they stand beside."""
-    ours = {c["claimed"]: c["key"] for c in layout.get("columns", []) if c.get("claimed")}
-    return table | {"columns": [ours.get(key, key) for key in table.get("columns") or []]}
-
-
 def _check_queries(report: Audit, document: dict[str, Any], layouts: dict[str, Any]) -> None:
     """Every cell asks for what its place in ``paper/tables.yaml`` says, at the level of its row."""
     layout = layouts.get(document["id"], {})
@@ -118,7 +108,7 @@ def _check_queries(report: Audit, document: dict[str, Any], layouts: dict[str, A
         row, _, column = key.partition("/")
         entry = rows.get(row, {})
         of_row = {"study": entry["study"]} if entry.get("study") else {}
-        of_row |= columns.get(column, {}) | entry.get("query", {})
+        of_row |= columns.get(column, {})
         asked = dict(wanted.get(key) or of_row | entry.get("cells", {}).get(column, {}))
         study = asked.pop("study", None)
         if study and cell.get("study") != study:
@@ -195,14 +185,11 @@ def _check_text(report: Audit, place: Place, derived: Derived) -> None:
     cell, text = place.cell, derived.text
     if text is None:
         bits = cell.get("text_unit") == "bits"
-        error = derived.se
-        if cell.get("text_error") == "sd" and error is not None:
-            error *= math.sqrt(derived.n or 0)
         text = (
             derived.value
             if isinstance(derived.value, str)
             else printed.printed(
-                derived.value, error, cell["query"].get("digits", printed.DIGITS), bits
+                derived.value, derived.se, cell["query"].get("digits", printed.DIGITS), bits
             )
         )
     if cell["text"] != text:

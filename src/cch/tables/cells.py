@@ -22,7 +22,7 @@ from cch.files import sha256_file
 from cch.paired import PairedDataset
 from cch.paths import Paths
 from cch.tables import layouts
-from cch.tables.claims import Claim, Claims, all_deviations, setting, titled
+from cch.tables.claims import Claim, Claims, all_deviations, filled, setting, titled
 from cch.tables.compare import compare_numbers, compare_texts
 from cch.tables.judged import criterion, effect
 from cch.tables.layouts import Layout, layout_inputs
@@ -218,7 +218,8 @@ def _pick(source: Source, estimator: str, quantity: str, level: str | None) -> l
 
 
 def _information(query: layouts.Information, source: Source) -> Answer:
-    found = Answer(aggregation="mean of estimates over runs", unit="nats")
+    found = Answer(aggregation=f"{query.measure} of estimates over runs", unit="nats")
+    found.spread = query.measure == "sd"
     if query.estimator not in source.study.information.estimators:
         found.flags.append(f"not estimated in this configuration: {query.estimator}")
         return found
@@ -452,12 +453,10 @@ def build_cell(
     claim: Claim | None,
     stand_in: bool,
     bits: bool = False,
-    deviation: bool = False,
 ) -> dict[str, Any]:
     """Return one cell as it is stored; see the module docstring.
 
-    Where ``bits``, text and verdict are in bits, the paper's unit there; values stay nats. Where
-    ``deviation``, the text's ± is the standard deviation of a single run.
+    Where ``bits``, text and verdict are in bits, the paper's unit there; values stay nats.
     """
     found = answer(query, source)
     n = len(found.values)
@@ -468,9 +467,7 @@ def build_cell(
     else:
         value, se = _summary(found)
         shown, shown_se = (_in_unit(number, bits) for number in (value, se))
-        deviation = deviation and found.exact is None and not found.spread and n > 1
-        apart = shown_se * math.sqrt(n) if deviation and shown_se is not None else shown_se
-        text = format_value(shown, apart, query.digits)
+        text = format_value(shown, shown_se, query.digits)
         verdict = compare_numbers(shown, shown_se, n, claim, signed=found.signed, stand_in=stand_in)
     return {
         "id": identity,
@@ -479,7 +476,6 @@ def build_cell(
         "text": text,
         "unit": found.unit,
         **({"text_unit": "bits"} if bits else {}),
-        **({"text_error": "sd"} if deviation and found.text is None else {}),
         "n": n if found.text is None and found.exact is None else None,
         "se": se,
         "aggregation": found.aggregation,
@@ -490,13 +486,6 @@ def build_cell(
         "verdict": verdict,
         "flags": found.flags,
     }
-
-
-def _of_mean(claim: Claim, layout: Layout) -> Claim:
-    """The claim with the standard error of its mean where the paper prints a deviation."""
-    if claim.se is None or layout.deviation_over is None:
-        return claim
-    return replace(claim, se=claim.se / math.sqrt(layout.deviation_over))
 
 
 def _in_unit(nats: float | None, bits: bool) -> float | None:
@@ -523,17 +512,16 @@ def build_document(
             raise CchError(name, f"needs {path}, which does not exist", "build it first")
     sources = {study: Source(config, study) for study in layout.studies}
     source = sources[layout.study]
-    printed = {key: _of_mean(claim, layout) for key, claim in claims.cells(name).items()}
-    in_bits = layout.in_bits(source.study)
+    printed = claims.cells(name)
+    in_bits = {column.key for column in layout.columns if column.unit == "bits"}
     cells = {
         key: build_cell(
             f"{name}/{key}",
             query,
             sources[study],
-            printed.get(layout.printed_key(key)),
+            printed.get(key),
             bool(stand_ins),
-            bits=key in in_bits,
-            deviation=layout.deviation_over is not None,
+            bits=key.rpartition("/")[2] in in_bits and not key.startswith("notes/"),
         )
         for key, study, query in layout.queries(config)
     }
@@ -549,14 +537,11 @@ def build_document(
         "marks": stand_ins + all_deviations(config, claims, layout.studies),
         "columns": [
             column.model_dump(mode="json", exclude={"query"})
-            | {"label": layout.labelled(column, source.study)}
+            | {"label": filled(layout.labelled(column, source.study), layout, config)}
             for column in layout.columns
         ],
         "rows": [
-            {
-                "key": row.key,
-                "label": layout.labelled(row, sources[row.study or layout.study].study),
-            }
+            {"key": row.key, "label": filled(row.label, layout, config)}
             for row in layout.row_list(source.study)
         ],
         "panels": [panel.model_dump(mode="json") for panel in layout.panels],

@@ -118,16 +118,21 @@ def setting(config: Config, study_name: str, path: str) -> Any:
 
 
 def titled(layout: Layout, config: Config) -> str:
-    """The title of a table or figure, with ``{dataset.alpha}`` and the like filled in.
+    """The title of a table or figure."""
+    return filled(layout.title, layout, config)
 
-    Settings in a title come from the configuration, so that a title never names another setting
-    than the one that ran.
+
+def filled(text: str, layout: Layout, config: Config) -> str:
+    """A title or heading with ``{dataset.alpha}`` and the like filled in.
+
+    Settings in it come from the configuration, so that it never names another setting than the one
+    that ran.
     """
 
     def value(match: re.Match[str]) -> str:
         return _words(setting(config, layout.study, match.group(1)))
 
-    return re.sub(r"\{([\w.]+)\}", value, layout.title)
+    return re.sub(r"\{([\w.]+)\}", value, text)
 
 
 def deviations(config: Config, claims: Claims, study_name: str) -> list[str]:

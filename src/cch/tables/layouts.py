@@ -48,9 +48,10 @@ class Difference(Model):
 
 
 class Information(Model):
-    """Mean of mutual-information estimates over runs, in nats."""
+    """Mean of mutual-information estimates over runs, in nats, or their standard deviation."""
 
     kind: Literal["information"]
+    measure: Literal["mean", "sd"] = "mean"
     quantity: Literal["teacher-student", "student-label", "teacher-label"]
     estimator: str
     level: str | None = None
@@ -177,15 +178,13 @@ QUERY: TypeAdapter[Any] = TypeAdapter(Query)
 class Column(Model):
     """A column: key, heading, unit, and the part of the query that its cells share.
 
-    Values are nats; ``unit: bits`` has them printed, and compared with the paper's, in bits. The
-    paper's value beside a cell is that of the printed column ``claimed``, or of the same key.
+    Values are nats; ``unit: bits`` has them printed, and compared with the paper's, in bits.
     """
 
     key: str
     label: str
     unit: Literal["nats", "bits"] | None = None
     query: dict[str, Any] = Field(default_factory=dict)
-    claimed: str | None = None
     style: Literal["kd", "no-kd", "teacher-student", "student-label"] | None = None
 
 
@@ -193,14 +192,12 @@ class Row(Model):
     """A row: key, heading, and a query for single cells by column key.
 
     A row may be of another study than the layout, and so may a single cell, by the key ``study``
-    of its query. ``query`` is what all cells of the row share; its ``unit`` stands over a column's.
+    of its query.
     """
 
     key: str
     label: str
     study: str | None = None
-    unit: Literal["nats", "bits"] | None = None
-    query: dict[str, Any] = Field(default_factory=dict)
     cells: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
@@ -236,11 +233,6 @@ class Layout(Model):
     notes: list[Note] = Field(default_factory=list)
     panels: list[Panel] = Field(default_factory=list)
     own: bool = Field(False, description="A study's own sweep, not a table of the paper.")
-    deviation_over: int | None = Field(
-        None,
-        ge=2,
-        description="The paper's ± is the standard deviation over that many runs; so is ours then.",
-    )
 
     def row_list(self, study: Study) -> list[Row]:
         """The rows: those written out, or one for every level of the study."""
@@ -259,8 +251,7 @@ class Layout(Model):
                 if self.rows == "levels":
                     yield key, *_query(config, study, column.query, {"level": row.key})
                 elif column.key in row.cells:
-                    shared = column.query | row.query
-                    yield key, *_query(config, study, shared, row.cells[column.key])
+                    yield key, *_query(config, study, column.query, row.cells[column.key])
         for note in self.notes:
             yield f"notes/{note.key}", *_query(config, self.study, note.query, {})
 
@@ -269,27 +260,12 @@ class Layout(Model):
         """All studies that a cell may be of, the layout's own first."""
         parts = [column.query for column in self.columns] + [note.query for note in self.notes]
         rows = [] if self.rows == "levels" else self.rows
-        parts += [query for row in rows for query in (row.query, *row.cells.values())]
+        parts += [query for row in rows for query in row.cells.values()]
         named = [row.study for row in rows] + [part.get("study") for part in parts]
         return list(dict.fromkeys([self.study, *filter(None, named)]))
 
-    def in_bits(self, study: Study) -> set[str]:
-        """Keys of the cells that are printed in bits."""
-        return {
-            f"{row.key}/{column.key}"
-            for row in self.row_list(study)
-            for column in self.columns
-            if (row.unit or column.unit) == "bits"
-        }
-
-    def printed_key(self, key: str) -> str:
-        """The key of the paper's cell that stands beside a cell of ours."""
-        row, _, column = key.partition("/")
-        claimed = {c.key: c.claimed for c in self.columns if c.claimed}
-        return f"{row}/{claimed.get(column, column)}" if row != "notes" else key
-
-    def labelled(self, part: Column | Row | Note, study: Study) -> str:
-        """The heading of a column, row or note; it names the estimator of its numbers."""
+    def labelled(self, part: Column | Note, study: Study) -> str:
+        """The heading of a column or note; it names the estimator of its numbers."""
         estimator = part.query.get("estimator")
         if estimator is None:
             return part.label

@@ -84,7 +84,6 @@ class _View:
         self.n: int | None = max(counts, key=lambda n: (counts[n], n)) if counts else None
         self.same_n = {cell["n"] for cell in every} <= {self.n, None}
         self.has_se = any(cell["se"] is not None for cell in every)
-        self.deviation = any(cell.get("text_error") == "sd" for cell in every)
 
     def cell(self, row: str, column: str) -> Cell | None:
         """The cell at a place, or None where the table is empty."""
@@ -126,8 +125,7 @@ class _View:
         if self.n is not None:
             lines.append(f"n = {self.n}" + ("." if self.same_n else " where no other n is stated."))
         if self.has_se:
-            what = "deviation over" if self.deviation else "error over"
-            lines.append(f"± is the standard {what} n.")
+            lines.append("± is the standard error over n.")
         return lines
 
     def marked(self) -> str:
