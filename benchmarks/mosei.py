@@ -42,7 +42,7 @@ def run_step(step: str, folder: Path, scale: float) -> None:
     elif step == "convert":
         safe_pickle.convert_pickle(raw, folder / "raw.h5")
     elif step in ("prepare", "unpooled"):
-        spec = SimpleNamespace(length=50, pooled=step == "prepare")
+        spec = SimpleNamespace(length=50, pooled=step == "prepare", split="official")
         write_paired(folder / f"{step}.h5", mosei.prepare(spec, mosei.find_pickle(raw)))
 
 

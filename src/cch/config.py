@@ -92,6 +92,11 @@ class MoseiDataset(Model):
         description="Store the mean over the steps: the network's first layer (Table 14), which "
         "has no parameters. false: store the sequences.",
     )
+    split: Literal["official", "70-10-20"] = Field(
+        "official",
+        description="The folds of the file (Algorithm 2), or Table 15's parts, drawn once from all "
+        "segments with the class mix of the whole; segments of one video may then be in two parts.",
+    )
     modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "vision")
 
 

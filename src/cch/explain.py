@@ -453,7 +453,13 @@ def _about(link: dict[str, Any]) -> Iterator[str]:
     """Lines on where a raw file, a generated or a prepared file came from, and on the split."""
     if "raw" in link:
         raw = link["raw"]
-        yield f"raw file, {raw['bytes']} bytes from {raw['address']}, {raw['retrieved']}"
+        if made := raw.get("generator"):
+            yield (
+                f"generated, no measured data: {raw['bytes']} bytes written by this project's "
+                f"generator {made['kind']}, seed {made['seed']}, {raw['retrieved']}"
+            )
+        else:
+            yield f"raw file, {raw['bytes']} bytes from {raw['address']}, {raw['retrieved']}"
         for address in raw["published_addresses"]:
             yield f"published at {address}"
         if raw.get("stand_in"):

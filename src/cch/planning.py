@@ -417,4 +417,6 @@ class Plan:
             "licence": about.licence,
             "citation": about.citation,
         }
+        if entry.kind == "generated":
+            facts["generator"] = {"kind": entry.generator, "seed": entry.seed}
         return facts | ({"stand_in": about.stand_in} if about.stand_in else {})

@@ -19,9 +19,10 @@ from cch.errors import CchError
 from cch.paired import PairedDataset, write_paired
 
 
-def spec(length: int = 50, pooled: bool = True) -> SimpleNamespace:
+def spec(length: int = 50, pooled: bool = True, split: str = "official") -> SimpleNamespace:
     return SimpleNamespace(
-        kind="mosei", title="CMU-MOSEI", source="mosei", length=length, pooled=pooled
+        **{"kind": "mosei", "title": "CMU-MOSEI", "source": "mosei"},
+        **{"length": length, "pooled": pooled, "split": split},
     )
 
 

@@ -333,6 +333,7 @@ def _sizes(entry: dict[str, Any]) -> str:
 # Settings and counts
 
 SHOWN = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "relu": "ReLU", "leaky_relu": "LeakyReLU"}
+SHOWN["cosine"] = "CosineAnnealingLR"
 
 
 @derives("setting")

@@ -26,7 +26,7 @@ def check_files(tree: Tree, report: Audit) -> None:
         for name, digest in recorded.inputs.items() if recorded.rule != "audit" else ():
             _check_input(tree, report, recorded, name, digest)
         if "raw" in recorded.content:
-            report.count("raw files")
+            report.count("generated files" if _generated(recorded) else "raw files")
             _check_raw(tree, report, recorded)
     for name in tree.files():
         if not name.endswith(SUFFIX) and name not in tree.made:
@@ -79,14 +79,35 @@ def _check_raw(tree: Tree, report: Audit, recorded: Recorded) -> None:
             report.wrong("file", name, f"has {size} bytes, its record says {raw['bytes']}")
     if not raw.get("address") or not raw.get("sha256"):
         report.wrong("chain", where, "names no address and digest of the raw file")
+    key = raw.get("generator")
+    asked = _entry(recorded)
+    if key and asked and key != {"kind": asked.get("generator"), "seed": asked.get("seed")}:
+        said = (
+            f"says {_words(key)}, its job was given {asked.get('generator')}, {asked.get('seed')}"
+        )
+        report.wrong("record", where, said)
+
+
+def _entry(recorded: Recorded) -> dict[str, Any]:
+    """The entry of the source table that the fetching job was given; empty where there is none."""
+    try:
+        return dict(json.loads(recorded.content["params"]["entry"]))
+    except (KeyError, TypeError, ValueError):
+        return {}
 
 
 def _published(recorded: Recorded) -> str | None:
     """The digest in the source table that the fetching job was given."""
-    try:
-        return json.loads(recorded.content["params"]["entry"]).get("sha256")
-    except (KeyError, TypeError, ValueError):
-        return None
+    return _entry(recorded).get("sha256")
+
+
+def _generated(recorded: Recorded) -> dict[str, Any] | None:
+    """The generator and seed of a raw file that was written rather than fetched."""
+    return recorded.content["raw"].get("generator")
+
+
+def _words(generator: dict[str, Any]) -> str:
+    return f"generator {generator.get('kind')}, seed {generator.get('seed')}"
 
 
 def _pinned(tree: Tree, name: str) -> str | None:
@@ -200,19 +221,19 @@ class Chains:
             self.report.wrong("chain", name, "the chain ends here, with no record")
             return frozenset()
         if "raw" in recorded.content:
-            return frozenset({name})
+            made = _generated(recorded)
+            return frozenset({self._generator(recorded, made) if made else name})
         if "generator" in recorded.content:
-            return frozenset({self._generator(recorded)})
+            return frozenset({self._generator(recorded, recorded.content["generator"])})
         if not recorded.inputs:
             said = "the chain ends here, neither at a raw file nor at a generator"
             self.report.wrong("chain", name, said)
         return frozenset().union(*(self.ends(before) for before in recorded.inputs))
 
-    def _generator(self, recorded: Recorded) -> str:
-        said = recorded.content["generator"]
+    def _generator(self, recorded: Recorded, said: dict[str, Any]) -> str:
         if not said.get("kind") or said.get("seed") is None:
             self.report.wrong("chain", self.tree.label(recorded.path), "its generator has no key")
-        return f"generator {said.get('kind')}, seed {said.get('seed')}"
+        return _words(said)
 
 
 def check_cell_files(

@@ -101,12 +101,19 @@ def _check_queries(report: Audit, document: dict[str, Any], layouts: dict[str, A
     layout = layouts.get(document["id"], {})
     columns = {entry["key"]: entry.get("query", {}) for entry in layout.get("columns", [])}
     written = layout.get("rows", "levels")
-    rows = {} if written == "levels" else {entry["key"]: entry["cells"] for entry in written}
+    rows = {} if written == "levels" else {entry["key"]: entry for entry in written}
     by_level = document.get("kind") == "curves" or (layout and written == "levels")
     wanted = {f"notes/{note['key']}": note["query"] for note in layout.get("notes", [])}
     for key, cell in printed.cells_of(document).items():
         row, _, column = key.partition("/")
-        asked = wanted.get(key) or columns.get(column, {}) | rows.get(row, {}).get(column, {})
+        entry = rows.get(row, {})
+        of_row = {"study": entry["study"]} if entry.get("study") else {}
+        of_row |= columns.get(column, {})
+        asked = dict(wanted.get(key) or of_row | entry.get("cells", {}).get(column, {}))
+        study = asked.pop("study", None)
+        if study and cell.get("study") != study:
+            said = f"is of study {cell.get('study')!r}, its place says {study!r}"
+            report.wrong("cell", f"{document['id']}/{key}", said)
         if by_level and row != "notes" and "level" in cell["query"]:
             asked = asked | {"level": row}
         for part, value in asked.items():

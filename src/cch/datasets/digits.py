@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 from dataclasses import dataclass
 
 import numpy as np
 
-from cch.datasets.idx import AGAIN, read_bytes, read_idx
+from cch.datasets.idx import AGAIN, read_idx, read_numbers
 from cch.errors import CchError
 from cch.paired import RandomSplit
 
@@ -104,11 +103,7 @@ def read_digits_csv(table: str | os.PathLike[str]) -> Digits:
 
 def _read_table(path: str | os.PathLike[str]) -> np.ndarray:
     columns = _CSV_SIDE**2 + 1
-    try:
-        text = io.StringIO(read_bytes(path).decode("ascii"))
-        values = np.loadtxt(text, delimiter=",", ndmin=2)
-    except ValueError as error:  # includes UnicodeDecodeError
-        raise CchError(path, f"is no table of numbers ({error})", AGAIN) from None
+    values = read_numbers(path)
     if values.shape[1] != columns or len(values) < 2:
         raise CchError(path, f"is a table of {values.shape}, expected (N, {columns})", AGAIN)
     pixel, label = values[:, :-1], values[:, -1]

@@ -1,4 +1,4 @@
-"""The IDX format, in which MNIST is distributed; plain or gzip-compressed.
+"""The IDX format, in which MNIST is distributed, and tables of numbers; plain or gzip-compressed.
 
 A file is two zero bytes, a type code, the number of dimensions, the dimensions as big-endian
 32-bit numbers, then the values with the last dimension running fastest
@@ -8,6 +8,7 @@ A file is two zero bytes, a type code, the number of dimensions, the dimensions 
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import os
 import struct
@@ -40,6 +41,19 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise CchError(path, f"is no intact gzip file ({error})", AGAIN) from None
     except OSError as error:
         raise CchError(path, f"cannot be read ({error.strerror})") from None
+
+
+def read_numbers(path: str | os.PathLike[str], quotechar: str | None = None) -> np.ndarray:
+    """Return a comma-separated table without headings, (rows, columns) float64.
+
+    Raises:
+        CchError: see ``read_bytes``; or the text is no table of numbers.
+    """
+    try:
+        text = io.StringIO(read_bytes(path).decode("ascii"))
+        return np.loadtxt(text, delimiter=",", quotechar=quotechar, ndmin=2)
+    except ValueError as error:  # includes UnicodeDecodeError
+        raise CchError(path, f"is no table of numbers ({error})", AGAIN) from None
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:

@@ -29,7 +29,7 @@ import numpy as np
 from cch.datasets.idx import read_bytes
 from cch.datasets.safe_pickle import StoredArray, read_index, row_blocks
 from cch.errors import CchError
-from cch.paired import Contents, Modality
+from cch.paired import Contents, Modality, RandomSplit
 from cch.progress import Progress
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ OFFICIAL = {
     "test": {"segments": 4_662, "positive": 2_287},
 }
 """The official folds; ``official_folds`` computes them from the published segments and labels."""
+
+_TABLE_15 = RandomSplit(test=0.2, valid=0.1, key="mosei-70-10-20")
 
 _OTHER_FILE = "take MultiBench's mosei_raw.pkl"
 
@@ -87,7 +89,7 @@ class Fold:
 
 
 def prepare(spec: MoseiDataset, raw: MoseiPickle) -> Contents:
-    """Prepare the three modalities as Algorithm 2 says, with the official folds as split.
+    """Prepare the three modalities as Algorithm 2 says, with ``spec.split`` as split.
 
     Modalities ``text``, ``audio``, ``vision``: with ``spec.pooled`` the mean over all
     ``spec.length`` steps, padding included, (N, D) float32; otherwise (N, length, D). The mean is
@@ -112,16 +114,25 @@ def prepare(spec: MoseiDataset, raw: MoseiPickle) -> Contents:
         done += len(kept[fold.name])
         if not len(kept[fold.name]):
             raise CchError(raw.path, f"fold {fold.name!r} has no segment with text", _OTHER_FILE)
-    label = [(fold.score[kept[fold.name]] > 0).astype(np.int64) for fold in folds]
+    label = np.concatenate([(fold.score[kept[fold.name]] > 0).astype(np.int64) for fold in folds])
+    split = [fold.name for fold in folds for _ in kept[fold.name]]
     return Contents(
         task="classification",
-        label=np.concatenate(label),
+        label=label,
         sample=[name for fold in folds for name in _sample_ids(fold, kept[fold.name])],
         modalities={name: Modality(array[:done]) for name, array in values.items()},
         class_names=CLASSES,
-        split=[fold.name for fold in folds for _ in kept[fold.name]],
+        split=split if spec.split == "official" else drawn_split(label),
         notes=_notes(spec, folds, kept, zeroed),
     )
+
+
+def drawn_split(label: np.ndarray) -> list[str]:
+    """Return the part of each row, (N,): Table 15's 70 / 10 / 20 %, by class; one draw for all."""
+    part = np.empty(len(label), "U5")
+    for name in FOLDS:
+        part[_TABLE_15.rows(name, 0, np.arange(len(label)), label)] = name
+    return part.tolist()
 
 
 def _prepare_fold(
@@ -306,7 +317,8 @@ def _notes(
     named = Counter(name for fold in folds for name in set(fold.ids or ()))
     steps = "mean over all steps, padding included" if spec.pooled else "sequences"
     return {
-        "protocol": "Algorithm 2: official folds, sequences from the first text token on",
+        "protocol": "Algorithm 2: sequences from the first text token on",
+        "split": "the official folds" if spec.split == "official" else "70 / 10 / 20 %, drawn once",
         "funnel": funnel,
         "steps stored": {fold.name: int(fold.arrays["text"].shape[1]) for fold in folds},
         "steps": spec.length,

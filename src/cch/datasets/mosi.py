@@ -8,7 +8,6 @@ carries its own name everywhere.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cch.datasets.idx import AGAIN, read_bytes
+from cch.datasets.idx import AGAIN, read_numbers
 from cch.errors import CchError
 from cch.paired import Contents, Modality
 
@@ -48,23 +47,21 @@ class MosiFeatures:
     test: MosiPart
 
 
-def read_tables(
-    text_train: str | os.PathLike[str],
-    audio_train: str | os.PathLike[str],
-    video_train: str | os.PathLike[str],
-    text_test: str | os.PathLike[str],
-    audio_test: str | os.PathLike[str],
-    video_test: str | os.PathLike[str],
-) -> MosiFeatures:
+def read_tables(*tables: str | os.PathLike[str]) -> MosiFeatures:
     """Read the six tables, plain or gzip-compressed.
+
+    Args:
+        tables: text, audio and video of the training part, then of the test part.
 
     Raises:
         CchError: a table cannot be read, has other rows or columns than the published one, holds
             a value that is not finite or a label that is not 0 or 1, or two modalities of a part
             disagree about a label.
     """
-    train = {"text": text_train, "audio": audio_train, "video": video_train}
-    test = {"text": text_test, "audio": audio_test, "video": video_test}
+    count = len(FEATURES)
+    train, test = (
+        dict(zip(FEATURES, part, strict=True)) for part in (tables[:count], tables[count:])
+    )
     return MosiFeatures(
         _read_part(train, UTTERANCES["train"]), _read_part(test, UTTERANCES["test"])
     )
@@ -87,11 +84,7 @@ def _read_part(paths: Mapping[str, str | os.PathLike[str]], rows: int) -> MosiPa
 
 def _read_table(path: str | os.PathLike[str], rows: int, features: int) -> np.ndarray:
     """Read ``rows`` utterances of ``features`` numbers and a label each."""
-    try:
-        text = io.StringIO(read_bytes(path).decode("ascii"))
-        table = np.loadtxt(text, delimiter=",", quotechar='"', ndmin=2)
-    except ValueError as error:  # includes UnicodeDecodeError
-        raise CchError(path, f"is no table of numbers ({error})", AGAIN) from None
+    table = read_numbers(path, quotechar='"')
     if table.shape != (rows, features + 1):
         raise CchError(
             path,

@@ -6,6 +6,8 @@ real one, its source says that it is generated, and its record names the generat
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +45,13 @@ def _known(entry: FileEntry) -> None:
 
 @register("generated", needs=("generator", "seed"), allows=("part",), mirrored=False, check=_known)
 def _generated(request: Request) -> Delivery:
-    """Write the file."""
+    """Write the file beside the part file and copy it over."""
     entry = request.entry
-    GENERATORS[str(entry.generator)](request.part, entry.part or entry.role, int(entry.seed or 0))
+    write = GENERATORS[str(entry.generator)]
+    folder = request.part.parent
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".generated-") as temporary:
+        made = Path(temporary) / entry.name
+        write(made, entry.part or entry.role, int(entry.seed or 0))
+        # Over the part file's bytes, not in its place: its writer holds a lock on it.
+        shutil.copyfile(made, request.part)
     return Delivery(f"generator:{entry.generator}?seed={entry.seed}")

@@ -31,7 +31,14 @@ from cch.training.store import RunsFile
 from cch.units import to_bits
 
 FORMAT = "cch-table-1"
-DISPLAY = {"adam": "Adam", "sgd": "SGD", "relu": "ReLU", "leaky_relu": "LeakyReLU"}
+DISPLAY = {
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "sgd": "SGD",
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "cosine": "CosineAnnealingLR",
+}
 
 
 @dataclass
