@@ -4,6 +4,7 @@
 #   <table>, <figure>       e.g. table13, fig02, sweep-synthetic
 #   null-lihc               what the estimators give at LIHC's sizes where there is no gap
 #   theory                  the paper's formulas beside Monte Carlo; needs no data
+#   ledger                  what is odd about the paper's numbers, and what ours say of each
 #   audit                   check every file, cell and printed number of the whole run again
 #   fetch                   only download
 # Settings: config.yaml, overlaid by --configfile presets/{demo,open}.yaml. Name targets before
@@ -24,6 +25,7 @@ include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/tabulate.smk"
 include: "workflow/rules/plot.smk"
 include: "workflow/rules/theory.smk"
+include: "workflow/rules/ledger.smk"
 include: "workflow/rules/audit.smk"
 
 

@@ -17,6 +17,10 @@ from cch.errors import CchError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Results = Annotated[Path, typer.Option(help="Folder of the results, as in the configuration.")]
+Cell = Annotated[
+    list[str],
+    typer.Argument(help="table/row/column, e.g. table01/0.5/mi-gap, or the three apart."),
+]
 
 
 class Task(StrEnum):
@@ -33,10 +37,7 @@ def callback() -> None:
 
 @app.command()
 def explain(
-    cell: Annotated[
-        list[str],
-        typer.Argument(help="table/row/column, e.g. table01/0.5/mi-gap, or the three apart."),
-    ],
+    cell: Cell,
     results: Results = Path("results"),
     full: Annotated[
         bool, typer.Option("--full", help="Read and hash every file of the chain, also large ones.")
@@ -85,10 +86,7 @@ def audit(
 
 @app.command()
 def recompute(
-    cell: Annotated[
-        list[str],
-        typer.Argument(help="table/row/column, e.g. table01/0.5/mi-gap, or the three apart."),
-    ],
+    cell: Cell,
     results: Results = Path("results"),
     keep: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Keep the new files in this folder.")
@@ -107,6 +105,32 @@ def recompute(
         print("\n".join(found.lines()))
     if not found.passed:
         raise typer.Exit(1)
+
+
+@app.command()
+def ledger(
+    results: Results = Path("results"),
+    table: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="Only this one, such as table06.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Print what is odd about the paper's numbers, and how many of them ours reproduce.
+
+    Without results it reads the paper's numbers alone.
+    """
+    from cch.ledger.build import ledger_of
+    from cch.ledger.render import as_table, flag_lines
+
+    found = ledger_of(results, table)
+    if as_json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    width = None if sys.stdout.isatty() else 10_000
+    console = Console(width=width, highlight=False, soft_wrap=width is not None)
+    console.print(as_table(found))
+    for line in flag_lines(found["flags"]):
+        console.print(line)
 
 
 @app.command()

@@ -212,6 +212,11 @@ class Plan:
         """The page that lists every cell beside the paper's."""
         return f"{self.paths.results}/comparison.md"
 
+    @property
+    def ledger(self) -> list[str]:
+        """The ledger, as JSON and as a page."""
+        return [f"{self.paths.results}/ledger.{suffix}" for suffix in ("json", "md")]
+
     # Targets
 
     def targets(self) -> dict[str, list[str]]:
@@ -256,7 +261,7 @@ class Plan:
         return ""
 
     def everything(self) -> list[str]:
-        """Files of the target ``all``: the theory, layouts over available studies, comparison."""
+        """Files of the target ``all``: the theory, layouts over available studies, pages."""
         ready = set(self.available())
         files = [
             path
@@ -264,7 +269,7 @@ class Plan:
             if ready.issuperset(layout.studies)
             for path in self.layout_files(name)
         ]
-        files += self.theory_targets()["theory"]
+        files += [*self.theory_targets()["theory"], *self.ledger]
         return [*files, self.comparison] if ready else files
 
     def check_target(self, target: str) -> None:
@@ -273,7 +278,7 @@ class Plan:
         Raises:
             CchError: one line that lists what there is.
         """
-        known = ["all", "fetch", "comparison", "audit", *self.targets()]
+        known = ["all", "fetch", "comparison", "ledger", "audit", *self.targets()]
         if target in known or "/" in target or "." in target:
             return
         raise CchError(
@@ -291,6 +296,10 @@ class Plan:
     def theory_spec(self) -> str:
         """What determines the target ``theory``."""
         return canonical_json(self.config.theory.model_dump(mode="json"))
+
+    def ledger_spec(self) -> str:
+        """What determines the ledger, beside the tables, as one digest."""
+        return digest(self.claims.model_dump(mode="json"))
 
     def training_spec(self, study: str, role: str) -> str:
         """What determines the runs of a role, beside the dataset and the teacher."""

@@ -113,6 +113,7 @@ def test_each_rule_left_a_log_a_record_and_a_benchmark(finished):
         "calibrate_estimator",
         "tabulate",
         "compare",
+        "ledger",
         "plot_curves",
         "plot_calibration",
         "plot_samples",

@@ -17,6 +17,8 @@ rule fetch_raw:
         mem_mb=500,
         runtime=120,
     params:
-        entry=lambda w: PLAN.table.file(w.source, w.file).model_dump_json(),
+        entry=lambda w: PLAN.table.file(w.source, w.file).model_dump_json(
+            exclude_none=True
+        ),
     script:
         "../scripts/fetch.py"

@@ -425,7 +425,7 @@ def cases(query: Query, place: Place, facts: Facts) -> Derived:
     if query["name"] is None:
         return Derived(f"{len(label):,}", members=[])
     if query["name"] not in classes:
-        return Derived(None, n=0, members=[])
+        return Derived("-", members=[])
     return Derived(f"{sum(label == classes.index(query['name'])):,}", members=[])
 
 

@@ -420,6 +420,7 @@ def _cases(query: layouts.Cases, source: Source) -> Answer:
             count = int((dataset.label == dataset.class_names.index(query.name)).sum())
             found.text, found.aggregation = f"{count:,}", f"samples of class {query.name}, counted"
         else:
+            found.text, found.aggregation = "-", "no such class in the dataset"
             found.flags.append(f"the dataset has no class {query.name!r}")
     return found
 

@@ -49,18 +49,43 @@ class Claim:
 
 class ClaimedTable(Model):
     """A table as printed: column keys, for every row its cells in that order, and its caption's
-    numbers by key.
+    numbers by key; and where it stands, see the head of ``paper/claims.yaml``.
     """
 
+    title: str = ""
+    section: str = ""
+    line: int | None = None
+    error: str | None = None
+    units: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    aside: list[str] = Field(default_factory=list)
     columns: list[str] = Field(default_factory=list)
     rows: dict[str, list[str | None]] = Field(default_factory=dict)
     notes: dict[str, str] = Field(default_factory=dict)
 
 
+class Statement(Model):
+    """What the paper says of one thing at one place: a value by words there, or a table's cell."""
+
+    where: str
+    value: str | None = None
+    words: str | None = None
+    cell: str | None = None
+    part: int | None = None
+
+
+class TextSource(Model):
+    """The text that the transcription was checked against; it is not in the repository."""
+
+    sha256: str
+
+
 class Claims(Model):
     """The transcription: cells of each table, and the settings that the paper states."""
 
+    text: TextSource | None = None
     tables: dict[str, ClaimedTable]
+    stated: dict[str, list[Statement]] = Field(default_factory=dict)
     settings: dict[str, dict[str, Any]]
 
     def cells(self, table: str) -> dict[str, Claim]:

@@ -1,0 +1,23 @@
+# The paper's numbers, what is odd about them, and what ours say of each.
+rule ledger:
+    input:
+        PLAN.documents(PLAN.available()),
+    output:
+        ledger=PLAN.ledger[0],
+        page=PLAN.ledger[1],
+        record=f"{RESULTS}/ledger.record.json",
+    log:
+        f"{RESULTS}/logs/ledger.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/ledger.tsv"
+    conda:
+        "../../envs/cch.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    params:
+        spec=PLAN.ledger_spec(),
+        code=PLAN.code("ledger.py"),
+    script:
+        "../scripts/ledger.py"
