@@ -4,10 +4,10 @@
     nice python benchmarks/table02.py --epochs 20
 
 Each quantity is one job of 50 runs on CMU-MOSEI's 4,662 test rows: 128 columns with 128, or 128
-with two classes. Measured is one run, fits of ``--epochs`` instead of all; a fit's seconds are taken to
-be proportional to its epochs, and a job's to its runs. Fits that stop early make that an upper
-bound, stacks of runs make it smaller still. KSG has no epochs and is measured whole. Seconds are
-of processor time on one thread, so that other work on the machine does not count.
+with two classes. Measured is one run, fits of ``--epochs`` instead of all; a fit's seconds are
+taken to be proportional to its epochs, and a job's to its runs. Fits that stop early make that an
+upper bound, stacks of runs make it smaller still. KSG has no epochs and is measured whole. Seconds
+are of processor time on one thread, so that other work on the machine does not count.
 """
 
 from __future__ import annotations
