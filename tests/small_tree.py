@@ -62,18 +62,19 @@ def make_tree(trained: bool = False) -> Plan:
         _train(plan, data)
         _estimate(plan)
     else:
-        _write_runs(plan, data, rng)
-        _write_information(plan, rng)
+        write_drawn_runs(plan, STUDY, data, rng)
+        write_drawn_estimates(plan, STUDY, "ksg", rng)
+        _write_calibration(plan, rng)
     for name in TABLES:
         _write_table(plan, name)
     documents = [plan.paths.table(name) for name in TABLES[:2]]
     pages = [json.loads(Path(path).read_text(encoding="utf-8")) for path in documents]
     write_text(plan.comparison, render.to_comparison(pages))
-    _record(plan, "compare", documents, [plan.comparison])
+    record(plan, "compare", documents, [plan.comparison])
     return plan
 
 
-def _record(
+def record(
     plan: Plan, script: str, inputs: list[str], outputs: list[str], spec: str = "", **facts: Any
 ) -> None:
     params = {"spec": spec, "code": plan.code(f"{script}.py")}
@@ -113,7 +114,7 @@ def _write_raw_and_dataset(plan: Plan, data: str, rng: np.random.Generator) -> N
     write_paired(
         data, Contents("classification", label, list(map(str, range(rows))), values, names, split)
     )
-    _record(plan, "prepare", [raw], [data], plan.dataset_spec(STUDY))
+    record(plan, "prepare", [raw], [data], plan.dataset_spec(STUDY))
 
 
 def _train(plan: Plan, data: str) -> None:
@@ -124,7 +125,7 @@ def _train(plan: Plan, data: str) -> None:
         with PairedDataset(data) as dataset:
             train_role(Laboratory(STUDY, study, dataset, compute, facts), role, path, teacher)
         inputs = [data, teacher] if role == "student" else [data]
-        _record(plan, "train", inputs, [path], plan.training_spec(STUDY, role), threads=1, **facts)
+        record(plan, "train", inputs, [path], plan.training_spec(STUDY, role), threads=1, **facts)
 
 
 def _estimate(plan: Plan) -> None:
@@ -134,23 +135,26 @@ def _estimate(plan: Plan) -> None:
         estimate(STUDY, spec, "ksg", quantity, runs(STUDY, quantity), path)
         inputs = list(runs(STUDY, quantity).values())
         given = plan.information_spec(STUDY, "ksg")
-        _record(plan, "estimate", inputs, [path], given, device="cpu")
+        record(plan, "estimate", inputs, [path], given, device="cpu")
     path = plan.paths.calibration(STUDY, "ksg")
     calibrate(STUDY, spec, "ksg", plan.calibration_inputs(STUDY), path)
     inputs = list(plan.calibration_inputs(STUDY).values())
     given = plan.calibration_spec(STUDY, "ksg")
-    _record(plan, "calibrate", inputs, [path], given, device="cpu")
+    record(plan, "calibrate", inputs, [path], given, device="cpu")
 
 
-def _write_runs(plan: Plan, data: str, rng: np.random.Generator) -> None:
-    study, known = plan.config.studies[STUDY], sha256_file(data)
-    label = np.tile(np.arange(TRAIN, TRAIN + TEST) % CLASSES, (study.seeds, 1))
-    header = {"study": STUDY, "task": "classification", "train_rows": TRAIN, "test_rows": TEST}
+def write_drawn_runs(
+    plan: Plan, name: str, data: str, rng: np.random.Generator, classes: int = CLASSES
+) -> None:
+    """Runs of a study whose outputs are drawn, in favour of the right class."""
+    study, known = plan.config.studies[name], sha256_file(data)
+    label = np.tile(np.arange(TRAIN, TRAIN + TEST) % classes, (study.seeds, 1))
+    header = {"study": name, "task": "classification", "train_rows": TRAIN, "test_rows": TEST}
     made = {"teacher": teacher_runs, "baseline": baseline_runs, "student": student_runs}
     for role, every in made.items():
         runs = every(study)
-        logits = rng.normal(size=(len(runs), TEST, CLASSES)).astype(np.float32)
-        logits += 2 * np.eye(CLASSES, dtype=np.float32)[label[0]]
+        logits = rng.normal(size=(len(runs), TEST, classes)).astype(np.float32)
+        logits += 2 * np.eye(classes, dtype=np.float32)[label[0]]
         entries = [
             {
                 "id": run_id(run, study, known),
@@ -165,32 +169,38 @@ def _write_runs(plan: Plan, data: str, rng: np.random.Generator) -> None:
             }
             for run, outputs in zip(runs, logits, strict=True)
         ]
-        path = plan.paths.runs(STUDY, role)
+        path = plan.paths.runs(name, role)
         arrays = {"logits": logits, "test_label": label}
         write_runs(path, header | {"role": role}, entries, arrays)
-        inputs = [data] if role != "student" else [data, plan.paths.runs(STUDY, "teacher")]
-        _record(plan, "train", inputs, [path], plan.training_spec(STUDY, role), device="cpu")
+        inputs = [data] if role != "student" else [data, plan.paths.runs(name, "teacher")]
+        record(plan, "train", inputs, [path], plan.training_spec(name, role), device="cpu")
 
 
-def _write_information(plan: Plan, rng: np.random.Generator) -> None:
-    levels = {"teacher-student": ["0", "1.5"], "student-label": [None], "teacher-label": ["0"]}
-    for quantity, names in levels.items():
+def write_drawn_estimates(plan: Plan, name: str, estimator: str, rng: np.random.Generator) -> None:
+    """Estimates of a study that are drawn around one nat."""
+    study = plan.config.studies[name]
+    every = [level_name(level) for level in study.degradation.levels]
+    levels = {"teacher-student": every, "student-label": [None], "teacher-label": ["0"]}
+    for quantity, at in levels.items():
         found = [
             {
-                "id": digest([quantity, level, seed])[:16],
+                "id": digest([name, estimator, quantity, level, seed])[:16],
                 "level": level,
                 "seed": seed,
                 "runs": [],
                 "value": float(rng.normal(1, 0.2)),
                 "flags": [],
             }
-            for level in names
-            for seed in range(2)
+            for level in at
+            for seed in range(study.information.runs)
         ]
-        path = plan.paths.information(STUDY, "ksg", quantity)
+        path = plan.paths.information(name, estimator, quantity)
         write_json(path, {"format": "cch-estimates-1", "unit": "nats", "estimates": found})
-        inputs = list(plan.information_inputs(STUDY, quantity).values())
-        _record(plan, "estimate", inputs, [path], plan.information_spec(STUDY, "ksg"))
+        inputs = list(plan.information_inputs(name, quantity).values())
+        record(plan, "estimate", inputs, [path], plan.information_spec(name, estimator))
+
+
+def _write_calibration(plan: Plan, rng: np.random.Generator) -> None:
     ts, sl = "teacher-student", "student-label"
     cases = [
         Case("permutation-null", ts, 0.0, 30, 4, 4),
@@ -206,7 +216,7 @@ def _write_information(plan: Plan, rng: np.random.Generator) -> None:
     path = plan.paths.calibration(STUDY, "ksg")
     write_json(path, {"format": "cch-calibration-1", "unit": "nats", "results": results})
     inputs = list(plan.calibration_inputs(STUDY).values())
-    _record(plan, "calibrate", inputs, [path], plan.calibration_spec(STUDY, "ksg"))
+    record(plan, "calibrate", inputs, [path], plan.calibration_spec(STUDY, "ksg"))
 
 
 def _write_table(plan: Plan, name: str) -> None:
@@ -222,9 +232,9 @@ def _write_table(plan: Plan, name: str) -> None:
     write_text(paths.table(name, "tex"), render.to_latex(document))
     write_json(paths.table(name), document)
     files = [paths.table(name, suffix) for suffix in ("json", "csv", "md", "tex")]
-    _record(plan, "tabulate", plan.layout_inputs(name), files, plan.layout_spec(name))
+    record(plan, "tabulate", plan.layout_inputs(name), files, plan.layout_spec(name))
     if layout.kind == "curves":
         figure = [paths.figure(name, suffix) for suffix in ("pdf", "png")]
         for path in figure:
             write_text(path, "a drawing")
-        _record(plan, "plot_curves", [paths.table(name)], figure)
+        record(plan, "plot_curves", [paths.table(name)], figure)

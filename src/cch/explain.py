@@ -405,7 +405,9 @@ def _add_paper(tree: Tree, found: dict[str, Any]) -> None:
     ours = f"ours {_shown(compared['ours'])}{unit}"
     if compared["ours"]["half"] is not None:
         ours += f" (95 %, Student's t at n = {cell['n']})"
-    theirs = "1.96 printed standard errors" if cell["paper"]["se"] else "the last printed digit"
+    theirs = "the last printed digit"
+    if cell["paper"]["se"]:
+        theirs = "1.96 standard errors, of the printed ±"
     branch.add(f"compared: {ours} with the paper's {_shown(compared['paper'])}{unit} ({theirs})")
 
 

@@ -103,6 +103,30 @@ class TestAlignment:
         assert zeroed == {"audio -inf": 2, "audio other": 3}
 
 
+class TestDrawnSplit:
+    def test_the_parts_are_table_15_s_and_keep_the_class_mix(self):
+        label = np.repeat([0, 1], [600, 400])
+        split = np.array(mosei.drawn_split(label))
+        counts = {name: int((split == name).sum()) for name in mosei.FOLDS}
+        assert counts == {"train": 700, "valid": 100, "test": 200}
+        for name in mosei.FOLDS:
+            # Classes are spread evenly, so a part misses its share by one row of a class at most.
+            assert abs(label[split == name].sum() - 0.4 * counts[name]) <= 1
+
+    def test_it_takes_the_place_of_the_folds_and_changes_nothing_else(self, tmp_path):
+        raw = saved(tmp_path, layout(rows=20))
+        official, drawn = (mosei.prepare(spec(split=s), raw) for s in ("official", "70-10-20"))
+        assert drawn.split == mosei.drawn_split(official.label) != official.split
+        assert (drawn.sample, drawn.notes["funnel"]) == (official.sample, official.notes["funnel"])
+        np.testing.assert_array_equal(
+            drawn.modalities["text"].values, official.modalities["text"].values
+        )
+        assert (official.notes["split"], drawn.notes["split"]) == (
+            "the official folds",
+            "70 / 10 / 20 %, drawn once",
+        )
+
+
 class TestPrepare:
     @pytest.mark.parametrize("dtype", ["<f4", "<f8", ">f8"])
     @pytest.mark.parametrize(("steps", "length"), [(5, 50), (5, 3), (5, 5)])

@@ -42,6 +42,14 @@ def one_line(excinfo: pytest.ExceptionInfo) -> str:
     return line
 
 
+def refused(folder: Path, stream: bytes, said: str) -> None:
+    path = folder / "a.pkl"
+    path.write_bytes(stream)
+    with pytest.raises(CchError, match=said) as e:
+        read_index(path)
+    one_line(e)
+
+
 class TestArrays:
     @pytest.mark.parametrize("protocol", range(6))
     @pytest.mark.parametrize("order", "CF")
@@ -180,12 +188,6 @@ class TestRefused:
         assert str(path) in one_line(e)
         assert not mark.exists()
 
-    def test_the_line_for_os_system(self, tmp_path):
-        path = tmp_path / "a.pkl"
-        path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-        with pytest.raises(CchError, match=r"a\.pkl: the pickle asks for os\.system, which is"):
-            read_index(path)
-
     @pytest.mark.parametrize("protocol", range(6))
     @pytest.mark.parametrize("content", [Thing(), SMALL.view(Subclass), np.ma.array([1.0])])
     def test_objects_of_a_class(self, tmp_path, protocol, content):
@@ -213,24 +215,20 @@ class TestRefused:
         ],
     )
     def test_other_operations(self, tmp_path, stream, name):
-        path = tmp_path / "a.pkl"
-        path.write_bytes(stream)
-        with pytest.raises(CchError, match=f"asks for .*{name}.*, which is refused") as e:
-            read_index(path)
-        one_line(e)
+        refused(tmp_path, stream, f"asks for .*{name}.*, which is refused")
 
-    def test_a_name_of_several_lines_is_shown_in_one(self, tmp_path):
-        path = tmp_path / "a.pkl"
-        path.write_bytes(b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.")
-        with pytest.raises(CchError, match=r"asks for a\\nb\.c, which") as e:
-            read_index(path)
-        one_line(e)
-
-    def test_what_is_on_the_stack_cannot_be_called(self, tmp_path):
-        path = tmp_path / "a.pkl"
-        path.write_bytes(b"\x80\x02])R.")
-        with pytest.raises(CchError, match="no intact pickle"):
-            read_index(path)
+    @pytest.mark.parametrize(
+        ("stream", "said"),
+        [
+            # A name of several lines is shown in one.
+            (b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.", r"asks for a\\nb\.c, which"),
+            # What is on the stack cannot be called.
+            (b"\x80\x02])R.", "no intact pickle"),
+            (b"cos\nsystem\n(S'true'\ntR.", r"a\.pkl: the pickle asks for os\.system, which is"),
+        ],
+    )
+    def test_lines_for_streams(self, tmp_path, stream, said):
+        refused(tmp_path, stream, said)
 
 
 class TestDamaged:

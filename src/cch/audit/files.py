@@ -79,12 +79,10 @@ def _check_raw(tree: Tree, report: Audit, recorded: Recorded) -> None:
             report.wrong("file", name, f"has {size} bytes, its record says {raw['bytes']}")
     if not raw.get("address") or not raw.get("sha256"):
         report.wrong("chain", where, "names no address and digest of the raw file")
-    key = raw.get("generator")
-    asked = _entry(recorded)
-    if key and asked and key != {"kind": asked.get("generator"), "seed": asked.get("seed")}:
-        said = (
-            f"says {_words(key)}, its job was given {asked.get('generator')}, {asked.get('seed')}"
-        )
+    made, asked = _generated(recorded), _entry(recorded)
+    given = {"kind": asked.get("generator"), "seed": asked.get("seed")}
+    if asked and made != (given if given["kind"] else None):
+        said = f"says {_words(made or {})}, its job was given {_words(given)}"
         report.wrong("record", where, said)
 
 
@@ -107,7 +105,9 @@ def _generated(recorded: Recorded) -> dict[str, Any] | None:
 
 
 def _words(generator: dict[str, Any]) -> str:
-    return f"generator {generator.get('kind')}, seed {generator.get('seed')}"
+    if not generator.get("kind"):
+        return "no generator"
+    return f"generator {generator['kind']}, seed {generator.get('seed')}"
 
 
 def _pinned(tree: Tree, name: str) -> str | None:

@@ -513,7 +513,7 @@ def build_document(
             raise CchError(name, f"needs {path}, which does not exist", "build it first")
     sources = {study: Source(config, study) for study in layout.studies}
     source = sources[layout.study]
-    printed = claims.cells(name)
+    printed = claims.means(name)
     in_bits = {column.key for column in layout.columns if column.unit == "bits"}
     cells = {
         key: build_cell(

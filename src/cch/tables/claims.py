@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cch.tables.layouts import Layout
 NAMED = {"information.estimators.0": "main estimator"}
 """Words for settings whose path says nothing to a reader."""
 
+DEVIATION = re.compile(r"standard deviation over (\d+) runs")
 NUMBER = re.compile(r"^(-?[\d,]*\.?\d+)(?:\s*±\s*(\d*\.?\d+))?$")
 
 
@@ -100,6 +102,19 @@ class Claims(Model):
             if text is not None
         }
         return grid | {f"notes/{key}": Claim.parse(text) for key, text in printed.notes.items()}
+
+    def means(self, table: str) -> dict[str, Claim]:
+        """The printed cells with the standard errors of their means.
+
+        Where the paper's ± is a standard deviation over n runs, that is the deviation over √n.
+        """
+        stated = self.tables[table].error if table in self.tables else None
+        match = DEVIATION.fullmatch(stated or "")
+        root = math.sqrt(int(match.group(1))) if match else 1.0
+        return {
+            key: claim if claim.se is None else replace(claim, se=claim.se / root)
+            for key, claim in self.cells(table).items()
+        }
 
 
 def load_claims(path: str | Path) -> Claims:
