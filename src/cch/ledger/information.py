@@ -152,7 +152,7 @@ def negative(paper: Paper) -> Findings:
         if cell.value >= 0:
             yield None
             continue
-        ratio = f", {abs(cell.value) / cell.claim.se:.1f} times it" if cell.claim.se else ""
+        ratio = f"; {abs(cell.value) / cell.claim.se:.1f} printed errors" if cell.claim.se else ""
         yield Flag(
             "negative",
             "caution",
@@ -165,17 +165,20 @@ def negative(paper: Paper) -> Findings:
 @check("unit", "Information has a unit")
 def unit(paper: Paper) -> Findings:
     """Tables that print information and name no unit."""
+    without = {}
     for name, table in paper.claims.tables.items():
         columns = [key for key, said in table.units.items() if said == "unstated"]
-        if not columns:
-            if any(said in ("nats", "bits") for said in table.units.values()):
-                yield None
-            continue
+        if columns:
+            without[name] = columns
+        elif {"nats", "bits"} & set(table.units.values()):
+            yield None
+    if without:
+        listed = "; ".join(f"{number(name)}: {', '.join(keys)}" for name, keys in without.items())
         yield Flag(
             "unit",
             "caution",
-            f"{number(name)} prints information and names no unit",
-            f"columns and notes without one: {', '.join(columns)}; Table 1 says nats. "
-            f"1 bit = {from_bits(1.0):.4f} nats, so a reading may be wrong by a factor of 1.4427",
-            tables=(name,),
+            f"{len(without)} tables and captions print information and name no unit",
+            f"{listed}. Table 1 says nats. 1 bit = {from_bits(1.0):.4f} nats: a reading may be "
+            f"wrong by a factor of {to_bits(1.0):.4f}",
+            tables=tuple(without),
         )
