@@ -55,8 +55,8 @@ classes and 13 to 36 errors, too many confusion matrices to list.
   five gaps are within the smallest noise that the paper prints; two of its F1 are below a
   constant answer's.
 - **Settings.** Test size of the synthetic data, split of CMU-MOSEI, cohorts of Table 17, dataset
-  of Table 21, outputs of the network for cancer data, and Eq. 7, which is no covariance at p =
-  100.
+  of Table 21, outputs of the network for cancer data, what Theorem 1 compares, and Eq. 7, which
+  is no covariance at p = 100.
 
 ## Every flag
 """
