@@ -17,13 +17,14 @@ def stated(paper: Paper) -> Findings:
         if len({_plain(value) for _, value in said}) == 1:
             yield None
             continue
-        cells = tuple(statement.cell for statement, _ in said if statement.cell)
+        cells = tuple(s.cell for s, _ in said if s.cell and s.doubted)
         yield Flag(
             "stated",
             "contradiction",
             f"{name.replace('-', ' ')}: {' and '.join(s.where for s, _ in said)} differ",
             "; ".join(f"{statement.where}: {value}" for statement, value in said),
             cells=cells,
+            beside=tuple(s.cell for s, _ in said if s.cell and not s.doubted),
             tables=("fig02",) if name.startswith("image") and not cells else (),
         )
 
