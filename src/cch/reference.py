@@ -1,4 +1,4 @@
-"""What is generated from the model of the configuration: JSON schema and reference page."""
+"""What is generated: JSON schema and reference page of the configuration, page of the ledger."""
 
 from __future__ import annotations
 
@@ -103,9 +103,13 @@ def _name(annotation: Any) -> str:
 
 def generated() -> dict[Path, str]:
     """Every generated file with what it must hold."""
+    from cch.ledger.page import page as ledger_page
+    from cch.tables.claims import load_claims
+
     return {
         ROOT / "workflow" / "schemas" / "config.schema.json": schema(),
         ROOT / "docs" / "configuration.md": page(),
+        ROOT / "docs" / "ledger.md": ledger_page(load_claims(ROOT / "paper" / "claims.yaml")),
     }
 
 

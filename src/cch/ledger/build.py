@@ -44,6 +44,7 @@ from cch.ledger.checks import CHECKS, KINDS, ORDER, Outcome, run_checks
 from cch.ledger.printed import Paper, Printed, number
 from cch.ledger.render import only
 from cch.tables.claims import Claims, load_claims
+from cch.tables.render import FORMAT as TABLE_FORMAT
 from cch.tables.render import VERDICTS as COMPARED
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -249,4 +250,18 @@ def read_documents(results: str | Path) -> dict[str, dict[str, Any]]:
     """
     folder = Path(results) / "tables"
     paths = (p for p in sorted(folder.glob("*.json")) if not p.name.endswith(".record.json"))
-    return {str(path): read_document(path) for path in paths}
+    return {str(path): checked(path, read_document(path)) for path in paths}
+
+
+def checked(path: str | Path, document: Any) -> dict[str, Any]:
+    """The document, if it is a table's.
+
+    Raises:
+        CchError: it is of another format, or lacks a part that the ledger reads.
+    """
+    if not isinstance(document, dict) or document.get("format") != TABLE_FORMAT:
+        raise CchError(path, f"is no table of format {TABLE_FORMAT!r}", "delete it, build it again")
+    missing = {"id", "cells", "notes", "marks"} - set(document)
+    if missing:
+        raise CchError(path, f"is no whole table: it has no {min(missing)!r}", "build it again")
+    return document

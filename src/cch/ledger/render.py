@@ -63,7 +63,7 @@ def to_markdown(ledger: Ledger) -> str:
         "\n".join(markdown_table(head, lines, "l" + "r" * (len(head) - 1))),
         "## Flags",
         "\n".join(f"- **{kind}**: {meaning}" for kind, meaning in ledger["kinds"].items()),
-        *_flag_sections(ledger),
+        *flag_sections(ledger),
         "## Cells",
         *_cell_sections(ledger),
     ]
@@ -78,11 +78,13 @@ def _sum(ledger: Ledger) -> str:
     )
 
 
-def _flag_sections(ledger: Ledger) -> Iterator[str]:
+def flag_sections(ledger: Ledger) -> Iterator[str]:
+    """A section a check: how often it looked, and its flags with their arithmetic."""
     for check in ledger["checks"]:
         flags = [flag for flag in ledger["flags"] if flag["check"] == check["name"]]
         yield f"### {check['name']}: {check['asks']}"
-        said = f"Looked {check['looked']} times; {len(flags) or 'no'} flags."
+        found = f"{len(flags) or 'no'} flag{'s' * (len(flags) != 1)}"
+        said = f"Looked {check['looked']} times; {found}."
         lines = [
             f"- `{flag['id']}` ({flag['kind']}) {escaped(flag['title'])}  \n"
             f"  {escaped(flag['arithmetic'])}"

@@ -17,13 +17,14 @@ def stated(paper: Paper) -> Findings:
         if len({_plain(value) for _, value in said}) == 1:
             yield None
             continue
-        cells = tuple(statement.cell for statement, _ in said if statement.cell)
+        cells = tuple(s.cell for s, _ in said if s.cell and s.doubted)
         yield Flag(
             "stated",
             "contradiction",
             f"{name.replace('-', ' ')}: {' and '.join(s.where for s, _ in said)} differ",
             "; ".join(f"{statement.where}: {value}" for statement, value in said),
             cells=cells,
+            beside=tuple(s.cell for s, _ in said if s.cell and not s.doubted),
             tables=("fig02",) if name.startswith("image") and not cells else (),
         )
 
@@ -55,21 +56,23 @@ def covariance(paper: Paper) -> Findings:
     if not all(values):
         return
     p, s13, s23, most = (float(_value(paper, said[0])) for said in values if said)
-    for s12 in (0.0, most):
-        share = (s13**2 + s23**2 - 2 * s12 * s13 * s23) / (1 - s12**2)
-        schur = 1 - p * share
-        if schur >= 0:
-            yield None
-            continue
-        yield Flag(
-            "covariance",
-            "contradiction",
-            f"Eq. 7 is no covariance at p = {p:g}, σ12 = {s12:g}",
-            f"1 - p (σ13² + σ23² - 2 σ12 σ13 σ23) / (1 - σ12²) = 1 - {p:g} x {share:.4f} = "
-            f"{schur:.1f} < 0; it is one up to p = {int(1 / share)}. The sampler of Appendix B is "
-            "another model, and a valid one",
-            tables=("table09",),
-        )
+    shares = {s12: (s13**2 + s23**2 - 2 * s12 * s13 * s23) / (1 - s12**2) for s12 in (0.0, most)}
+    if all(p * share <= 1 for share in shares.values()):
+        yield None
+        return
+    shown = "; ".join(
+        f"σ12 = {s12:g}: 1 - {p:g} x {share:.4f} = {1 - p * share:.1f}, not negative up to "
+        f"p = {int(1 / share)}"
+        for s12, share in shares.items()
+    )
+    yield Flag(
+        "covariance",
+        "contradiction",
+        f"Eq. 7 is no covariance at p = {p:g}",
+        f"1 - p (σ13² + σ23² - 2 σ12 σ13 σ23) / (1 - σ12²) must not be negative; {shown}. The "
+        "sampler of Appendix B is another model, and a valid one",
+        tables=("table09",),
+    )
 
 
 # Rows that a table of training settings needs, by optimiser where it matters.

@@ -67,13 +67,17 @@ class ClaimedTable(Model):
 
 
 class Statement(Model):
-    """What the paper says of one thing at one place: a value by words there, or a table's cell."""
+    """What the paper says of one thing at one place: a value by words there, or a table's cell.
+
+    A cell is in doubt where places differ, unless ``doubted`` is false: right where it stands.
+    """
 
     where: str
     value: str | None = None
     words: str | None = None
     cell: str | None = None
     part: int | None = None
+    doubted: bool = True
 
 
 class TextSource(Model):
