@@ -230,9 +230,11 @@ def test_padding_stays_zero_through_training():
 
 def test_masks_are_zero_or_doubled_in_equal_shares():
     shape = Shape(4, 4, 8, 64, 2)
-    masks = Dropout(shape, 0.5, [torch.Generator().manual_seed(1)], False).draw([0], 4000)
-    for mask in (*masks["xy"], *masks["yx"]):
-        real = mask[0, :, :8]
+    generators = [torch.Generator().manual_seed(1)]
+    nets = CrossAutoencoders.initial(shape, generators, torch.device("cpu"))
+    masks = Dropout(nets, 0.5, generators, False).draw([0], 4000)
+    for mask in (one for layer in masks for both in layer for one in both):
+        real = mask[:, :8]
         assert set(real.unique().tolist()) == {0.0, 2.0}
         # 32,000 fair draws: the standard error of the mean is 0.0056.
         assert real.mean().item() == pytest.approx(1, abs=0.03)
