@@ -369,7 +369,7 @@ class Dropout:
         else:
             drawn = self._at_once([rows * units for units in sizes], generator)
         for mask, units, part in zip(masks, sizes, drawn, strict=True):
-            torch.div(part.view(rows, units), keep, out=mask[:, :units])
+            mask[:, :units].copy_(part.view(rows, units)).div_(keep)
 
     def _at_once(self, counts: Sequence[int], generator: torch.Generator) -> Sequence[torch.Tensor]:
         if self.rate == 0.5 and generator.device.type == "cpu":
@@ -379,10 +379,10 @@ class Dropout:
 
 
 def _kept(count: int, keep: float, generator: torch.Generator) -> torch.Tensor:
-    """Draw what ``bernoulli_`` draws, (count,) of 0 and 1, three times as fast where that can be."""
+    """Draw what ``bernoulli_`` draws, (count,) of 0 and 1, faster where that can be."""
     if generator.device.type == "cpu" and _bernoulli_compares():
         drawn = torch.empty(count, dtype=torch.float64).uniform_(generator=generator)
-        return drawn < keep
+        return drawn.lt_(keep)
     return torch.empty(count, device=generator.device).bernoulli_(keep, generator=generator)
 
 
