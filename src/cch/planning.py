@@ -269,7 +269,9 @@ class Plan:
             or (target in self.layouts and name in self.layouts[target].studies)
         ]
         datasets = dict.fromkeys(self.config.studies[name].dataset for name in studies)
-        needed = [s for name in datasets for s in required_sources(name, self.config.datasets[name])]
+        needed = [
+            s for name in datasets for s in required_sources(name, self.config.datasets[name])
+        ]
         said = []
         for source in dict.fromkeys(needed):
             resources = self.paths.resources
