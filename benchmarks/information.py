@@ -18,18 +18,15 @@ A section is a function of ``Options`` with an entry in ``SECTIONS``.
 
 from __future__ import annotations
 
-import argparse
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 
 import numpy as np
 import torch
 
+import common
 from cch.information import get_estimator, neighbours
 from cch.information.ksg import kraskov, kraskov_many, ross
 from cch.rng import numpy_generator
@@ -273,43 +270,12 @@ SECTIONS: dict[str, Callable[[Options], None]] = {
 # The command line
 
 
-def machine(options: Options) -> str:
-    """Return a line for each thing that the seconds depend on."""
-    versions = []
-    for library in LIBRARIES:
-        try:
-            versions.append(f"{library} {metadata.version(library)}")
-        except metadata.PackageNotFoundError:
-            versions.append(f"{library} not installed")
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return (
-        f"{', '.join(versions)}\n"
-        f"{os.cpu_count()} cores, {options.threads} threads, GPU {gpu}, "
-        f"load {os.getloadavg()[0]:.1f} before the start; median of {options.repeats} rounds"
-    )
-
-
-def chosen_sections(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in SECTIONS:
-            raise argparse.ArgumentTypeError(
-                f"no section {name!r}, there are {', '.join(SECTIONS)}"
-            )
-    return names
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", type=chosen_sections, default=list(SECTIONS), help="sections")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds; the median counts")
-    asked = parser.parse_args()
-    if asked.threads < 1 or asked.repeats < 1:
-        sys.exit("information.py: --threads and --repeats are at least 1")
+    asked = common.parser(__doc__, SECTIONS, "rounds").parse_args()
     options = Options(asked.threads, asked.repeats)
     torch.set_num_threads(options.threads)
-    print(machine(options))
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    print(common.machine(LIBRARIES, options.threads, options.repeats, f"GPU {gpu}, "))
     for name in asked.only:
         print(f"\n{name}: {SECTIONS[name].__doc__}")
         SECTIONS[name](options)

@@ -17,21 +17,19 @@ The library's frame of redundancies takes 3.2 GB at 20,000 features and 29 GB at
 
 from __future__ import annotations
 
-import argparse
-import os
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 
 import numpy as np
 import pandas as pd
 from mrmr import mrmr_classif
 from threadpoolctl import threadpool_limits
 
+import common
 from cch.rng import numpy_generator
 from cch.selection import mrmr
 
@@ -126,36 +124,14 @@ def line(case: str, side: str, times: list[float], ratio: str = "") -> None:
 SECTIONS: dict[str, Callable[[Options], None]] = {"large": large, "ratio": ratio}
 
 
-def machine(options: Options) -> str:
-    """Return a line for each thing that the seconds depend on."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES)
-    return (
-        f"{versions}\n{os.cpu_count()} cores, {options.threads} threads, "
-        f"load {os.getloadavg()[0]:.1f} before the start; median of {options.repeats} rounds"
-    )
-
-
-def chosen_sections(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in SECTIONS:
-            raise argparse.ArgumentTypeError(
-                f"no section {name!r}, there are {', '.join(SECTIONS)}"
-            )
-    return names
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", type=chosen_sections, default=list(SECTIONS), help="sections")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of ours; the median counts")
+    parser = common.parser(__doc__, SECTIONS, "rounds of ours")
     parser.add_argument("--features", type=int, default=20_000, help="features of the ratio")
     asked = parser.parse_args()
-    if asked.threads < 1 or asked.repeats < 1 or asked.features < 20:
-        sys.exit("selection.py: --threads and --repeats are at least 1, --features at least 20")
+    if asked.features < 20:
+        sys.exit("selection.py: --features is at least 20")
     options = Options(asked.threads, asked.repeats, asked.features)
-    print(machine(options))
+    print(common.machine(LIBRARIES, options.threads, options.repeats))
     with threadpool_limits(options.threads):
         for name in asked.only:
             print(f"\n{name}: {SECTIONS[name].__doc__}\n")
