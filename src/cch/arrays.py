@@ -8,6 +8,7 @@ all columns of a CSV file.
 
 from __future__ import annotations
 
+import csv
 import re
 import warnings
 import zipfile
@@ -199,6 +200,21 @@ class CSVFile(ArrayFile):
         self._flags = [f"{path.name}: a column without a name is left out"] if left_out else []
         self._table = table.drop(columns=nameless)
         self._check_header()
+        self._refuse_ragged(len(table.columns) + (not isinstance(table.index, pd.RangeIndex)))
+
+    def _refuse_ragged(self, columns: int) -> None:
+        """Refuse lines with fewer values than the others: pandas fills them with gaps."""
+        with self.path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file)
+            next(lines)
+            for values in lines:
+                # Empty lines are skipped, as pandas skips them.
+                if values and len(values) < columns:
+                    raise CchError(
+                        self.path,
+                        f"line {lines.line_num} has {len(values)} values, expected {columns}",
+                        "mend that line",
+                    )
 
     def _check_header(self) -> None:
         if self.names and all(_is_number(name) for name in self.names):

@@ -615,12 +615,33 @@ def _first_problem(error: ValidationError) -> str:
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = "there is no such key" + _expected_keys(where)
+        message = "there is no such key" + (_belongs(where) or _expected_keys(where))
     elif first["type"] == "missing":
         message = "this key is required"
     elif "input" in first and not isinstance(first["input"], dict | list):
         message += f", not {first['input']!r}"
     return f"{key}: {message}{more}" if key else f"{message}{more}"
+
+
+def _belongs(location: tuple[Any, ...]) -> str:
+    """Return ``; it belongs under ...`` for a known key that was written too far up or down."""
+    parts: dict[str, type[Model]] = {
+        "information": Information,
+        "information.calibration": Calibration,
+        "training": Training,
+        "network": Network,
+        "distillation": Distillation,
+        "degradation": Degradation,
+        "split": Split,
+    }
+    study = str(location[1]) if location[0] == "studies" and len(location) > 2 else "NAME"
+    key = str(location[-1])
+    if key in Study.model_fields and location[0] != "datasets":
+        return f"; it belongs under studies.{study}"
+    places = [part for part, model in parts.items() if key in model.model_fields]
+    if location[0] == "datasets" or not places:
+        return ""
+    return f"; it belongs under {' or '.join(f'studies.{study}.{part}' for part in places)}"
 
 
 def _expected_keys(location: tuple[Any, ...]) -> str:

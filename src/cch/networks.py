@@ -25,6 +25,7 @@ with equal keys drop the same units, in whatever stack and on whatever device.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Self
@@ -177,7 +178,7 @@ class Output(NamedTuple):
     representation: torch.Tensor
 
 
-class Stacked(nn.Module):
+class Stacked(nn.Module, ABC):
     """Base of stacks: every parameter and buffer has the members as its first dimension.
 
     Attributes:
@@ -198,10 +199,11 @@ class Stacked(nn.Module):
     dropout: float
     dropped_units: list[int]
 
+    @abstractmethod
     def empty(self, members: int) -> Self:
         """A stack of the same architecture on the device "meta", without values."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step_bytes(self, batch_size: int, copies: int) -> int:
         """Estimated memory of one member and one batch.
 
@@ -209,11 +211,10 @@ class Stacked(nn.Module):
             batch_size: rows of the batch.
             copies: tensors as large as the parameters: themselves, gradients, optimiser states.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def parameter_groups(self, learning_rate: float, channels: int = 1) -> list[dict[str, Any]]:
         """Parameter groups for a ``torch.optim`` optimiser."""
-        raise NotImplementedError
 
     @classmethod
     def joined(cls, stacks: Sequence[Self]) -> Self:

@@ -18,7 +18,7 @@ from cch.datasets import required_sources
 from cch.errors import CchError
 from cch.files import canonical_json, digest
 from cch.paths import ROLES, Paths
-from cch.sources.fetch import Fetched, available
+from cch.sources.fetch import Fetched, available, manual_steps, missing_by_hand, raw_path
 from cch.sources.local import with_local
 from cch.sources.table import SourceTable, load_table
 from cch.tables.claims import Claims, all_deviations, load_claims, titled
@@ -259,6 +259,27 @@ class Plan:
             if not ready:
                 return reason
         return ""
+
+    def by_hand(self, target: str) -> list[str]:
+        """What a person has to do before a target can be built: a line, then the steps, a file."""
+        studies = [
+            name
+            for name, study in self.config.studies.items()
+            if target in (name, study.group)
+            or (target in self.layouts and name in self.layouts[target].studies)
+        ]
+        datasets = dict.fromkeys(self.config.studies[name].dataset for name in studies)
+        needed = [
+            s for name in datasets for s in required_sources(name, self.config.datasets[name])
+        ]
+        said = []
+        for source in dict.fromkeys(needed):
+            resources = self.paths.resources
+            for entry in missing_by_hand(source, self.table, resources, self.mirror):
+                path = raw_path(resources, source, entry.name)
+                said.append(f"{target} needs a file that has to be placed by hand: {path}")
+                said.append(manual_steps(source, entry.name, table=self.table, destination=path))
+        return said
 
     def everything(self) -> list[str]:
         """Files of the target ``all``: the theory, layouts over available studies, pages."""

@@ -18,6 +18,10 @@ from cch.units import Nats
 FEW_VALUES = 20
 """A float label with at most this many distinct values may be classes: the user has to say."""
 
+EXTREME = 2.0**400
+"""A column whose largest value lies beyond this, or below its inverse, is rescaled: squares of such
+values leave the range of float64."""
+
 Task = Literal["classification", "regression"]
 
 
@@ -178,7 +182,11 @@ def check(found: dict[str, Found], task: Task | None = None) -> Question:
     Raises:
         CchError: one line for the first thing that is wrong.
     """
-    arrays = {role: _shaped(role, one) for role, one in found.items() if role != "label"}
+    arrays, flags = {}, []
+    for role, one in found.items():
+        if role != "label":
+            arrays[role], said = _in_range(role, _shaped(role, one))
+            flags += said
     label = _column(found["label"])
     rows = {role: len(values) for role, values in [*arrays.items(), ("label", label)]}
     if len(set(rows.values())) > 1:
@@ -187,9 +195,11 @@ def check(found: dict[str, Found], task: Task | None = None) -> Question:
     if rows["label"] < MIN_ROWS:
         where = ", ".join(dict.fromkeys(str(one.place.file) for one in found.values()))
         raise CchError(where, f"{rows['label']} rows are too few", f"give at least {MIN_ROWS}")
-    flags = list(dict.fromkeys(flag for one in found.values() for flag in one.flags))
+    flags = list(dict.fromkeys(flag for one in found.values() for flag in one.flags)) + flags
     for role, values in arrays.items():
         flags += _spread(role, found[role], values)
+    for role, values in arrays.items():
+        flags += [] if role == "student" else _shared(role, values, arrays["student"])
     checked, said = _label(found["label"], label, task)
     return Question(
         arrays["student"],
@@ -223,6 +233,33 @@ def _shaped(role: str, found: Found) -> np.ndarray:
         todo = f"flatten it to ({values.shape[0]}, columns)" if values.ndim > 2 else ""
         raise CchError(where, f"has shape {values.shape}, expected (rows, columns)", todo)
     return values.astype(np.float64)
+
+
+def _in_range(role: str, values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Bring columns of extreme size near 1 by powers of two, which changes no information."""
+    largest = np.abs(values).max(axis=0, initial=0.0)
+    extreme = np.isfinite(largest) & (largest > 0)
+    extreme &= (largest > EXTREME) | (largest < 1 / EXTREME)
+    if not extreme.any():
+        return values, []
+    exponents = np.where(extreme, -np.frexp(largest)[1], 0)
+    flag = f"{role}: {int(extreme.sum())} of {len(extreme)} columns rescaled, their values are"
+    return np.ldexp(values, exponents), [f"{flag} up to {largest[extreme][0]:.3g}"]
+
+
+def _shared(role: str, values: np.ndarray, student: np.ndarray) -> list[str]:
+    """Return a flag where columns are the student's: their information has no bound."""
+    own = {column.tobytes() for column in np.ascontiguousarray(student.T)}
+    shared = sum(column.tobytes() in own for column in np.ascontiguousarray(values.T))
+    if not shared:
+        return []
+    what = f"{shared} of {values.shape[1]} columns are the student's"
+    if values.shape == student.shape and np.array_equal(values, student):
+        what = "the array is the student's"
+    return [
+        f"{role}: {what}; where they are continuous the true I(teacher; student) is infinite, and "
+        "its estimate only grows with the rows"
+    ]
 
 
 def _refuse_broken(where: str, values: np.ndarray) -> None:
@@ -288,10 +325,11 @@ def _label(found: Found, values: np.ndarray, task: Task | None) -> tuple[Label, 
     if task == "regression" or (task is None and floats):
         if text:
             raise CchError(where, "holds text, which is no continuous label")
-        return Label(values.astype(np.float64)[:, None]), []
+        column, flags = _in_range("label", values.astype(np.float64)[:, None])
+        return Label(column), flags
     if floats and not (distinct == np.round(distinct)).all():
         raise CchError(where, "holds fractions, which are no classes", "say --task regression")
-    return _classes(values, distinct)
+    return _classes(where, values, distinct)
 
 
 def _refuse_ambiguous(where: str, distinct: np.ndarray, rows: int) -> None:
@@ -306,10 +344,20 @@ def _refuse_ambiguous(where: str, distinct: np.ndarray, rows: int) -> None:
         )
 
 
-def _classes(values: np.ndarray, distinct: np.ndarray) -> tuple[Label, list[str]]:
+def _classes(where: str, values: np.ndarray, distinct: np.ndarray) -> tuple[Label, list[str]]:
     codes = np.searchsorted(distinct, values).astype(np.int64)
     names = [str(int(one)) if values.dtype.kind == "f" else str(one) for one in distinct]
     label, flags = Label(codes, names), []
+    repeated = [count for count in label.counts if count > 1]
+    if len(repeated) < 2 or sum(repeated) < MIN_ROWS:
+        # A row alone in its class has no neighbour there, and says nothing of its class.
+        raise CchError(
+            where,
+            f"{len(repeated)} of {len(names)} classes have more than one row ({sum(repeated)} of "
+            f"{len(values)} rows)",
+            f"give at least two such classes with {MIN_ROWS} rows in all; numbers that are no "
+            "classes want --task regression",
+        )
     if len(names) > len(values) / 10:
         flags.append(f"label: {len(names)} classes in {len(values)} rows")
     if alone := sum(count == 1 for count in label.counts):

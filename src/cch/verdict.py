@@ -42,6 +42,9 @@ TRUTHS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 """Known information of the class-mixture calibration cases, as parts of H(Y)."""
 
+MANY_CLASSES = 40
+"""Class mixtures of more classes take minutes to hours to solve where the columns are fewer."""
+
 CALIBRATION_GB = 8.0
 """Most memory that the samples of a calibration may take: they are held all at once."""
 
@@ -72,6 +75,8 @@ class Settings:
                 "--calibration-repeats",
                 f"is {self.calibration_repeats}, expected at least 2, or 0 for no calibration",
             )
+        if self.seed < 0:
+            raise CchError("--seed", f"is {self.seed}, expected 0 or more")
 
 
 def default_estimator() -> str:
@@ -251,9 +256,16 @@ def _cases(counts: list[int]) -> int:
 
 
 def _refuse_large(question: Question, settings: Settings) -> None:
-    """Say before long work that a calibration would not fit in memory."""
+    """Say before long work that a calibration would not fit in memory or time."""
     widest = max(teacher.shape[1] for teacher in question.teachers.values())
     rows, own = question.student.shape
+    classes = len(question.label.classes)
+    if settings.calibration_repeats and classes > max(MANY_CLASSES, own + 1):
+        raise CchError(
+            "calibration",
+            f"{classes} classes are too many for samples of known information in {own} columns",
+            "merge classes, or say --calibration-repeats 0",
+        )
     samples, columns = settings.calibration_repeats * _cases([]), widest + own
     size = 8e-9 * samples * rows * columns
     if size > CALIBRATION_GB:

@@ -129,6 +129,27 @@ def test_inputs_and_momentum_are_refused_where_they_mean_nothing(study, change, 
             "adam has none",
         ),
         ({"stuides": {}}, "stuides", "expected one of results, resources"),
+        (
+            {"calibration": {}},
+            "calibration: there is no such key",
+            "it belongs under studies.NAME.information",
+        ),
+        ({"seeds": 3}, "seeds: there is no such key", "it belongs under studies.NAME"),
+        (
+            {"studies": {"synthetic": {"calibration": {}}}},
+            "studies.synthetic.calibration: there is no such key",
+            "it belongs under studies.synthetic.information",
+        ),
+        (
+            {"studies": {"synthetic": {"options": {}}}},
+            "studies.synthetic.options: there is no such key",
+            "it belongs under studies.synthetic.information",
+        ),
+        (
+            {"studies": {"synthetic": {"training": {"seeds": 3}}}},
+            "studies.synthetic.training.seeds: there is no such key",
+            "it belongs under studies.synthetic",
+        ),
         ({"compute": {"device": "tpu"}}, "compute.device", "not 'tpu'"),
     ],
 )

@@ -21,7 +21,15 @@ import yaml
 
 from cch.errors import CchError
 from cch.sources import transfer
-from cch.sources.fetch import FOUND, _sole_writer, available, fetch, manual_steps, raw_path
+from cch.sources.fetch import (
+    FOUND,
+    _sole_writer,
+    available,
+    fetch,
+    manual_steps,
+    missing_by_hand,
+    raw_path,
+)
 from cch.sources.pins import Pin, read_pins, write_pin
 from cch.sources.table import load_table
 from server import Answer, Server
@@ -759,6 +767,9 @@ def test_available_is_false_only_for_absent_manual_files(place, mirror, tmp_path
     assert not available("toy", table, resources, str(tmp_path / "elsewhere"))[0]
     assert available("toy", table, resources, str(mirror))[0]
     assert available("toy", table, resources, "http://127.0.0.1:9/")[0]
+    assert [entry.name for entry in missing_by_hand("toy", table, resources)] == ["file.bin"]
+    assert missing_by_hand("toy", table, resources, str(mirror)) == []
+    assert missing_by_hand("toy", http, resources) == []
     monkeypatch.setenv("CCH_MIRROR", str(mirror))
     assert available("toy", table, resources)[0]
     monkeypatch.delenv("CCH_MIRROR")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cch.errors import CchError
-from cch.information import Sample, constant_columns, get_estimator
+from cch.information import Sample, autoencoders, constant_columns, get_estimator
 from cch.information.autoencoders import NETS, CrossAutoencoders, Dropout, Shape
 from cch.information.gaussian import mutual_information_nats
 from cch.information.latent import Fit, LatentLight, LatentMI, LatentMICorrected, Rows
@@ -230,24 +230,41 @@ def test_padding_stays_zero_through_training():
 
 def test_masks_are_zero_or_doubled_in_equal_shares():
     shape = Shape(4, 4, 8, 64, 2)
-    masks = Dropout(shape, 0.5, [torch.Generator().manual_seed(1)], False).draw([0], 4000)
-    for mask in (*masks["xy"], *masks["yx"]):
-        real = mask[0, :, :8]
+    generators = [torch.Generator().manual_seed(1)]
+    nets = CrossAutoencoders.initial(shape, generators, torch.device("cpu"))
+    masks = Dropout(nets, 0.5, generators, False).draw([0], 4000)
+    for mask in (one for layer in masks for both in layer for one in both):
+        real = mask[:, :8]
         assert set(real.unique().tolist()) == {0.0, 2.0}
         # 32,000 fair draws: the standard error of the mean is 0.0056.
         assert real.mean().item() == pytest.approx(1, abs=0.03)
 
 
-def test_losses_are_the_mean_squares_of_the_real_columns():
-    shape = Shape(5, 3, 2, 8, 1)
+@pytest.mark.parametrize("columns", [(5, 3), (5, 40), (3000, 4)])
+@pytest.mark.parametrize("width", [8, 512])
+def test_losses_are_the_mean_squares_of_the_real_columns(columns, width):
+    """Also where the sides' layers differ in size, and where a member is computed alone."""
+    shape = Shape(*columns, 2, width, 2)
     nets = CrossAutoencoders.initial(shape, [torch.Generator().manual_seed(1)], torch.device("cpu"))
-    x, y = torch.randn(1, 6, 5), torch.randn(1, 6, 3)
-    wide = [torch.nn.functional.pad(v, (0, padded(v.shape[-1]) - v.shape[-1])) for v in (x, y)]
-    loss = nets.losses(*wide, None, alpha=1.0, lam=0.0)
-    codes = nets.encode("x", wide[0]), nets.encode("y", wide[1])
-    expected = (nets.decode("xx", codes[0])[..., :5] - x).square().mean()
-    expected = expected + (nets.decode("yy", codes[1])[..., :3] - y).square().mean()
+    sides = [torch.randn(1, 6, d) for d in columns]
+    wide = [torch.nn.functional.pad(v, (0, padded(v.shape[-1]) - v.shape[-1])) for v in sides]
+    loss = nets.losses(*wide, None, alpha=0.5, lam=2.0)
+    codes = {side: nets.encode(side, rows) for side, rows in zip("xy", wide, strict=True)}
+    expected = 0.0
+    for net, weight in (("xx", 0.5), ("yy", 0.5), ("xy", 2.0), ("yx", 2.0)):
+        target = sides["xy".index(net[1])]
+        hat = nets.decode(net, codes[net[0]])[..., : target.shape[2]]
+        expected = expected + weight * (hat - target).square().mean()
     torch.testing.assert_close(loss[0], expected)
+
+
+def test_masks_of_uniform_numbers_are_those_that_bernoulli_draws(monkeypatch):
+    """Where the fast way is not open (MKL draws on Intel's CPUs) the slow one is taken."""
+    given, found = pair(), []
+    for fast in (autoencoders._bernoulli_compares(), False):
+        monkeypatch.setattr(autoencoders, "_bernoulli_compares", lambda fast=fast: fast)
+        found.append(LatentMI(**FEW)._measure(given, 3))
+    assert found[0] == found[1]
 
 
 # What departs from the library

@@ -659,6 +659,79 @@ def test_settings_that_cannot_be(bad, tmp_path):
     assert line == "d.npz/new/v.json: cannot be written: d.npz is no folder to write in"
 
 
+def test_a_seed_below_zero(bad):
+    assert bad("--seed", -1) == "--seed: is -1, expected 0 or more"
+
+
+@pytest.mark.parametrize("classes", [2, 100])
+def test_classes_of_one_row_are_no_classes(bad, classes):
+    label = np.minimum(np.arange(100), classes - 1)[::-1]  # all but the last class have one row
+    found = f"{int(classes == 2)} of {classes} classes have more than one row"
+    assert f"label (d.npz:label): {found} ({99 * (classes == 2)} of 100 rows)" in bad(label=label)
+
+
+def test_more_classes_than_can_be_calibrated(bad, cch, tmp_path):
+    label = np.arange(100) % 45
+    assert bad(label=label) == (
+        "calibration: 45 classes are too many for samples of known information in 2 columns; "
+        "merge classes, or say --calibration-repeats 0"
+    )
+    flags = judged(cch, tmp_path, "--calibration-repeats", "0", **scene(100, 0.8, 1.0, classes=45))
+    assert flags["flags"] == ["label: 45 classes in 100 rows"]
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300, 2.0**1020])
+def test_values_of_any_size_give_the_same_answer(cch, tmp_path, size):
+    plain = scene(100, 0.8, 1.0)
+    expected = judged(cch, tmp_path, **plain)
+    # A power of two near the size, so that scaling is exact and the answers are equal.
+    scale = 2.0 ** round(math.log2(size))
+    found = judged(cch, tmp_path, **plain | {"student": plain["student"] * scale})
+    assert found["teachers"][0]["low"] == expected["teachers"][0]["low"]
+    assert found["student_label"]["estimates"] == expected["student_label"]["estimates"]
+    assert len(found["flags"]) == 1
+    assert found["flags"][0].startswith("student: 2 of 2 columns rescaled, their values are up to")
+
+
+def test_subnormal_values_are_rescaled_too(cch, tmp_path):
+    plain = scene(100, 0.8, 1.0)
+    found = judged(cch, tmp_path, **plain | {"teacher": plain["teacher"] * 1e-318})
+    assert found["flags"][0].startswith("teacher teacher: 1 of 1 columns rescaled")
+    # 1e-318 keeps some five digits of each value.
+    expected = judged(cch, tmp_path, **plain)["teachers"][0]["gap"]
+    assert found["teachers"][0]["gap"] == pytest.approx(expected, abs=0.01)
+
+
+def test_a_teacher_that_is_the_student_is_said_to_be(cch, tmp_path):
+    arrays = scene(100, 0.8, 1.0)
+    student = arrays["student"]
+    infinite = "where they are continuous the true I(teacher; student) is infinite"
+    for teacher, what in [
+        (student, "the array is the student's"),
+        (np.c_[arrays["teacher"], student[:, 1]], "1 of 2 columns are the student's"),
+    ]:
+        flags = judged(cch, tmp_path, **arrays | {"teacher": teacher})["flags"]
+        assert len(flags) == 1
+        assert flags[0].startswith(f"teacher teacher: {what}; {infinite}")
+    assert judged(cch, tmp_path, **arrays)["flags"] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("5,1", "line 7 has 2 values, expected 3; mend that line"), ("5,1,2,3", "line 7, saw 4")],
+)
+@pytest.mark.parametrize("index", [False, True])
+def test_a_ragged_csv_names_the_line(refused, tmp_path, line, said, index):
+    rows = [f"{number},1,{number % 2}" for number in range(100)]
+    rows[5] = line
+    if index:
+        rows = [f"{number},{row}" for number, row in enumerate(rows)]
+        said = said.replace("3;", "4;").replace("2 values", "3 values").replace("saw 4", "saw 5")
+    (tmp_path / "d.csv").write_text("\n".join(["a,b,c", *rows]) + "\n")
+    found = refused(tmp_path / "d.csv", "--student", "a", "--teacher", "b", "--label", "c")
+    assert said in found
+
+
 def test_a_calibration_that_does_not_fit_in_memory(bad, monkeypatch):
     monkeypatch.setattr("cch.verdict.CALIBRATION_GB", 1e-6)
     assert "calibration: 32 samples of 100 rows and 3 columns take 7.68e-05 GB" in bad()

@@ -64,6 +64,15 @@ def test_asking_for_it_by_name_prints_the_steps(tmp_path):
     assert not (tmp_path / "resources" / "bsds500-images" / "bsds500-images.tar").exists()
 
 
+@pytest.mark.parametrize("target", ["mnistm-a18", "table13"])
+def test_a_dry_run_prints_the_steps_too(tmp_path, target):
+    write_config(tmp_path, {"datasets": {"mnistm-a18": {"photographs": "bsds500-images"}}})
+    said = snakemake(tmp_path, "-n", target).stderr
+    path = "resources/bsds500-images/bsds500-images.tar"
+    assert f"cch: {target} needs a file that has to be placed by hand: {path}" in said
+    assert "  1. git clone" in said
+
+
 def test_a_raw_file_placed_by_hand_is_taken_in_and_then_held_to(tmp_path):
     content = (Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz").read_bytes()
     write_config(tmp_path)

@@ -79,6 +79,7 @@ def test_an_edit_in_training_reruns_training_and_what_is_after_it(copied, tmp_pa
         "plot_curves": kinds.count("curves"),
         "plot_calibration": kinds.count("calibration"),
         "compare": 1,
+        "ledger": 1,
     }
 
 
@@ -89,7 +90,7 @@ def test_an_edit_in_estimation_trains_nothing(copied, tmp_path):
     plan = Plan(load_tiny(copied), ROOT)
     assert set(jobs) == {
         "all", "estimate_information", "calibrate_estimator", "tabulate", "plot_curves",
-        "plot_calibration", "compare",
+        "plot_calibration", "compare", "ledger",
     }  # fmt: skip
     assert jobs["tabulate"] == len(rests_on(plan, {"information", "calibration"}))
 
@@ -97,7 +98,8 @@ def test_an_edit_in_estimation_trains_nothing(copied, tmp_path):
 def test_an_edit_in_tables_estimates_and_trains_nothing(copied, tmp_path):
     jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"tables/judged.py": MODULE})
     plan = Plan(load_tiny(copied), ROOT)
-    assert set(jobs) == {"all", "tabulate", "plot_curves", "plot_calibration", "compare"}
+    pages = {"compare", "ledger"}
+    assert set(jobs) == {"all", "tabulate", "plot_curves", "plot_calibration", *pages}
     assert jobs["tabulate"] == sum(layout.kind != "samples" for layout in plan.layouts.values())
 
 
@@ -108,5 +110,5 @@ def test_an_edit_in_the_theory_reruns_the_theory(copied, tmp_path):
 
 def test_an_edit_in_drawing_draws_again(copied, tmp_path):
     jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"figures.py": MODULE})
-    assert not {"tabulate", "compare", "train_teacher", "theory_simulate"} & set(jobs)
+    assert not {"tabulate", "compare", "ledger", "train_teacher", "theory_simulate"} & set(jobs)
     assert {"plot_curves", "plot_calibration", "plot_samples"} <= set(jobs)

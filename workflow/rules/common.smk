@@ -21,6 +21,8 @@ try:
     PLAN = Plan(config, ROOT)
     for asked in asked_targets():
         PLAN.check_target(asked)
+        for line in PLAN.by_hand(asked):
+            print(f"cch: {line}" if line[0] != " " else line, file=sys.stderr)
 except CchError as error:
     # A message for a person: no traceback, no line of the Snakefile.
     print(f"cch: {error}", file=sys.stderr)

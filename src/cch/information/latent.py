@@ -213,7 +213,7 @@ class Fit:
         masks = self.torch
         if self.device.type != "cpu":
             masks = [_torch_generator(seed, self.device) for _, seed in members]
-        self.dropout = Dropout(self.shape, options.dropout, masks, options.as_the_library)
+        self.dropout = Dropout(self.nets, options.dropout, masks, options.as_the_library)
         self.optimizer = _adam(self.nets.parameters(), options.lr)
         count = len(members)
         self.active = list(range(count))
@@ -294,16 +294,13 @@ class Fit:
     @torch.no_grad()
     def _remember(self, places: np.ndarray) -> None:
         """Copy the encoders of members at their best so far."""
-        encoders = self._encoders()
+        encoders = self.nets.encoders()
         if self.best is None:
             self.best = [tensor.detach().clone() for tensor in encoders]
         elif len(places):
             chosen = torch.from_numpy(places).to(self.device)
             for kept, tensor in zip(self.best, encoders, strict=True):
                 kept[chosen] = tensor[chosen]
-
-    def _encoders(self) -> list[torch.Tensor]:
-        return self.nets.parameters()[: 4 * (self.options.depth + 1)]
 
     @torch.no_grad()
     def _encode(self, places: Sequence[int] | np.ndarray) -> None:

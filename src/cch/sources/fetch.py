@@ -314,17 +314,37 @@ def available(
     Raises:
         CchError: there is no such source.
     """
-    place = _mirror(mirror)
-    folder = _folder(place) if place is not None else None
-    for entry in table.source(source_name).files:
-        path = raw_path(resources, source_name, entry.name)
-        if not KINDS[entry.kind].by_hand or path.is_file():
-            continue
-        if place is not None and (folder is None or (folder / entry.mirror).is_file()):
-            continue
+    for entry in missing_by_hand(source_name, table, resources, mirror):
+        path, folder = raw_path(resources, source_name, entry.name), _mirror_folder(mirror)
         also = f" and not in the mirror {folder}" if folder is not None else ""
         return False, f"{source_name}/{entry.name} has to be placed by hand: not at {path}{also}"
     return True, ""
+
+
+def missing_by_hand(
+    source_name: str,
+    table: SourceTable,
+    resources: str | os.PathLike[str],
+    mirror: str | None = None,
+) -> list[FileEntry]:
+    """Return the files of a source that a person still has to place; see ``available``.
+
+    Raises:
+        CchError: there is no such source.
+    """
+    place, folder = _mirror(mirror), _mirror_folder(mirror)
+    return [
+        entry
+        for entry in table.source(source_name).files
+        if KINDS[entry.kind].by_hand
+        and not raw_path(resources, source_name, entry.name).is_file()
+        and (place is None or (folder is not None and not (folder / entry.mirror).is_file()))
+    ]
+
+
+def _mirror_folder(mirror: str | None) -> Path | None:
+    place = _mirror(mirror)
+    return _folder(place) if place is not None else None
 
 
 @contextmanager

@@ -85,29 +85,21 @@ class TrainedFusion:
         return self.trained.chunks
 
     def predict(
-        self,
-        teacher_inputs: torch.Tensor,
-        student_inputs: torch.Tensor,
-        rows: torch.Tensor | None = None,
-        members: Sequence[int] | None = None,
-        *,
-        representation: bool = True,
+        self, teacher_inputs: torch.Tensor, student_inputs: torch.Tensor, *chosen: Any, **more: Any
     ) -> FusionPrediction:
         """What members say about rows of both tables, on the CPU.
 
         Args:
             teacher_inputs: (R, D1) float32.
             student_inputs: (R, D2) float32, the same samples.
-            rows: (n,) for all members, or (M, n) with a row of its own for each; None for all R.
-            members: M positions in the stack, or None for all.
-            representation: whether the embeddings are wanted too: what the heads are fed, after
-                batch normalisation by the running statistics.
+            *chosen: rows, then members, as for ``TrainedStack.predict``.
+            **more: the same by name, and ``representation``: whether the embeddings are wanted.
 
         Raises:
             CchError: shapes do not agree, or memory does not suffice for one member.
         """
         inputs = _side_by_side("prediction", teacher_inputs, student_inputs)
-        said = self.trained.predict(inputs, rows, members, representation=representation)
+        said = self.trained.predict(inputs, *chosen, **more)
         if said.representation is None:
             return FusionPrediction(said.logits, None, None)
         return FusionPrediction(said.logits, *said.representation.chunk(2, dim=2))
