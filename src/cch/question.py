@@ -201,6 +201,8 @@ def check(found: dict[str, Found], task: Task | None = None) -> Question:
     for role, values in arrays.items():
         flags += [] if role == "student" else _shared(role, values, arrays["student"])
     checked, said = _label(found["label"], label, task)
+    for role, values in arrays.items():
+        said += _leaked(role, values, label)
     return Question(
         arrays["student"],
         {
@@ -260,6 +262,13 @@ def _shared(role: str, values: np.ndarray, student: np.ndarray) -> list[str]:
         f"{role}: {what}; where they are continuous the true I(teacher; student) is infinite, and "
         "its estimate only grows with the rows"
     ]
+
+
+def _leaked(role: str, values: np.ndarray, label: np.ndarray) -> list[str]:
+    """Return a flag where a column is the label itself."""
+    if label.dtype.kind in "biuf" and (values == label[:, None]).all(axis=0).any():
+        return [f"{role}: a column is the label"]
+    return []
 
 
 def _refuse_broken(where: str, values: np.ndarray) -> None:

@@ -716,6 +716,12 @@ def test_a_teacher_that_is_the_student_is_said_to_be(cch, tmp_path):
     assert judged(cch, tmp_path, **arrays)["flags"] == []
 
 
+def test_a_representation_that_holds_the_label_is_flagged(cch, tmp_path):
+    arrays = scene(100, 0.8, 1.0)
+    arrays["student"] = np.c_[arrays["student"], arrays["label"]]
+    assert judged(cch, tmp_path, **arrays)["flags"] == ["student: a column is the label"]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [("5,1", "line 7 has 2 values, expected 3; mend that line"), ("5,1,2,3", "line 7, saw 4")],
