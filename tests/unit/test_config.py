@@ -17,7 +17,7 @@ SPLITS = {f"{name}-100" for name in COHORTS - {"lihc"}} | {"lihc-rppa", "lihc-rp
     ("preset", "studies"),
     [
         (None, PAPER | SENSITIVITY),
-        ("demo", PAPER - {"kipan", "kipan-rppa", "lihc"} | {"brca-selection-all"}),
+        ("demo", PAPER - {"kipan", "kipan-rppa", "lihc"}),
         ("open", PAPER - {"lihc"} | SENSITIVITY | SPLITS | {"mosi-video", "mosi-audio"}),
     ],
 )
