@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -35,30 +34,16 @@ from cch.tables import render
 from cch.tables.lihc import null_document
 from cch.training.metrics import evaluate
 from cch.units import to_bits
-from small_tree import RESULTS, STUDY, make_tree
+from small_tree import RESULTS, STUDY
 from support import ROOT
 
 TABLE = f"{RESULTS}/tables/table13"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        make_tree()
-    finally:
-        os.chdir(before)
-    return folder
-
-
 @pytest.fixture
-def tree(made, tmp_path, monkeypatch) -> Path:
+def tree(small_run, own_copy) -> Path:
     """A copy to tamper with; it is the working folder."""
-    shutil.copytree(made, tmp_path / "run")
-    monkeypatch.chdir(tmp_path / "run")
-    return tmp_path / "run"
+    return own_copy(small_run())
 
 
 def edit(path: str, old: str, new: str) -> None:

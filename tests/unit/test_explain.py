@@ -20,27 +20,15 @@ from cch.explain import as_tree, comparison, explain, relevant_marks
 from cch.files import sha256_file, write_json
 from cch.tables.claims import Claim
 from cch.tables.compare import Z, half_width
-from small_tree import RESULTS, STUDY, make_tree
+from small_tree import RESULTS, STUDY
 from support import ROOT
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        make_tree()
-    finally:
-        os.chdir(before)
-    return folder
-
-
 @pytest.fixture
-def tree(made, monkeypatch) -> Path:
+def tree(small_run, monkeypatch) -> Path:
     """The working folder; tests do not change it."""
-    monkeypatch.chdir(made)
-    return made
+    monkeypatch.chdir(small_run())
+    return small_run()
 
 
 def told(found) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -20,27 +18,13 @@ from cch.files import sha256_file, write_json
 from cch.recompute import TOLERANCE, recompute
 from cch.theory.documents import DOCUMENTS
 from cch.theory.stage import simulate_all
-from small_tree import RESULTS, STUDY, make_tree
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """A small run whose networks were trained; tests that change it take a copy."""
-    folder = tmp_path_factory.mktemp("trained")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        make_tree(trained=True)
-    finally:
-        os.chdir(before)
-    return folder
+from small_tree import RESULTS, STUDY
 
 
 @pytest.fixture
-def tree(made, tmp_path, monkeypatch) -> Path:
-    shutil.copytree(made, tmp_path / "run")
-    monkeypatch.chdir(tmp_path / "run")
-    return tmp_path / "run"
+def tree(small_run, own_copy) -> Path:
+    """A copy of a run whose networks were trained; it is the working folder."""
+    return own_copy(small_run(trained=True))
 
 
 def digests() -> dict[str, str]:
