@@ -5,6 +5,7 @@
 #   null-lihc               what the estimators give at LIHC's sizes where there is no gap
 #   theory                  the paper's formulas beside Monte Carlo; needs no data
 #   ledger                  what is odd about the paper's numbers, and what ours say of each
+#   report                  the site over the run: results/report/index.html
 #   audit                   check every file, cell and printed number of the whole run again
 #   fetch                   only download
 # Settings: config.yaml, overlaid by --configfile presets/{demo,open}.yaml. Name targets before
@@ -26,6 +27,7 @@ include: "workflow/rules/tabulate.smk"
 include: "workflow/rules/plot.smk"
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/ledger.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/audit.smk"
 
 
@@ -33,6 +35,7 @@ rule all:
     default_target: True
     input:
         PLAN.everything(),
+        PLAN.report,
     localrule: True
 
 
@@ -50,6 +53,12 @@ for target, files in PLAN.targets().items():
 rule fetch:
     input:
         PLAN.fetchable(),
+    localrule: True
+
+
+rule report:
+    input:
+        PLAN.report,
     localrule: True
 
 

@@ -59,7 +59,9 @@ def summary(directory: Path) -> str:
             "The demo is done. It is about the digits inside scikit-learn, not the paper's data.",
             f"  tables       {results}/tables/    (JSON, CSV, Markdown, LaTeX)",
             f"  figures      {results}/figures/   (PDF, PNG)",
+            f"  report       {results}/report/index.html",
             f"  comparison   {results}/comparison.md",
+            f"  ledger       {results}/ledger.md",
             "From one number back to its raw files:",
             f"  .venv/bin/cch explain table13/0/difference --results {results}",
         ]

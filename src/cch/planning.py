@@ -293,13 +293,31 @@ class Plan:
         files += [*self.theory_targets()["theory"], *self.ledger]
         return [*files, self.comparison] if ready else files
 
+    @property
+    def report(self) -> str:
+        """The first page of the report, over everything."""
+        return f"{self.paths.results}/report/index.html"
+
+    def report_spec(self) -> str:
+        """What the report says beside the run: the order of tables, what was not run, pages."""
+        return digest({"order": list(self.layouts), "absent": self.absent(), "pages": self.pages()})
+
+    def absent(self) -> dict[str, str]:
+        """Studies of the configuration that are not run, and why."""
+        return {n: why for n in self.config.studies if (why := self.unavailable(n))}
+
+    def pages(self) -> dict[str, str]:
+        """Pages of the project that the report shows, by heading."""
+        path = self.root / "docs" / "assumptions.md"
+        return {"Assumptions": path.read_text(encoding="utf-8")} if path.is_file() else {}
+
     def check_target(self, target: str) -> None:
         """Refuse a target that is no name of ours and looks like no file.
 
         Raises:
             CchError: one line that lists what there is.
         """
-        known = ["all", "fetch", "comparison", "ledger", "audit", *self.targets()]
+        known = ["all", "fetch", "comparison", "ledger", "report", "audit", *self.targets()]
         if target in known or "/" in target or "." in target:
             return
         raise CchError(

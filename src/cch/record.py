@@ -36,6 +36,8 @@ class Recorder:
         script: the script that ran, whose imports define the code digest.
         inputs: the files that the job read.
         params: what else determined the outputs (JSON-able).
+        facts: what the record says besides.
+        made: outputs beside those that the rule names.
     """
 
     rule: str
@@ -43,6 +45,7 @@ class Recorder:
     inputs: Iterable[str | Path]
     params: Mapping[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._start = time.monotonic()
@@ -53,7 +56,7 @@ class Recorder:
         content = {
             "format": FORMAT,
             "rule": self.rule,
-            "outputs": _hashes(outputs),
+            "outputs": _hashes(dict.fromkeys([*map(str, outputs), *self.made])),
             "inputs": _hashes(self.inputs),
             "params": dict(self.params),
             **self.facts,

@@ -2,6 +2,7 @@
 rule audit:
     input:
         PLAN.everything(),
+        PLAN.report,
     output:
         report=f"{RESULTS}/audit.json",
         record=f"{RESULTS}/audit.record.json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import math
 import re
@@ -257,6 +258,36 @@ def _letters(text: str) -> str:
 
 
 # The comparison page
+
+
+def check_html(name: str, text: str, document: Mapping[str, Any], report: Audit) -> None:
+    """A table's page of the report: every cell in its place, as printed, and all cells there."""
+    cells = {cell["id"]: cell for cell in cells_of(document).values()}
+    shown = re.findall(r'<a class="cell" href="#c-[^"]*">([^<]*)</a>', text)
+    lines = re.findall(r"<summary><code>([^<]*)</code> <strong>([^<]*)</strong>", text)
+    expected = [str(cell["text"] or "–") for cell in _in_order(document)]
+    report.count("printed", len(shown))
+    if [html.unescape(said) for said in shown] != expected:
+        wrong = next(
+            (f"{html.unescape(a)!r} for {b!r}" for a, b in zip(shown, expected, strict=False)
+             if html.unescape(a) != b), f"{len(shown)} cells for {len(expected)}"
+        )  # fmt: skip
+        report.wrong("html", name, f"its table holds {wrong}")
+    for identity, said in lines:
+        cell = cells.pop(html.unescape(identity), None)
+        if cell is None or html.unescape(said) != str(cell["text"] or "–"):
+            report.wrong("html", name, f"{identity} is {said!r} where it is led back to files")
+    for identity in cells:
+        report.wrong("html", name, f"{identity} is not led back to files")
+
+
+def _in_order(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The cells of the table row by row, then those of the notes."""
+    for row in document["rows"]:
+        for column in document["columns"]:
+            if cell := document["cells"].get(f"{row['key']}/{column['key']}"):
+                yield cell
+    yield from (note["cell"] for note in document["notes"])
 
 
 def check_page(name: str, text: str, documents: Sequence[Mapping[str, Any]], report: Audit) -> None:

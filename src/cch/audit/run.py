@@ -226,6 +226,9 @@ def _check_rendered(tree: Tree, report: Audit, name: str, document: dict[str, An
         if suffix in BY_LEVEL:
             plain = printed.plain_tex(text) if suffix == "tex" else text.replace("\\", "")
             printed.check_numbers(rendered, plain, document, report)
+    page = f"{tree.name}/report/tables/{Path(name).stem}.html"
+    if page in tree.made and (text := _text(tree, page, report)) is not None:
+        printed.check_html(page, text, document, report)
 
 
 def _text(tree: Tree, name: str, report: Audit) -> str | None:

@@ -1,0 +1,143 @@
+"""From a run to the pages."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from cch.files import whole_file, write_text
+from cch.report.collect import Run, cells_of
+
+ASSETS = ("style.css", "script.js")
+
+VERDICTS = {
+    "reproduced": "good",
+    "as published": "good",
+    "same direction": "fair",
+    "differs": "bad",
+    "contradicted": "bad",
+    "undetermined": "open",
+    "not comparable": "open",
+}
+"""Colour of a verdict; words say it too."""
+
+
+def build_site(run: Run, out: str | Path) -> list[str]:
+    """Write the site into a folder, which is emptied first; return the paths of its files.
+
+    Args:
+        run: what the pages say.
+        out: the folder.
+    """
+    out = Path(out)
+    if out.is_dir():
+        shutil.rmtree(out)
+    pages = _pages(run)
+    written = []
+    for name, (template, data) in pages.items():
+        depth = "../" * name.count("/")
+        html = ENVIRONMENT.get_template(template).render(
+            run=run, root=depth, page=name, navigation=_navigation(run), **data
+        )
+        write_text(out / name, html)
+        written.append(str(out / name))
+    for name in ASSETS:
+        text = resources.files("cch.report").joinpath("templates", name).read_text("utf-8")
+        write_text(out / name, text)
+        written.append(str(out / name))
+    return written + [_copied(path, out) for path in _figures(run).values()]
+
+
+def _pages(run: Run) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Template and data of every page by file name."""
+    figures = {name: f"figures/{path.name}" for name, path in _figures(run).items()}
+    pages: dict[str, tuple[str, dict[str, Any]]] = {
+        "index.html": ("index.html.j2", {"counts": _counts(run)}),
+        "figures.html": ("figures.html.j2", {"figures": figures}),
+        "files.html": ("files.html.j2", {}),
+        "run.html": ("run.html.j2", {}),
+    }
+    if run.ledger:
+        flags = {flag["id"]: flag for flag in run.ledger["flags"]}
+        pages["ledger.html"] = ("ledger.html.j2", {"flags": flags})
+    for heading, text in run.notes.items():
+        name = f"{heading.lower().replace(' ', '-')}.html"
+        pages[name] = ("notes.html.j2", {"heading": heading, "body": _markdown(text)})
+    for name, table in run.tables.items():
+        data = {"name": name, "table": table, "cells": cells_of(table)}
+        pages[f"tables/{name}.html"] = ("table.html.j2", data | {"figure": figures.get(name)})
+    return pages
+
+
+def _navigation(run: Run) -> dict[str, str]:
+    """Pages that every page links to, by heading."""
+    named = {"Overview": "index.html", "Figures": "figures.html"}
+    if run.ledger:
+        named["Ledger"] = "ledger.html"
+    named |= {heading: f"{heading.lower().replace(' ', '-')}.html" for heading in run.notes}
+    return named | {"Files": "files.html", "Run": "run.html"}
+
+
+def _counts(run: Run) -> dict[str, Mapping[str, int]]:
+    """Verdicts of each of the paper's tables, by name."""
+    from collections import Counter
+
+    counts = {}
+    for name, table in run.tables.items():
+        printed = [cell["verdict"] for cell in cells_of(table).values() if cell["paper"]]
+        counts[name] = Counter(printed)
+    return counts
+
+
+def _figures(run: Run) -> dict[str, Path]:
+    """PNG files of the run by name of their table, or their own."""
+    return {path.stem: path for path in sorted((run.results / "figures").glob("*.png"))}
+
+
+def _copied(path: Path, out: Path) -> str:
+    target = out / "figures" / path.name
+    with whole_file(target) as temporary:
+        shutil.copyfile(path, temporary)
+    return str(target)
+
+
+def _markdown(text: str) -> Markup:
+    """Markdown as HTML; the project's own pages, so no foreign markup gets in."""
+    return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+
+
+def _size(count: int) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1000  # type: ignore[assignment]
+    raise AssertionError
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def _anchor(key: str) -> str:
+    """A cell's place on its page."""
+    return "c-" + "".join(c if c.isalnum() else "-" for c in key)
+
+
+ENVIRONMENT = Environment(
+    loader=PackageLoader("cch.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+ENVIRONMENT.filters |= {"size": _size, "duration": _duration, "anchor": _anchor}
+ENVIRONMENT.globals |= {"verdict_class": lambda verdict: VERDICTS.get(verdict, "none")}
