@@ -1,0 +1,153 @@
+"""The report over a small finished run: what its pages say, and what the audit says of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from cch.audit import audit
+from cch.errors import CchError
+from cch.ledger.build import build_ledger
+from cch.record import Recorder
+from cch.report import build_site
+from cch.report.collect import cells_of, collect
+from cch.report.site import _duration, _size
+from cch.tables.claims import load_claims
+from small_tree import RESULTS, STUDY
+from support import ROOT
+
+SITE = Path(RESULTS) / "report"
+
+
+@pytest.fixture
+def site(small_run, own_copy) -> Path:
+    """The site over a copy of a small run, with its record; the run is the working folder."""
+    own_copy(small_run())
+    claims = load_claims(ROOT / "paper" / "claims.yaml")
+    script = ROOT / "workflow" / "scripts" / "build_report.py"
+    recorder = Recorder("build_report", script, [], {})
+    run = collect(
+        RESULTS, ["table13"], {"lihc": "no file"}, {"Assumptions": "# A\n\n|a|\n|-|\n|1|"}
+    )
+    run.ledger = build_ledger(claims, {})
+    recorder.made += build_site(run, SITE)
+    recorder.write(f"{RESULTS}/report.record.json", [])
+    return SITE
+
+
+class Links(HTMLParser):
+    """The targets of a page's links, and its anchors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.anchors: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        if tag in ("a", "link", "script", "img"):
+            self.targets += [v for k in ("href", "src") if (v := found.get(k))]
+        if "id" in found:
+            self.anchors.append(found["id"])
+
+
+def read(path: Path) -> Links:
+    links = Links()
+    links.feed(path.read_text(encoding="utf-8"))
+    return links
+
+
+def test_every_link_leads_to_a_page_and_a_place_that_is_there(site):
+    pages = {path.resolve(): read(path) for path in site.rglob("*.html")}
+    assert len(pages) >= 9
+    for path, links in pages.items():
+        assert len(set(links.anchors)) == len(links.anchors), path
+        for target in links.targets:
+            if target.startswith("data:"):
+                continue
+            assert "://" not in target, f"{path} needs the network: {target}"
+            name, _, anchor = target.partition("#")
+            where = (path.parent / name).resolve() if name else path
+            assert where.is_file(), f"{path}: {target}"
+            if anchor and where.suffix == ".html":
+                assert anchor in pages[where].anchors, f"{path}: {target}"
+
+
+def test_every_cell_is_on_its_page_and_led_back_to_raw_files(site):
+    document = json.loads(Path(f"{RESULTS}/tables/table13.json").read_text())
+    text = (site / "tables" / "table13.html").read_text()
+    for key, cell in cells_of(document).items():
+        assert f"<code>{cell['id']}</code> <strong>{cell['text']}</strong>" in text, key
+    entry = re.search(r'id="c-0-kd">.*?</details>', text, flags=re.DOTALL)
+    assert entry
+    for member in document["cells"]["0/kd"]["members"]:
+        assert f"<code>{member['value']}</code>" in entry[0]
+    behind = collect(RESULTS).behind(document["cells"]["0/kd"])
+    assert any(file.raw for file in behind)
+    for file in behind:
+        assert file.sha256 in entry[0]
+        assert file.raw["address"] in entry[0]
+
+
+def test_stand_in_data_and_what_was_not_run_are_said(site):
+    for path in site.rglob("*.html"):
+        assert "Numbers here rest on stand-in data" in path.read_text()
+    assert "<strong>lihc</strong>: no file" in (site / "index.html").read_text()
+    assert "<td>1</td>" in (site / "assumptions.html").read_text()
+
+
+def test_the_papers_tables_come_first(site):
+    index = (site / "index.html").read_text()
+    order = re.findall(r'<a href="tables/([^"]+)\.html">', index)
+    assert order[0] == "table13" and f"sweep-{STUDY}" in order
+
+
+def test_the_ledger_lists_every_printed_cell_and_flag(site):
+    claims = load_claims(ROOT / "paper" / "claims.yaml")
+    ledger, text = build_ledger(claims, {}), (site / "ledger.html").read_text()
+    assert text.count("<tr data-table=") == len(ledger["cells"])
+    assert all(f'id="{flag["id"]}"' in text for flag in ledger["flags"])
+
+
+def test_equal_runs_give_equal_pages(site):
+    before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
+    run = collect(
+        RESULTS, ["table13"], {"lihc": "no file"}, {"Assumptions": "# A\n\n|a|\n|-|\n|1|"}
+    )
+    run.ledger = build_ledger(load_claims(ROOT / "paper" / "claims.yaml"), {})
+    build_site(run, site)
+    assert {path: path.read_bytes() for path in site.rglob("*") if path.is_file()} == before
+
+
+def test_the_audit_reads_the_pages(site):
+    assert audit(RESULTS).lines() == []
+    page = site / "tables" / "table13.html"
+    cell = json.loads(Path(f"{RESULTS}/tables/table13.json").read_text())["cells"]["0/kd"]
+    text, other = page.read_text(), cell["text"].replace("0.", "1.", 1)
+    for place in (f">{cell['text']}</a>", f"<strong>{cell['text']}</strong>"):
+        page.write_text(text.replace(place, place.replace(cell["text"], other), 1))
+        said = audit(RESULTS).lines()
+        assert any("table13.html" in line and other in line for line in said), said
+    page.write_text(text.replace("</footer>", "</footer >"))
+    assert any("table13.html" in line for line in audit(RESULTS).lines())
+
+
+def test_a_folder_without_tables_is_refused(tmp_path):
+    (tmp_path / "tables").mkdir()
+    with pytest.raises(CchError, match="holds no tables"):
+        collect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(7, "7 B"), (1_500, "1.5 KB"), (2_340_000, "2.3 MB"), (5e9, "5.0 GB")]
+)
+def test_sizes_are_said_as_people_read_them(count, said):
+    assert _size(count) == said
+
+
+def test_times_are_said_in_hours():
+    assert _duration(3_725.4) == "1:02:05"
