@@ -37,7 +37,10 @@ def _check_output(tree: Tree, report: Audit, recorded: Recorded, name: str, dige
     where, place = tree.label(recorded.path), tree.place(name)
     names = {f"{place.name}{SUFFIX}", place.with_suffix(SUFFIX).name}
     here = recorded.path.parent.resolve() == place.parent.resolve()
-    if not here or recorded.path.name not in names:
+    # A record may be that of a folder, beside which it lies.
+    folder = recorded.path.with_name(recorded.path.name.removesuffix(SUFFIX)).resolve()
+    inside = folder in place.resolve().parents
+    if not inside and (not here or recorded.path.name not in names):
         report.wrong("record", where, f"is the record of {name}, beside which it does not lie")
         return
     now = tree.digest(name)

@@ -28,6 +28,10 @@ STAGES = {
 """The rules of each stage, in the order in which data move."""
 
 
+LATER = ("report.record.json", "audit.record.json")
+"""Records of what is made after the report, which an earlier run may have left."""
+
+
 @dataclass(frozen=True)
 class File:
     """A file of the run with what its record says of it.
@@ -82,6 +86,11 @@ class Run:
     jobs: dict[str, tuple[int, float]]
     absent: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def cell_ids(self) -> set[str]:
+        """Ids of all cells of all tables."""
+        return {c["id"] for table in self.tables.values() for c in cells_of(table).values()}
 
     @property
     def marks(self) -> list[str]:
@@ -201,7 +210,8 @@ def _documents(results: Path, order: list[str]) -> dict[str, dict[str, Any]]:
 
 def _files(results: Path, tables: Mapping[str, Any]) -> dict[str, File]:
     """Files by recorded path: outputs of all records of the run, and the raw files behind them."""
-    records = [read_record(path) for path in sorted(results.rglob("*.record.json"))]
+    paths = [path for path in sorted(results.rglob("*.record.json")) if path.name not in LATER]
+    records = [read_record(path) for path in paths]
     wanted = {path for record in records for path in record["inputs"]}
     # Raw files lie outside the results; recorded paths are relative to the same folder.
     base = _base(results, records)

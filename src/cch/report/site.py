@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -65,8 +66,7 @@ def _pages(run: Run) -> dict[str, tuple[str, dict[str, Any]]]:
         "run.html": ("run.html.j2", {}),
     }
     if run.ledger:
-        flags = {flag["id"]: flag for flag in run.ledger["flags"]}
-        pages["ledger.html"] = ("ledger.html.j2", {"flags": flags})
+        pages["ledger.html"] = ("ledger.html.j2", {"cell_ids": run.cell_ids})
     for heading, text in run.notes.items():
         name = f"{heading.lower().replace(' ', '-')}.html"
         pages[name] = ("notes.html.j2", {"heading": heading, "body": _markdown(text)})
@@ -87,8 +87,6 @@ def _navigation(run: Run) -> dict[str, str]:
 
 def _counts(run: Run) -> dict[str, Mapping[str, int]]:
     """Verdicts of each of the paper's tables, by name."""
-    from collections import Counter
-
     counts = {}
     for name, table in run.tables.items():
         printed = [cell["verdict"] for cell in cells_of(table).values() if cell["paper"]]
