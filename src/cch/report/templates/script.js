@@ -38,7 +38,8 @@ for (const form of document.querySelectorAll("[data-filter]")) {
     }
     form.querySelector("output").textContent = `${shown} of ${rows.length} cells`;
   };
-  form.addEventListener("input", filter);
+  // Not every browser sends "input" for a choice.
+  for (const kind of ["input", "change"]) form.addEventListener(kind, filter);
   form.addEventListener("submit", (event) => event.preventDefault());
 }
 
