@@ -38,7 +38,7 @@ demo: venv
 	@$(RUN) .venv/bin/cch demo
 
 test: venv
-	@$(RUN) .venv/bin/python -m pytest $(PYTEST_ARGS)
+	@$(RUN) .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 lint: venv
 	@$(RUN) .venv/bin/ruff check .

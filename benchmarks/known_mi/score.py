@@ -14,6 +14,10 @@ stopped and goes on. Written are a table (Markdown) and everything in it unround
     mean bias             of the same; negative where an estimator says too little
     spread                standard deviation over seeds, root of its mean square over tasks
     rank correlation      Spearman's, between truths and mean estimates of tasks; truths repeat
+
+A last table lays each estimator beside the first, on the same samples: the mean difference over tasks
+with its standard error, and at how many tasks the two are more than two standard errors apart (of
+paired differences, their variance pooled over tasks).
 """
 
 from __future__ import annotations
@@ -200,6 +204,29 @@ def table(tasks: Sequence[Task], scores: Sequence[Score]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def beside_first(tasks: Sequence[Task], scores: Sequence[Score]) -> str:
+    """Return the Markdown table of every estimator's differences from the first, by size of task."""
+    columns = np.array([max(task.x.shape[2], task.y.shape[2]) for task in tasks])
+    edges = sorted({int(count) for count in columns})
+    groups = [(str(count), columns == count) for count in edges] + [("all", columns > 0)]
+    lines = [
+        _row(["estimator", "columns", "tasks", f"minus {scores[0].name}", "apart"]),
+        _row(["---", "---:", "---:", "---:", "---:"]),
+    ]
+    for one in scores[1:]:
+        paired = one.values - scores[0].values
+        pooled = np.nanmean([_deviation(row) ** 2 for row in paired])
+        limit = 2 * float(np.sqrt(pooled / paired.shape[1]))
+        means = np.array([_mean(row) for row in paired])
+        for name, some in groups:
+            done = means[some & np.isfinite(means)]
+            error = _deviation(done) / len(done) ** 0.5 if len(done) else float("nan")
+            shown = f"{_mean(done):.3f} ± {error:.3f}".replace("-", "\N{MINUS SIGN}")
+            apart = int((np.abs(done) > limit).sum())
+            lines.append(_row([one.name, name, str(len(done)), shown, str(apart)]))
+    return "\n".join(lines) + "\n"
+
+
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -288,7 +315,7 @@ def main() -> None:
         each = scores[-1].details["seconds_per_estimate"]
         print(f"{estimator.name}: {each:.2f} s an estimate", file=sys.stderr, flush=True)
     scores.append(Score(THEIRS, np.stack([task.theirs for task in tasks]), {"options": {}}))
-    text = table(tasks, scores)
+    text = f"{table(tasks, scores)}\n{beside_first(tasks, scores)}"
     write_json(out / "scores.json", as_json(options.samples, tasks, scores))
     write_text(out / "scores.md", text)
     print(text)

@@ -130,6 +130,17 @@ def test_a_column_in_bits_prints_and_compares_bits_and_keeps_nats(results):
     assert "MI gap, latentmi (bits)" in to_markdown(document)
 
 
+def test_a_note_in_bits_prints_bits_whatever_a_column_of_its_name_is_in(results):
+    layout = all_layouts(results, ROOT / "paper" / "tables.yaml")["table13"]
+    notes = [note.model_copy(update={"unit": "bits"}) for note in layout.notes]
+    claims = load_claims(ROOT / "paper" / "claims.yaml")
+    changed = layout.model_copy(update={"notes": notes})
+    written = build_document("table13", changed, results, claims, [])["notes"]
+    cell = next(note["cell"] for note in written if note["cell"]["id"].endswith("/teacher-label"))
+    assert (cell["value"], cell["text_unit"]) == (pytest.approx(2.0), "bits")
+    assert cell["text"].startswith(f"{2 / math.log(2):.4f}")
+
+
 def test_headings_name_the_main_estimator_of_the_configuration(results):
     headings = {column["key"]: column["label"] for column in document(results)["columns"]}
     assert headings["mi-gap"] == "MI gap, latentmi"

@@ -105,6 +105,21 @@ def test_the_table_by_hand():
     ]
 
 
+def test_differences_from_the_first_by_hand():
+    tasks = [task("a", 1.0), task("b", 0.5, dx=3), task("c", 0.5, dx=3)]
+    first = known_mi.Score("first", np.zeros((3, 2)), {})
+    # Variances 0.02, 0.02 and 0.08, pooled 0.04: of means of two, two standard errors are 0.283.
+    other = known_mi.Score("other", np.array([[-0.4, -0.2], [0.1, 0.3], [0.4, 0.8]]), {})
+    minus = "\N{MINUS SIGN}"
+    assert known_mi.beside_first(tasks, [first, other]).splitlines() == [
+        "| estimator | columns | tasks | minus first | apart |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        f"| other | 2 | 1 | {minus}0.300 ± nan | 1 |",
+        "| other | 3 | 2 | 0.400 ± 0.200 | 1 |",
+        "| other | all | 3 | 0.167 ± 0.260 | 2 |",
+    ]
+
+
 # Estimating, and going on where it was stopped
 
 

@@ -44,6 +44,30 @@ TINY: dict[str, Any] = {
                 "options": {"latent-light": {"epochs": 2}},
             },
         },
+        "mosei-vision": {
+            "training": {"epochs": 2},
+            "degradation": {"levels": [0, 0.8]},
+            "seeds": 2,
+            "information": {
+                "limit": 60,
+                "options": {"latent-light": {"epochs": 2}, "mine": {"epochs": 2}},
+            },
+        },
+        "brca": {
+            "selection": {"features": 10},
+            "training": {"epochs": 2},
+            "degradation": {"levels": [0, 0.8]},
+            "seeds": 2,
+            "fusion": {"training": {"epochs": 2}},
+            "information": {
+                "estimators": ["latent-light", "ksg"],
+                "limit": 60,
+                "options": {"latent-light": {"epochs": 2}, "mine": None},
+            },
+        },
+        # The same again with another modality.
+        "mosei-audio": None,
+        "brca-rppa": None,
     },
 }
 

@@ -58,6 +58,5 @@ def test_the_page_leads_from_two_files_to_the_right_verdict(tmp_path):
         assert (folder / named).exists(), named
     explained = re.search(r"`\.venv/bin/cch (explain [^`]+)`", PAGE.read_text(encoding="utf-8"))
     assert explained
-    line = f"{sys.executable} -c 'from cch.cli import main; main()' {explained[1]}"
-    said = run(line, folder)
+    said = run(f".venv/bin/cch {explained[1]}", folder)
     assert "mine/rna.csv" in said and "of 60 features by mrmr" in said

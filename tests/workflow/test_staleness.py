@@ -72,6 +72,7 @@ def test_an_edit_in_training_reruns_training_and_what_is_after_it(copied, tmp_pa
         "train_teacher": studies,
         "train_baseline": studies,
         "train_student": studies,
+        "train_fusion": sum(study.fusion is not None for study in plan.config.studies.values()),
         "calibrate_estimator": sum(
             len(study.information.calibrated) for study in plan.config.studies.values()
         ),
@@ -80,6 +81,7 @@ def test_an_edit_in_training_reruns_training_and_what_is_after_it(copied, tmp_pa
         "plot_calibration": kinds.count("calibration"),
         "compare": 1,
         "ledger": 1,
+        "build_report": 1,
     }
 
 
@@ -90,7 +92,7 @@ def test_an_edit_in_estimation_trains_nothing(copied, tmp_path):
     plan = Plan(load_tiny(copied), ROOT)
     assert set(jobs) == {
         "all", "estimate_information", "calibrate_estimator", "tabulate", "plot_curves",
-        "plot_calibration", "compare", "ledger",
+        "plot_calibration", "compare", "ledger", "build_report",
     }  # fmt: skip
     assert jobs["tabulate"] == len(rests_on(plan, {"information", "calibration"}))
 
@@ -98,14 +100,14 @@ def test_an_edit_in_estimation_trains_nothing(copied, tmp_path):
 def test_an_edit_in_tables_estimates_and_trains_nothing(copied, tmp_path):
     jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"tables/judged.py": MODULE})
     plan = Plan(load_tiny(copied), ROOT)
-    pages = {"compare", "ledger"}
+    pages = {"compare", "ledger", "build_report"}
     assert set(jobs) == {"all", "tabulate", "plot_curves", "plot_calibration", *pages}
     assert jobs["tabulate"] == sum(layout.kind != "samples" for layout in plan.layouts.values())
 
 
 def test_an_edit_in_the_theory_reruns_the_theory(copied, tmp_path):
     jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"theory/risk.py": MODULE})
-    assert set(jobs) == {"all", "theory_simulate", "theory_tabulate", "plot_theory"}
+    assert set(jobs) == {"all", "theory_simulate", "theory_tabulate", "plot_theory", "build_report"}
 
 
 def test_an_edit_in_drawing_draws_again(copied, tmp_path):

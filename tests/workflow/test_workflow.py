@@ -106,9 +106,11 @@ def test_each_rule_left_a_log_a_record_and_a_benchmark(finished):
     rules = {json.loads(path.read_text())["rule"] for path in results.rglob("*.record.json")}
     assert rules == {
         "prepare_dataset",
+        "select_features",
         "train_teacher",
         "train_baseline",
         "train_student",
+        "train_fusion",
         "estimate_information",
         "calibrate_estimator",
         "tabulate",
@@ -120,6 +122,7 @@ def test_each_rule_left_a_log_a_record_and_a_benchmark(finished):
         "theory_simulate",
         "theory_tabulate",
         "plot_theory",
+        "build_report",
     }
     folders = {"prepare", "train", "estimate", "calibrate", "tabulate", "plot", "theory"}
     assert folders <= {path.name for path in (results / "logs").iterdir()}
@@ -172,7 +175,8 @@ def test_two_folders_give_the_same_bytes(finished, tmp_path):
             },
         ),
         ("fig05", {"fetch_raw": 3, "prepare_dataset": 1, "plot_samples": 1, "fig05": 1}),
-        ("fetch", {"fetch_raw": 3, "fetch": 1}),
+        # The digits and the photographs (3), the made-up segments (1), the made-up cohort (4).
+        ("fetch", {"fetch_raw": 8, "fetch": 1}),
     ],
 )
 def test_a_target_needs_no_more_than_its_own(tmp_path, target, jobs):

@@ -514,7 +514,6 @@ def build_document(
     sources = {study: Source(config, study) for study in layout.studies}
     source = sources[layout.study]
     printed = claims.means(name)
-    in_bits = {column.key for column in layout.columns if column.unit == "bits"}
     cells = {
         key: build_cell(
             f"{name}/{key}",
@@ -522,7 +521,7 @@ def build_document(
             sources[study],
             printed.get(key),
             bool(stand_ins),
-            bits=key.rpartition("/")[2] in in_bits and not key.startswith("notes/"),
+            bits=layout.in_bits(key),
         )
         for key, study, query in layout.queries(config)
     }

@@ -202,10 +202,11 @@ class Row(Model):
 
 
 class Note(Model):
-    """A number of the caption."""
+    """A number of the caption; its unit as a column's."""
 
     key: str
     label: str
+    unit: Literal["nats", "bits"] | None = None
     query: dict[str, Any]
 
 
@@ -254,6 +255,12 @@ class Layout(Model):
                     yield key, *_query(config, study, column.query, row.cells[column.key])
         for note in self.notes:
             yield f"notes/{note.key}", *_query(config, self.study, note.query, {})
+
+    def in_bits(self, key: str) -> bool:
+        """Whether the cell of this key is printed in bits: its column or note says so."""
+        row, _, column = key.rpartition("/")
+        parts = self.notes if row == "notes" else self.columns
+        return any(part.key == column and part.unit == "bits" for part in parts)
 
     @property
     def studies(self) -> list[str]:
