@@ -15,9 +15,9 @@ stopped and goes on. Written are a table (Markdown) and everything in it unround
     spread                standard deviation over seeds, root of its mean square over tasks
     rank correlation      Spearman's, between truths and mean estimates of tasks; truths repeat
 
-A last table lays each estimator beside the first, on the same samples: the mean difference over tasks
-with its standard error, and at how many tasks the two are more than two standard errors apart (of
-paired differences, their variance pooled over tasks).
+A last table lays each estimator beside the first, on the same samples: the mean difference over
+tasks with its standard error, and at how many tasks the two are more than two standard errors apart
+(of paired differences, their variance pooled over tasks).
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def table(tasks: Sequence[Task], scores: Sequence[Score]) -> str:
 
 
 def beside_first(tasks: Sequence[Task], scores: Sequence[Score]) -> str:
-    """Return the Markdown table of every estimator's differences from the first, by size of task."""
+    """Return the Markdown table of each estimator's differences from the first, by columns."""
     columns = np.array([max(task.x.shape[2], task.y.shape[2]) for task in tasks])
     edges = sorted({int(count) for count in columns})
     groups = [(str(count), columns == count) for count in edges] + [("all", columns > 0)]
