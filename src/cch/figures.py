@@ -1,4 +1,4 @@
-"""Figures as a paper has them, drawn from cells (curves, calibration) or a dataset (samples).
+"""Figures as a paper has them, drawn from cells (curves, calibration, a network) or a dataset.
 
 PDF and PNG carry no date, so that equal inputs give equal files.
 """
@@ -20,6 +20,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from cch.files import whole_file
 from cch.paired import PairedDataset
@@ -199,6 +200,85 @@ def draw_null_gaps(document: dict[str, Any]) -> Figure:
     sns.despine(ax=axis)
     _head(figure, f"{document['number']}. {document['title']}", document["marks"])
     return figure
+
+
+def draw_architecture(document: dict[str, Any]) -> Figure:
+    """Draw the fusion of two modalities, direct and with distillation (Fig. 3).
+
+    Args:
+        document: a table document of kind ``architecture``; its rows are sizes and settings of
+            the network, see ``fig03`` in ``paper/tables.yaml``.
+    """
+    said = {key.partition("/")[0]: cell["text"] for key, cell in document["cells"].items()}
+    sns.set_theme(style="white", context="paper", font="DejaVu Sans")
+    size = (PANEL_INCHES[0] * 2, PANEL_INCHES[1] + 0.8)
+    figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained")
+    for axis, distilled in zip(axes, (False, True), strict=True):
+        axis.set(xlim=(0, 10), ylim=(-0.3, 11.2))
+        axis.set_axis_off()
+        _draw_fusion(axis, said)
+        if distilled:
+            _draw_heads(axis, said)
+        name = "Fusion with distillation" if distilled else "Direct fusion"
+        axis.set_title(f"({'ab'[distilled]}) {name}", fontsize=8)
+    _head(figure, f"{document['number']}. {document['title']}", document["marks"])
+    return figure
+
+
+# Where the two modalities stand, from left to right: part, middle, colour.
+BRANCHES = (("teacher", 2.6, "#D55E00"), ("student", 7.4, "#0072B2"))
+
+
+def _draw_fusion(axis: Axes, said: dict[str, str]) -> None:
+    """Draw encoders, concatenation and fusion head."""
+    normed = "\nBatchNorm" if said["batch-norm"] == "yes" else ""
+    encoder = f"Linear {said['encoder']}, ReLU{normed}\nDropout {said['dropout']}"
+    for part, x, color in BRANCHES:
+        _box(axis, x, 0.7, f"{said[part]} ({part})\n{said['features']} features", color)
+        _box(axis, x, 3.2, encoder, color)
+        _arrow(axis, (x, 1.4), (x, 2.3))
+        _arrow(axis, (x, 4.1), (5 + (x - 5) * 0.35, 5.3))
+    _box(axis, 5, 5.9, "Concatenate", "#555555", width=2.6)
+    _box(axis, 5, 7.8, f"Fusion head\nLinear {said['classes']}", "#555555", width=2.6)
+    _arrow(axis, (5, 6.5), (5, 7.1))
+    _arrow(axis, (5, 8.5), (5, 9.2))
+    axis.text(5, 9.3, "cross-entropy", ha="center", va="bottom", fontsize=7)
+
+
+def _draw_heads(axis: Axes, said: dict[str, str]) -> None:
+    """Draw the modalities' heads and what is distilled from one to the other."""
+    for part, x, color in BRANCHES:
+        outer = 1.5 if x < 5 else 8.5
+        _box(axis, outer, 7.8, f"Head\nLinear {said['classes']}", color, width=2.2)
+        _arrow(axis, (outer, 4.1), (outer, 7.1))
+        if part == "teacher" and said["teacher-head"] == "supervised":
+            _arrow(axis, (outer, 8.5), (outer, 9.2))
+            axis.text(outer, 9.3, "cross-entropy", ha="center", va="bottom", fontsize=7)
+    _arrow(axis, (2.3, 8.55), (7.7, 8.55), color="#CC3311", linestyle="--", curve=-0.56)
+    label = f"$\\lambda T^2$ KL, T = {said['temperature']}, $\\lambda$ = {said['weight']}"
+    axis.text(5, 10.4, label, ha="center", va="bottom", fontsize=7, color="#CC3311")
+
+
+def _box(axis: Axes, x: float, y: float, text: str, color: str, width: float = 4.2) -> None:
+    lines = text.count("\n") + 1
+    height = 0.55 * lines + 0.3
+    corner = (x - width / 2, y - height / 2)
+    style = {"boxstyle": "round,pad=0.05", "edgecolor": color, "facecolor": "white"}
+    axis.add_patch(FancyBboxPatch(corner, width, height, linewidth=1.2, **style))
+    axis.text(x, y, text, ha="center", va="center", fontsize=7)
+
+
+def _arrow(
+    axis: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    color: str = "#333333",
+    linestyle: str = "-",
+    curve: float = 0.0,
+) -> None:
+    style = {"color": color, "linestyle": linestyle, "linewidth": 1.0, "mutation_scale": 8}
+    bend = f"arc3,rad={curve}"
+    axis.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", connectionstyle=bend, **style))
 
 
 def draw_samples(

@@ -100,8 +100,9 @@ def test_an_edit_in_estimation_trains_nothing(copied, tmp_path):
 def test_an_edit_in_tables_estimates_and_trains_nothing(copied, tmp_path):
     jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"tables/judged.py": MODULE})
     plan = Plan(load_tiny(copied), ROOT)
+    drawn = {"plot_curves", "plot_calibration", "plot_architecture"}
     pages = {"compare", "ledger", "build_report"}
-    assert set(jobs) == {"all", "tabulate", "plot_curves", "plot_calibration", *pages}
+    assert set(jobs) == {"all", "tabulate", *drawn, *pages}
     assert jobs["tabulate"] == sum(layout.kind != "samples" for layout in plan.layouts.values())
 
 
@@ -113,4 +114,5 @@ def test_an_edit_in_the_theory_reruns_the_theory(copied, tmp_path):
 def test_an_edit_in_drawing_draws_again(copied, tmp_path):
     jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"figures.py": MODULE})
     assert not {"tabulate", "compare", "ledger", "train_teacher", "theory_simulate"} & set(jobs)
-    assert {"plot_curves", "plot_calibration", "plot_samples"} <= set(jobs)
+    drawn = {"plot_curves", "plot_calibration", "plot_samples", "plot_architecture"}
+    assert drawn <= set(jobs)

@@ -119,6 +119,7 @@ def test_each_rule_left_a_log_a_record_and_a_benchmark(finished):
         "plot_curves",
         "plot_calibration",
         "plot_samples",
+        "plot_architecture",
         "theory_simulate",
         "theory_tabulate",
         "plot_theory",

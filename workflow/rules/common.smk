@@ -55,6 +55,9 @@ wildcard_constraints:
     quantity="teacher-student|student-label|teacher-label",
     table=alternatives(n for n, l in PLAN.layouts.items() if l.kind != "samples"),
     curves=alternatives(n for n, l in PLAN.layouts.items() if l.kind == "curves"),
+    architectures=alternatives(
+        n for n, l in PLAN.layouts.items() if l.kind == "architecture"
+    ),
     calibrations=alternatives(
         n for n, l in PLAN.layouts.items() if l.kind == "calibration"
     ),

@@ -22,6 +22,30 @@ rule plot_curves:
         "../scripts/plot_curves.py"
 
 
+# A network, with the sizes that its cells state.
+rule plot_architecture:
+    input:
+        document=PATHS.table("{architectures}", "json"),
+    output:
+        pdf=PATHS.figure("{architectures}", "pdf"),
+        png=PATHS.figure("{architectures}", "png"),
+        record=PATHS.figure("{architectures}", "record.json"),
+    log:
+        f"{RESULTS}/logs/plot/{{architectures}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot/{{architectures}}.tsv"
+    conda:
+        "../../envs/cch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        code=PLAN.code("plot_architecture.py"),
+    script:
+        "../scripts/plot_architecture.py"
+
+
 # Samples of an image dataset: pictures, no numbers.
 rule plot_samples:
     input:

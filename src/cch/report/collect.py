@@ -22,7 +22,14 @@ STAGES = {
     "calibrate": ("calibrate_estimator", "calibrate_lihc"),
     "theory": ("theory_simulate", "theory_tabulate"),
     "tabulate": ("tabulate", "tabulate_lihc"),
-    "plot": ("plot_curves", "plot_samples", "plot_calibration", "plot_theory", "plot_lihc"),
+    "plot": (
+        "plot_curves",
+        "plot_samples",
+        "plot_architecture",
+        "plot_calibration",
+        "plot_theory",
+        "plot_lihc",
+    ),
     "compare": ("compare", "ledger"),
 }
 """The rules of each stage, in the order in which data move."""

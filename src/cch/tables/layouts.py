@@ -227,7 +227,7 @@ class Layout(Model):
     title: str
     caption: str = ""
     study: str
-    kind: Literal["table", "curves", "samples", "calibration"] = "table"
+    kind: Literal["table", "curves", "samples", "calibration", "architecture"] = "table"
     row_label: str = ""
     rows: Literal["levels"] | list[Row] = "levels"
     columns: list[Column] = Field(default_factory=list)

@@ -1,0 +1,52 @@
+"""Drawings that hold no measurement: they show the sizes and settings of their cells."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pytest
+
+from cch.figures import draw_architecture, save
+
+SAID = {
+    "teacher": "mrna", "student": "cnv", "features": "30", "encoder": "48", "batch-norm": "yes",
+    "dropout": "0.35", "classes": "5", "temperature": "4", "weight": "0.7",
+    "teacher-head": "supervised",
+}  # fmt: skip
+
+
+def drawn(tmp_path, **change: str) -> list[list[str]]:
+    """The words of both panels of Figure 3, direct and with distillation."""
+    cells = {f"{key}/value": {"text": text} for key, text in (SAID | change).items()}
+    document = {"number": "Figure 3", "title": "Fusion", "marks": [], "cells": cells}
+    figure = draw_architecture(document)
+    words = [[text.get_text() for text in axis.texts] for axis in figure.axes]
+    save(figure, tmp_path / "fig03.pdf", tmp_path / "fig03.png")
+    assert not plt.get_fignums()
+    return words
+
+
+def test_the_fusion_is_drawn_with_the_sizes_of_its_cells(tmp_path):
+    direct, distilled = drawn(tmp_path)
+    assert direct.count("Linear 48, ReLU\nBatchNorm\nDropout 0.35") == 2
+    assert {"mrna (teacher)\n30 features", "cnv (student)\n30 features"} < set(direct)
+    assert "Fusion head\nLinear 5" in direct
+    assert "Head\nLinear 5" not in direct
+    assert distilled.count("Head\nLinear 5") == 2
+    assert any("T = 4" in word and "= 0.7" in word for word in distilled)
+    assert not any("KL" in word for word in direct)
+
+
+@pytest.mark.parametrize(("head", "losses"), [("supervised", 2), ("untrained", 1)])
+def test_a_head_that_learns_from_labels_has_a_loss(tmp_path, head, losses):
+    direct, distilled = drawn(tmp_path, **{"teacher-head": head})
+    assert direct.count("cross-entropy") == 1
+    assert distilled.count("cross-entropy") == losses
+
+
+def test_equal_cells_give_equal_files(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        drawn(tmp_path / name, **{"batch-norm": "no"})
+    for suffix in ("pdf", "png"):
+        first, second = ((tmp_path / name / f"fig03.{suffix}").read_bytes() for name in "ab")
+        assert first == second
