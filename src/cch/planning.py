@@ -298,6 +298,11 @@ class Plan:
         """The first page of the report, over everything."""
         return f"{self.paths.results}/report/index.html"
 
+    @property
+    def crate(self) -> str:
+        """The finished run as a Workflow Run RO-Crate."""
+        return f"{self.paths.results}/crate.zip"
+
     def report_spec(self) -> str:
         """What the report says beside the run: the order of tables, what was not run, pages."""
         return digest({"order": list(self.layouts), "absent": self.absent(), "pages": self.pages()})
@@ -317,7 +322,8 @@ class Plan:
         Raises:
             CchError: one line that lists what there is.
         """
-        known = ["all", "fetch", "comparison", "ledger", "report", "audit", *self.targets()]
+        known = ["all", "fetch", "comparison", "ledger", "report", "audit", "export"]
+        known += self.targets()
         if target in known or "/" in target or "." in target:
             return
         raise CchError(

@@ -28,7 +28,7 @@ STAGES = {
 """The rules of each stage, in the order in which data move."""
 
 
-LATER = ("report.record.json", "audit.record.json")
+LATER = ("report.record.json", "audit.record.json", "crate.record.json")
 """Records of what is made after the report, which an earlier run may have left."""
 
 
