@@ -222,11 +222,6 @@ def _write_calibration(plan: Plan, rng: np.random.Generator) -> None:
 def _write_table(plan: Plan, name: str) -> None:
     layout, paths = plan.layouts[name], plan.paths
     document = build_document(name, layout, plan.config, plan.claims, plan.stand_ins([STUDY]))
-    config = plan.config
-    document["settings"] = {
-        "study": config.studies[STUDY].model_dump(mode="json"),
-        "dataset": config.datasets[STUDY].model_dump(mode="json"),
-    }
     write_text(paths.table(name, "csv"), render.to_csv(document))
     write_text(paths.table(name, "md"), render.to_markdown(document))
     write_text(paths.table(name, "tex"), render.to_latex(document))
