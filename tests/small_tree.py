@@ -14,6 +14,8 @@ import numpy as np
 from cch.files import digest, sha256_file, write_json, write_text
 from cch.information.calibration_stage import calibrate
 from cch.information.stage import estimate
+from cch.ledger.build import build_ledger
+from cch.ledger.render import to_markdown
 from cch.paired import Contents, Modality, PairedDataset, write_paired
 from cch.planning import Plan
 from cch.record import Recorder
@@ -71,7 +73,16 @@ def make_tree(trained: bool = False) -> Plan:
     pages = [json.loads(Path(path).read_text(encoding="utf-8")) for path in documents]
     write_text(plan.comparison, render.to_comparison(pages))
     record(plan, "compare", documents, [plan.comparison])
+    _write_ledger(plan, documents)
     return plan
+
+
+def _write_ledger(plan: Plan, paths: list[str]) -> None:
+    documents = {path: json.loads(Path(path).read_text(encoding="utf-8")) for path in paths}
+    ledger = build_ledger(plan.claims, documents)
+    write_json(plan.ledger[0], ledger)
+    write_text(plan.ledger[1], to_markdown(ledger))
+    record(plan, "ledger", paths, plan.ledger, plan.ledger_spec())
 
 
 def record(

@@ -272,7 +272,7 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(run, tmp_path):
 def test_the_command_says_what_went_in(run):
     done = CliRunner().invoke(app, ["export", "--results", RESULTS])
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("small-crate.zip: 17 jobs, ")
+    assert done.stdout.startswith("small-crate.zip: 18 jobs, ")
     assert Path("small-crate.zip").is_file()
     again = CliRunner().invoke(app, ["export", "--results", RESULTS])
     assert again.exit_code == 1 and "exists" in str(again.exception)

@@ -31,13 +31,11 @@ def site(small_run, own_copy) -> Path:
         record = json.loads(path.read_text())
         record["raw"]["stand_in"] = "made up"
         path.write_text(json.dumps(record))
-    claims = load_claims(ROOT / "paper" / "claims.yaml")
     script = ROOT / "workflow" / "scripts" / "build_report.py"
     recorder = Recorder("build_report", script, [], {})
     run = collect(
         RESULTS, ["table13"], {"lihc": "no file"}, {"Assumptions": "# A\n\n|a|\n|-|\n|1|"}
     )
-    run.ledger = build_ledger(claims, {})
     recorder.made += build_site(run, SITE)
     recorder.write(f"{RESULTS}/report.record.json", [])
     return SITE
@@ -122,7 +120,6 @@ def test_equal_runs_give_equal_pages(site):
     run = collect(
         RESULTS, ["table13"], {"lihc": "no file"}, {"Assumptions": "# A\n\n|a|\n|-|\n|1|"}
     )
-    run.ledger = build_ledger(load_claims(ROOT / "paper" / "claims.yaml"), {})
     build_site(run, site)
     assert {path: path.read_bytes() for path in site.rglob("*") if path.is_file()} == before
 
@@ -138,6 +135,16 @@ def test_the_audit_reads_the_pages(site):
         assert any("table13.html" in line and other in line for line in said), said
     page.write_text(text.replace("</footer>", "</footer >"))
     assert any("table13.html" in line for line in audit(RESULTS).lines())
+
+
+def test_the_audit_reads_the_page_of_the_ledger(site):
+    page = site / "ledger.html"
+    cell = json.loads(Path(f"{RESULTS}/tables/table13.json").read_text())["cells"]["0/kd"]
+    text = page.read_text()
+    assert f">{cell['text']}</td>" in text
+    page.write_text(text.replace(f">{cell['text']}</td>", ">0.9999</td>", 1))
+    said = audit(RESULTS).lines()
+    assert any("ledger.html: table13/0/kd: says " in line and "0.9999" in line for line in said)
 
 
 def test_a_folder_without_tables_is_refused(tmp_path):

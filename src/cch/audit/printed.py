@@ -157,7 +157,7 @@ def check_markdown(name: str, text: str, document: Mapping[str, Any], report: Au
     said = [line[2:] for line in lines if line.startswith("- ")]
     for note, line in zip(document.get("notes", []), said, strict=False):
         label = f"{note['label']}: "
-        plain = _unmarked(line)
+        plain = unmarked(line)
         start = len(label) if plain.startswith(label) else 0
         _check_entry(name, note["cell"], plain[start:], ", paper: ", report)
     if len(said) < len(document.get("notes", [])):
@@ -169,7 +169,8 @@ def split_row(line: str) -> list[str]:
     return [entry.strip() for entry in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
 
 
-def _unmarked(text: str) -> str:
+def unmarked(text: str) -> str:
+    """Markdown without its escapes."""
     return re.sub(r"\\(.)", r"\1", text).replace("&amp;", "&")
 
 
@@ -181,7 +182,7 @@ def _check_entry(
             report.wrong("md", name, f"{entry!r} stands where there is no cell")
         return
     report.count("printed")
-    ours, _, paper = _unmarked(entry).partition(between)
+    ours, _, paper = unmarked(entry).partition(between)
     ours = re.sub(r"<sup>[\d, ]+</sup>$", "", ours)
     # A unit and an n stand beside a text where heading and foot do not state them.
     told = re.fullmatch(
@@ -322,7 +323,7 @@ def _check_line(
         "" if cell["n"] is None else str(cell["n"]), cell["verdict"],
     ]  # fmt: skip
     for said, value in zip(entries[3:7], stored, strict=True):
-        if _unmarked(said) != " ".join(value.split()):
+        if unmarked(said) != " ".join(value.split()):
             report.wrong("page", name, f"{identity}: {said!r}, the cell has {value.strip()!r}")
 
 
