@@ -264,8 +264,19 @@ def _letters(text: str) -> str:
 def check_html(name: str, text: str, document: Mapping[str, Any], report: Audit) -> None:
     """A table's page of the report: every cell in its place, as printed, and all cells there."""
     cells = {cell["id"]: cell for cell in cells_of(document).values()}
-    shown = re.findall(r'<a class="cell" href="#c-[^"]*">([^<]*)</a>', text)
+    check_shown(name, text, document, report)
     lines = re.findall(r"<summary><code>([^<]*)</code> <strong>([^<]*)</strong>", text)
+    for identity, said in lines:
+        cell = cells.pop(html.unescape(identity), None)
+        if cell is None or html.unescape(said) != str(cell["text"] or "–"):
+            report.wrong("html", name, f"{identity} is {said!r} where it is led back to files")
+    for identity in cells:
+        report.wrong("html", name, f"{identity} is not led back to files")
+
+
+def check_shown(name: str, text: str, document: Mapping[str, Any], report: Audit) -> None:
+    """The table of a page has every cell in its place, as printed."""
+    shown = re.findall(r'<a class="cell" href="[^"#]*#c-[^"]*">([^<]*)</a>', text)
     expected = [str(cell["text"] or "–") for cell in _in_order(document)]
     report.count("printed", len(shown))
     if [html.unescape(said) for said in shown] != expected:
@@ -274,12 +285,6 @@ def check_html(name: str, text: str, document: Mapping[str, Any], report: Audit)
              if html.unescape(a) != b), f"{len(shown)} cells for {len(expected)}"
         )  # fmt: skip
         report.wrong("html", name, f"its table holds {wrong}")
-    for identity, said in lines:
-        cell = cells.pop(html.unescape(identity), None)
-        if cell is None or html.unescape(said) != str(cell["text"] or "–"):
-            report.wrong("html", name, f"{identity} is {said!r} where it is led back to files")
-    for identity in cells:
-        report.wrong("html", name, f"{identity} is not led back to files")
 
 
 def _in_order(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

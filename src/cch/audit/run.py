@@ -63,6 +63,8 @@ def audit(results: str | Path, checkout: Path | None = CHECKOUT) -> Audit:
         for broken, cells in unread.items():
             report.wrong("cell", name, f"cells not derived again: {cells}; {broken}")
         _guarded(report, name, _check_rendered, tree, report, name, document)
+        if document["id"] == "sensitivity":
+            _guarded(report, name, _check_sensitivity, tree, report, document)
     report.count("generators", sum(end.startswith("generator ") for end in ends))
     _check_figures(tree, report, documents)
     _guarded(report, f"{tree.name}/comparison.md", _check_pages, tree, report, documents)
@@ -253,6 +255,13 @@ def _check_rendered(tree: Tree, report: Audit, name: str, document: dict[str, An
     page = f"{tree.name}/report/tables/{Path(name).stem}.html"
     if page in tree.made and (text := _text(tree, page, report)) is not None:
         printed.check_html(page, text, document, report)
+
+
+def _check_sensitivity(tree: Tree, report: Audit, document: dict[str, Any]) -> None:
+    """The report's page of choices has the cells of its table."""
+    page = f"{tree.name}/report/sensitivity.html"
+    if page in tree.made and (text := _text(tree, page, report)) is not None:
+        printed.check_shown(page, text, {**document, "notes": []}, report)
 
 
 def _text(tree: Tree, name: str, report: Audit) -> str | None:

@@ -126,6 +126,12 @@ class Run:
         }
         return Counter(named.values())
 
+    def processors(self) -> Counter[str]:
+        """Jobs by processor; jobs of older records name none."""
+        jobs = {id(file.record): file.record for file in self.files.values()}
+        named = (record["environment"].get("processor") for record in jobs.values())
+        return Counter(name for name in named if name)
+
     def diverged(self) -> list[str]:
         """What cells say of runs that diverged, each once."""
         flags = (
