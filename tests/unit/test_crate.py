@@ -269,6 +269,28 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(run, tmp_path):
         export(RESULTS, target, root=tmp_path)
 
 
+def test_a_place_that_cannot_be_written_is_one_line(run):
+    Path("file").write_text("x")
+    with pytest.raises(CchError, match=r"file/crate\.zip: cannot be written \("):
+        export(RESULTS, "file/crate.zip")
+
+
+def test_a_run_in_an_absolute_folder_is_packed_too(run, tmp_path):
+    for record in run.rglob("*.record.json"):
+        content = json.loads(record.read_text(encoding="utf-8"))
+        for part in ("outputs", "inputs"):
+            content[part] = {f"{run}/{name}": value for name, value in content[part].items()}
+        record.write_text(json.dumps(content), encoding="utf-8")
+    export(RESULTS, tmp_path / "crate")
+    inside = tmp_path / "crate" / str(run).lstrip("/")
+    assert (inside / RESULTS / "tables" / "table13.json").is_file()
+    described = json.loads((tmp_path / "crate" / NAME).read_text())["@graph"]
+    files = [entity["@id"] for entity in described if entity["@type"] == "File"]
+    assert f"{str(run).lstrip('/')}/{RESULTS}/tables/table13.json" in files
+    examples = [entity.get("exampleOfWork") for entity in described]
+    assert {"@id": "#tables"} in examples and {"@id": "#raw-data"} in examples
+
+
 def test_the_command_says_what_went_in(run):
     done = CliRunner().invoke(app, ["export", "--results", RESULTS])
     assert done.exit_code == 0, done.output

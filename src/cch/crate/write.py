@@ -30,17 +30,17 @@ def export(results: str | Path, target: str | Path, root: Path = ROOT) -> Conten
 
     Raises:
         CchError: there is no finished run, a file of it is not the one that was made, or the target
-            exists.
+            exists or cannot be written.
     """
     target = Path(target)
     if target.exists():
         raise CchError(target, "exists", "name another place or remove it")
     contents = collect(results, root)
     described = json.dumps(metadata(contents, _engine(root)), indent=1, ensure_ascii=False) + "\n"
-    if target.suffix == ".zip":
-        _zip(contents, described, target)
-    else:
-        _folder(contents, described, target)
+    try:
+        (_zip if target.suffix == ".zip" else _folder)(contents, described, target)
+    except OSError as error:
+        raise CchError(target, f"cannot be written ({error.strerror})") from None
     return contents
 
 
