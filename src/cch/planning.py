@@ -16,7 +16,7 @@ from cch.code import code_digest
 from cch.config import Config, Study, load
 from cch.datasets import required_sources
 from cch.errors import CchError
-from cch.files import canonical_json, digest
+from cch.files import canonical_json, digest, sha256_file
 from cch.paths import ROLES, Paths
 from cch.sources.fetch import Fetched, available, manual_steps, missing_by_hand, raw_path
 from cch.sources.local import with_local
@@ -305,7 +305,10 @@ class Plan:
 
     def report_spec(self) -> str:
         """What the report says beside the run: the order of tables, what was not run, pages."""
-        return digest({"order": list(self.layouts), "absent": self.absent(), "pages": self.pages()})
+        folder = self.root / "src" / "cch" / "report" / "templates"
+        templates = {path.name: sha256_file(path) for path in sorted(folder.glob("*.*"))}
+        about = {"order": list(self.layouts), "absent": self.absent(), "pages": self.pages()}
+        return digest(about | {"templates": templates})
 
     def absent(self) -> dict[str, str]:
         """Studies of the configuration that are not run, and why."""
