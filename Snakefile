@@ -7,6 +7,7 @@
 #   ledger                  what is odd about the paper's numbers, and what ours say of each
 #   report                  the site over the run: results/report/index.html
 #   audit                   check every file, cell and printed number of the whole run again
+#   export                  the finished run as a Workflow Run RO-Crate: results/crate.zip
 #   fetch                   only download
 # Settings: config.yaml, overlaid by --configfile presets/{demo,open}.yaml. Name targets before
 # --configfile: Snakemake takes every word after it for a file.
@@ -14,6 +15,9 @@ from pathlib import Path
 
 
 configfile: Path(workflow.current_basedir) / "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
@@ -29,6 +33,7 @@ include: "workflow/rules/theory.smk"
 include: "workflow/rules/ledger.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/audit.smk"
+include: "workflow/rules/export.smk"
 
 
 rule all:
@@ -59,6 +64,12 @@ rule fetch:
 rule report:
     input:
         PLAN.report,
+    localrule: True
+
+
+rule export:
+    input:
+        PLAN.crate,
     localrule: True
 
 

@@ -14,6 +14,8 @@ import numpy as np
 from cch.files import digest, sha256_file, write_json, write_text
 from cch.information.calibration_stage import calibrate
 from cch.information.stage import estimate
+from cch.ledger.build import build_ledger
+from cch.ledger.render import to_markdown
 from cch.paired import Contents, Modality, PairedDataset, write_paired
 from cch.planning import Plan
 from cch.record import Recorder
@@ -71,7 +73,16 @@ def make_tree(trained: bool = False) -> Plan:
     pages = [json.loads(Path(path).read_text(encoding="utf-8")) for path in documents]
     write_text(plan.comparison, render.to_comparison(pages))
     record(plan, "compare", documents, [plan.comparison])
+    _write_ledger(plan, documents)
     return plan
+
+
+def _write_ledger(plan: Plan, paths: list[str]) -> None:
+    documents = {path: json.loads(Path(path).read_text(encoding="utf-8")) for path in paths}
+    ledger = build_ledger(plan.claims, documents)
+    write_json(plan.ledger[0], ledger)
+    write_text(plan.ledger[1], to_markdown(ledger))
+    record(plan, "ledger", paths, plan.ledger, plan.ledger_spec())
 
 
 def record(
@@ -222,11 +233,6 @@ def _write_calibration(plan: Plan, rng: np.random.Generator) -> None:
 def _write_table(plan: Plan, name: str) -> None:
     layout, paths = plan.layouts[name], plan.paths
     document = build_document(name, layout, plan.config, plan.claims, plan.stand_ins([STUDY]))
-    config = plan.config
-    document["settings"] = {
-        "study": config.studies[STUDY].model_dump(mode="json"),
-        "dataset": config.datasets[STUDY].model_dump(mode="json"),
-    }
     write_text(paths.table(name, "csv"), render.to_csv(document))
     write_text(paths.table(name, "md"), render.to_markdown(document))
     write_text(paths.table(name, "tex"), render.to_latex(document))

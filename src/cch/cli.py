@@ -134,6 +134,24 @@ def ledger(
 
 
 @app.command()
+def export(
+    results: Results = Path("results"),
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.zip|FOLDER", help="Where to; <results>-crate.zip by default."),
+    ] = None,
+) -> None:
+    """Pack a finished run as a Workflow Run RO-Crate (Provenance Run Crate)."""
+    from cch.crate import export as export_crate
+
+    target = to or Path(f"{results.resolve().name}-crate.zip")
+    _refuse_unwritable(target.parent / f"{target.name}.part")
+    packed = export_crate(results, target)
+    for line in packed.lines():
+        print(f"{target}: {line}")
+
+
+@app.command()
 def demo(
     cores: Annotated[int, typer.Option(help="CPU cores to use.")] = 2,
     directory: Annotated[Path, typer.Option(help="Where resources/ and results/ go.")] = Path("."),

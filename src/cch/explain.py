@@ -497,7 +497,8 @@ def _made_by(link: dict[str, Any]) -> str:
     commit = code.get("commit", "")[:12]
     dirty = " with uncommitted changes" if code.get("dirty") else ""
     where = f", commit {commit}{dirty}" if commit else ""
-    device = f", on {link['device']}" if "device" in link else ""
+    named = [link.get("device"), environment.get("processor")]
+    device = f", on {' of '.join(filter(None, named))}" if any(named) else ""
     python = f" (Python {environment['python']})" if "python" in environment else ""
     return (
         f"rule {link['rule']}, code {code['digest'][:12]}{where}, environment "

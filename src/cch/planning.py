@@ -16,7 +16,7 @@ from cch.code import code_digest
 from cch.config import Config, Study, load
 from cch.datasets import required_sources
 from cch.errors import CchError
-from cch.files import canonical_json, digest
+from cch.files import canonical_json, digest, sha256_file
 from cch.paths import ROLES, Paths
 from cch.sources.fetch import Fetched, available, manual_steps, missing_by_hand, raw_path
 from cch.sources.local import with_local
@@ -298,9 +298,17 @@ class Plan:
         """The first page of the report, over everything."""
         return f"{self.paths.results}/report/index.html"
 
+    @property
+    def crate(self) -> str:
+        """The finished run as a Workflow Run RO-Crate."""
+        return f"{self.paths.results}/crate.zip"
+
     def report_spec(self) -> str:
         """What the report says beside the run: the order of tables, what was not run, pages."""
-        return digest({"order": list(self.layouts), "absent": self.absent(), "pages": self.pages()})
+        folder = self.root / "src" / "cch" / "report" / "templates"
+        templates = {path.name: sha256_file(path) for path in sorted(folder.glob("*.*"))}
+        about = {"order": list(self.layouts), "absent": self.absent(), "pages": self.pages()}
+        return digest(about | {"templates": templates})
 
     def absent(self) -> dict[str, str]:
         """Studies of the configuration that are not run, and why."""
@@ -317,7 +325,8 @@ class Plan:
         Raises:
             CchError: one line that lists what there is.
         """
-        known = ["all", "fetch", "comparison", "ledger", "report", "audit", *self.targets()]
+        known = ["all", "fetch", "comparison", "ledger", "report", "audit", "export"]
+        known += self.targets()
         if target in known or "/" in target or "." in target:
             return
         raise CchError(

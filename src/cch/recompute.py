@@ -272,7 +272,7 @@ class Bench:
         for key in ("digest", "python", "platform", "processor"):
             if key in then and key in now and then[key] != now[key]:
                 called = "environment" if key == "digest" else key
-                told = (str(then[key])[:40], str(now[key])[:40])
+                told = (str(then[key])[:60], str(now[key])[:60])
                 self.elsewhere[f"{called} {told[1]}, made in {told[0]}"] = None
         if record.get("device", "cpu") != "cpu":
             self.elsewhere[f"device, made on {record['device']}"] = None

@@ -79,7 +79,7 @@ def _hashes(paths: Iterable[str | Path]) -> dict[str, str]:
 
 @functools.cache
 def environment() -> dict[str, Any]:
-    """Python, platform and a digest over all installed distributions with their versions."""
+    """Python, platform, processor and a digest over all installed distributions with versions."""
     installed = sorted(
         {f"{d.metadata['Name'].lower()}=={d.version}" for d in metadata.distributions()}
     )
@@ -87,8 +87,20 @@ def environment() -> dict[str, Any]:
         "digest": digest(installed),
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": processor(),
         "packages": len(installed),
     }
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's model name: sums of floats come out the same on one model only."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(filter(None, named), "") or platform.processor() or platform.machine()
 
 
 @functools.cache

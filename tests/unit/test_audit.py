@@ -107,7 +107,7 @@ def test_absolute_folders_are_audited_too(tree):
         for part in ("outputs", "inputs"):
             content[part] = {f"{tree}/{name}": value for name, value in content[part].items()}
         record.write_text(json.dumps(content), encoding="utf-8")
-    for path in Path(RESULTS, "tables").glob("*.json"):
+    for path in [*Path(RESULTS, "tables").glob("*.json"), Path(RESULTS, "ledger.json")]:
         if ".record." not in path.name:
             text = path.read_text(encoding="utf-8")
             path.write_text(text.replace(f'": "{RESULTS}', f'": "{tree}/{RESULTS}'), "utf-8")
@@ -307,6 +307,81 @@ def test_a_count_of_the_comparison_page(tree):
     seal(path)
     (line,) = found()
     assert line.startswith(f"{path}: the counts of Table 12 are ['7")
+
+
+def ledger_cell(identity: str, change) -> None:
+    """Edit one cell of the ledger."""
+
+    def edit(ledger):
+        (cell,) = (cell for cell in ledger["cells"] if cell["id"] == identity)
+        change(cell)
+
+    edit_json(f"{RESULTS}/ledger.json", edit)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize(
+    ("identity", "change", "what"),
+    [
+        ("table13/0/kd", lambda c: c.update(value=0.8494), "printed value is 0.8494, transcribed"),
+        ("table06/0/mi-gap", lambda c: c.update(text="9.9"), "printed text is '9.9', transcribed"),
+        ("table13/0/kd", lambda c: c["ours"].update(value=0.5), "our value is 0.5, its table has"),
+        ("table13/0/kd", lambda c: c["ours"].update(n=9), "our n is 9, its table has 3"),
+        ("table13/0/kd", lambda c: c.update(ours=None), "nothing of ours, where its table has it"),
+        ("table13/0/kd", lambda c: c.update(verdict="reproduced"), "its verdict is 'reproduced'"),
+        ("table06/notes/teacher-label", lambda c: c.update(flags=[]), "its flags are [], not"),
+    ],
+)
+def test_an_edited_ledger(tree, identity, change, what, sealed):
+    path = f"{RESULTS}/ledger.json"
+    ledger_cell(identity, change)
+    if sealed:
+        seal(path)
+    lines = found()
+    assert any(line.startswith(f"{path}: {identity}: {what}") for line in lines), lines
+    assert any("its bytes are not those of its record" in line for line in lines) != sealed
+
+
+def test_a_ledger_that_lacks_a_cell_or_miscounts(tree):
+    path = f"{RESULTS}/ledger.json"
+    edit_json(path, lambda d: (d["cells"].pop(0), d["counts"].update(reproduced=99)))
+    seal(path)
+    lines = found()
+    assert f"{path}: table01/0/mi-gap is missing" in lines
+    assert f"{path}: the counts of all are not those of its cells" in lines
+
+
+def test_a_number_of_the_ledgers_page(tree):
+    path = f"{RESULTS}/ledger.md"
+    text = cell("0/kd")["text"]
+    edit(path, text, another_digit(text))
+    seal(path)
+    (line,) = found()
+    assert line.startswith(f"{path}: table13/0/kd: says ")
+
+
+def test_a_ledger_that_is_gone_or_cut_short(tree):
+    path = Path(f"{RESULTS}/ledger.json")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[:500], encoding="utf-8")
+    seal(str(path))
+    assert any(line.startswith(f"{path}: cannot be read") for line in found())
+    path.unlink()
+    assert f"{path}: is missing" in found()
+
+
+def test_the_configuration_that_a_table_holds(tree):
+    def other(document):
+        document["settings"][STUDY]["study"]["training"]["epochs"] = 6
+
+    edit_json(f"{TABLE}.json", other)
+    seal(f"{TABLE}.json")
+    said = f"table13: its training.epochs of study {STUDY} is not what the records of the jobs say"
+    assert said in found()
+    title = f"{RESULTS}/tables/table12.json"
+    edit_json(title, lambda d: d["settings"][STUDY]["dataset"].update(title="MNIST"))
+    seal(title)
+    assert any("table12/dataset/value: value is " in line for line in found())
 
 
 @pytest.mark.parametrize("gone", ["datasets/mnistm-a18.record.json", "runs/mnistm-a18/teacher.h5"])

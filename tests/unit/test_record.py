@@ -7,7 +7,7 @@ import pytest
 from cch.code import ROOT
 from cch.errors import CchError
 from cch.files import sha256_file
-from cch.record import Recorder, read_record, record_path
+from cch.record import Recorder, processor, read_record, record_path
 
 SCRIPT = ROOT.parents[1] / "workflow" / "scripts" / "tabulate.py"
 
@@ -25,6 +25,7 @@ def test_a_record_names_inputs_and_outputs_by_digest(tmp_path):
     assert record["device"] == "cpu"
     assert "cch.tables.cells" in record["code"]["modules"]
     assert len(record["environment"]["digest"]) == 64
+    assert record["environment"]["processor"] == processor() != ""
     assert record["seconds"] >= 0
     assert record_path(product) == tmp_path / "out.record.json"
 

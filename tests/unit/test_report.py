@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from cch.audit import audit
+from cch.audit.printed import check_shown
+from cch.audit.report import Audit
 from cch.errors import CchError
 from cch.ledger.build import build_ledger
-from cch.record import Recorder
+from cch.record import Recorder, processor
 from cch.report import build_site
 from cch.report.collect import cells_of, collect
 from cch.report.site import _duration, _size
@@ -31,13 +33,11 @@ def site(small_run, own_copy) -> Path:
         record = json.loads(path.read_text())
         record["raw"]["stand_in"] = "made up"
         path.write_text(json.dumps(record))
-    claims = load_claims(ROOT / "paper" / "claims.yaml")
     script = ROOT / "workflow" / "scripts" / "build_report.py"
     recorder = Recorder("build_report", script, [], {})
     run = collect(
         RESULTS, ["table13"], {"lihc": "no file"}, {"Assumptions": "# A\n\n|a|\n|-|\n|1|"}
     )
-    run.ledger = build_ledger(claims, {})
     recorder.made += build_site(run, SITE)
     recorder.write(f"{RESULTS}/report.record.json", [])
     return SITE
@@ -122,7 +122,6 @@ def test_equal_runs_give_equal_pages(site):
     run = collect(
         RESULTS, ["table13"], {"lihc": "no file"}, {"Assumptions": "# A\n\n|a|\n|-|\n|1|"}
     )
-    run.ledger = build_ledger(load_claims(ROOT / "paper" / "claims.yaml"), {})
     build_site(run, site)
     assert {path: path.read_bytes() for path in site.rglob("*") if path.is_file()} == before
 
@@ -138,6 +137,69 @@ def test_the_audit_reads_the_pages(site):
         assert any("table13.html" in line and other in line for line in said), said
     page.write_text(text.replace("</footer>", "</footer >"))
     assert any("table13.html" in line for line in audit(RESULTS).lines())
+
+
+def test_the_audit_reads_the_page_of_the_ledger(site):
+    page = site / "ledger.html"
+    cell = json.loads(Path(f"{RESULTS}/tables/table13.json").read_text())["cells"]["0/kd"]
+    text = page.read_text()
+    assert f">{cell['text']}</td>" in text
+    page.write_text(text.replace(f">{cell['text']}</td>", ">0.9999</td>", 1))
+    said = audit(RESULTS).lines()
+    assert any("ledger.html: table13/0/kd: says " in line and "0.9999" in line for line in said)
+
+
+def test_a_run_without_choices_says_so(site):
+    assert "This run has no sensitivity table" in (site / "sensitivity.html").read_text()
+    assert 'href="sensitivity.html"' in (site / "index.html").read_text()
+
+
+def choices() -> dict:
+    """A table of two choices, made of another's cells: the second trains longer, and harms."""
+    table = json.loads(Path(f"{RESULTS}/tables/criterion-{STUDY}.json").read_text())
+    kinds = {key: cell["query"]["kind"] for key, cell in table["cells"].items()}
+    column = next(key.partition("/")[2] for key, kind in kinds.items() if kind == "effect")
+    first, other = (dict(table["cells"][f"{row}/{column}"]) for row in ("0", "1.5"))
+    first["text"], other["text"], other["study"] = "helps", "harms", "longer"
+    longer = json.loads(json.dumps(table["settings"][STUDY]))
+    longer["study"]["training"]["epochs"] = 500
+    longer["study"]["title"] = "no choice"
+    return table | {
+        "id": "sensitivity",
+        "number": "Sensitivity",
+        "columns": [c for c in table["columns"] if c["key"] == column],
+        "rows": [{"key": "base", "label": "as it is"}, {"key": "longer", "label": "longer"}],
+        "cells": {f"base/{column}": first, f"longer/{column}": other},
+        "settings": {**table["settings"], "longer": longer},
+        "notes": [],
+    }
+
+
+def test_a_choice_says_what_it_changes_and_whether_the_conclusion_moves(site):
+    run = collect(RESULTS)
+    run.tables["sensitivity"] = table = choices()
+    build_site(run, site)
+    text = (site / "sensitivity.html").read_text()
+    assert "training.epochs: 500 in place of 5" in text
+    assert "no choice" not in text
+    assert f"moves: {table['columns'][0]['label']}" in text
+    assert "This configuration runs the first choice only" not in text
+    report = Audit(site)
+    check_shown("sensitivity.html", text, table, report)
+    assert report.lines() == []
+    check_shown("sensitivity.html", text.replace(">harms<", ">helps<"), table, report)
+    assert report.lines() == ["sensitivity.html: its table holds 'helps' for 'harms'"]
+    anchor = re.search(r'href="(tables/sensitivity\.html)#([^"]+)">harms', text)
+    assert anchor and f'id="{anchor[2]}"' in (site / anchor[1]).read_text()
+    del table["rows"][1]
+    build_site(run, site)
+    said = "This configuration runs the first choice only"
+    assert said in (site / "sensitivity.html").read_text()
+
+
+def test_the_run_summary_names_the_processor(site):
+    jobs = sum(path.name != "report.record.json" for path in Path().rglob("*.record.json"))
+    assert f"{processor()}: {jobs} jobs" in (site / "run.html").read_text()
 
 
 def test_a_folder_without_tables_is_refused(tmp_path):

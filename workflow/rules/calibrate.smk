@@ -28,7 +28,12 @@ rule plot_calibration:
         document=PATHS.table("{calibrations}", "json"),
     output:
         pdf=PATHS.figure("{calibrations}", "pdf"),
-        png=PATHS.figure("{calibrations}", "png"),
+        png=report(
+            PATHS.figure("{calibrations}", "png"),
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{calibrations}"},
+        ),
         record=PATHS.figure("{calibrations}", "record.json"),
     log:
         f"{RESULTS}/logs/plot/{{calibrations}}.log",
@@ -73,7 +78,12 @@ rule tabulate_lihc:
         PLAN.null_lihc_inputs(),
     output:
         json=PATHS.table("null-lihc", "json"),
-        csv=PATHS.table("null-lihc", "csv"),
+        csv=report(
+            PATHS.table("null-lihc", "csv"),
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "null-lihc"},
+        ),
         md=PATHS.table("null-lihc", "md"),
         tex=PATHS.table("null-lihc", "tex"),
         record=PATHS.table("null-lihc", "record.json"),
@@ -98,7 +108,12 @@ rule plot_lihc:
         document=PATHS.table("null-lihc", "json"),
     output:
         pdf=PATHS.figure("null-lihc", "pdf"),
-        png=PATHS.figure("null-lihc", "png"),
+        png=report(
+            PATHS.figure("null-lihc", "png"),
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "null-lihc"},
+        ),
         record=PATHS.figure("null-lihc", "record.json"),
     log:
         f"{RESULTS}/logs/plot/null-lihc.log",

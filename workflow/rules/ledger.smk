@@ -4,7 +4,12 @@ rule ledger:
         PLAN.documents(PLAN.available()),
     output:
         ledger=PLAN.ledger[0],
-        page=PLAN.ledger[1],
+        page=report(
+            PLAN.ledger[1],
+            caption="../report/ledger.rst",
+            category="Ledger",
+            labels={"page": "ledger"},
+        ),
         record=f"{RESULTS}/ledger.record.json",
     log:
         f"{RESULTS}/logs/ledger.log",

@@ -4,7 +4,12 @@ rule plot_curves:
         document=PATHS.table("{curves}", "json"),
     output:
         pdf=PATHS.figure("{curves}", "pdf"),
-        png=PATHS.figure("{curves}", "png"),
+        png=report(
+            PATHS.figure("{curves}", "png"),
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{curves}"},
+        ),
         record=PATHS.figure("{curves}", "record.json"),
     log:
         f"{RESULTS}/logs/plot/{{curves}}.log",
@@ -52,7 +57,12 @@ rule plot_samples:
         dataset=lambda w: PLAN.sample_dataset(w.samples),
     output:
         pdf=PATHS.figure("{samples}", "pdf"),
-        png=PATHS.figure("{samples}", "png"),
+        png=report(
+            PATHS.figure("{samples}", "png"),
+            caption="../report/samples.rst",
+            category="Figures",
+            labels={"figure": "{samples}"},
+        ),
         record=PATHS.figure("{samples}", "record.json"),
     log:
         f"{RESULTS}/logs/plot/{{samples}}.log",

@@ -4,7 +4,12 @@ rule tabulate:
         lambda w: PLAN.layout_inputs(w.table),
     output:
         json=PATHS.table("{table}", "json"),
-        csv=PATHS.table("{table}", "csv"),
+        csv=report(
+            PATHS.table("{table}", "csv"),
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
         md=PATHS.table("{table}", "md"),
         tex=PATHS.table("{table}", "tex"),
         record=PATHS.table("{table}", "record.json"),
@@ -30,7 +35,12 @@ rule compare:
     input:
         PLAN.documents(PLAN.available()),
     output:
-        page=PLAN.comparison,
+        page=report(
+            PLAN.comparison,
+            caption="../report/comparison.rst",
+            category="Ledger",
+            labels={"page": "comparison"},
+        ),
         record=f"{RESULTS}/comparison.record.json",
     log:
         f"{RESULTS}/logs/comparison.log",

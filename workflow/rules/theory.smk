@@ -25,7 +25,12 @@ rule theory_tabulate:
         simulation=PATHS.theory,
     output:
         json=PATHS.table("{theory_table}", "json"),
-        csv=PATHS.table("{theory_table}", "csv"),
+        csv=report(
+            PATHS.table("{theory_table}", "csv"),
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{theory_table}"},
+        ),
         md=PATHS.table("{theory_table}", "md"),
         tex=PATHS.table("{theory_table}", "tex"),
         record=PATHS.table("{theory_table}", "record.json"),
@@ -52,7 +57,12 @@ rule plot_theory:
         document=lambda w: PATHS.table(PLAN.theory_figures[w.theory_figure]),
     output:
         pdf=PATHS.figure("{theory_figure}", "pdf"),
-        png=PATHS.figure("{theory_figure}", "png"),
+        png=report(
+            PATHS.figure("{theory_figure}", "png"),
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{theory_figure}"},
+        ),
         record=PATHS.figure("{theory_figure}", "record.json"),
     log:
         f"{RESULTS}/logs/theory/plot.{{theory_figure}}.log",

@@ -343,7 +343,7 @@ def setting(query: Query, place: Place, facts: Facts) -> Derived:
     What no job is given (a title) is taken from the configuration that the document holds.
     """
     recorded = facts.recorded_settings(place.study)
-    stated = place.document.get("settings", {})
+    stated = place.document.get("settings", {}).get(place.study, {})
     value, found = _lookup(recorded, query["path"])
     own, has_own = _lookup(
         stated.get("study", {}) | {"dataset": stated.get("dataset")}, query["path"]

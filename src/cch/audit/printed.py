@@ -157,7 +157,7 @@ def check_markdown(name: str, text: str, document: Mapping[str, Any], report: Au
     said = [line[2:] for line in lines if line.startswith("- ")]
     for note, line in zip(document.get("notes", []), said, strict=False):
         label = f"{note['label']}: "
-        plain = _unmarked(line)
+        plain = unmarked(line)
         start = len(label) if plain.startswith(label) else 0
         _check_entry(name, note["cell"], plain[start:], ", paper: ", report)
     if len(said) < len(document.get("notes", [])):
@@ -169,7 +169,8 @@ def split_row(line: str) -> list[str]:
     return [entry.strip() for entry in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
 
 
-def _unmarked(text: str) -> str:
+def unmarked(text: str) -> str:
+    """Markdown without its escapes."""
     return re.sub(r"\\(.)", r"\1", text).replace("&amp;", "&")
 
 
@@ -181,7 +182,7 @@ def _check_entry(
             report.wrong("md", name, f"{entry!r} stands where there is no cell")
         return
     report.count("printed")
-    ours, _, paper = _unmarked(entry).partition(between)
+    ours, _, paper = unmarked(entry).partition(between)
     ours = re.sub(r"<sup>[\d, ]+</sup>$", "", ours)
     # A unit and an n stand beside a text where heading and foot do not state them.
     told = re.fullmatch(
@@ -263,8 +264,19 @@ def _letters(text: str) -> str:
 def check_html(name: str, text: str, document: Mapping[str, Any], report: Audit) -> None:
     """A table's page of the report: every cell in its place, as printed, and all cells there."""
     cells = {cell["id"]: cell for cell in cells_of(document).values()}
-    shown = re.findall(r'<a class="cell" href="#c-[^"]*">([^<]*)</a>', text)
+    check_shown(name, text, document, report)
     lines = re.findall(r"<summary><code>([^<]*)</code> <strong>([^<]*)</strong>", text)
+    for identity, said in lines:
+        cell = cells.pop(html.unescape(identity), None)
+        if cell is None or html.unescape(said) != str(cell["text"] or "–"):
+            report.wrong("html", name, f"{identity} is {said!r} where it is led back to files")
+    for identity in cells:
+        report.wrong("html", name, f"{identity} is not led back to files")
+
+
+def check_shown(name: str, text: str, document: Mapping[str, Any], report: Audit) -> None:
+    """The table of a page has every cell in its place, as printed."""
+    shown = re.findall(r'<a class="cell" href="[^"#]*#c-[^"]*">([^<]*)</a>', text)
     expected = [str(cell["text"] or "–") for cell in _in_order(document)]
     report.count("printed", len(shown))
     if [html.unescape(said) for said in shown] != expected:
@@ -273,12 +285,6 @@ def check_html(name: str, text: str, document: Mapping[str, Any], report: Audit)
              if html.unescape(a) != b), f"{len(shown)} cells for {len(expected)}"
         )  # fmt: skip
         report.wrong("html", name, f"its table holds {wrong}")
-    for identity, said in lines:
-        cell = cells.pop(html.unescape(identity), None)
-        if cell is None or html.unescape(said) != str(cell["text"] or "–"):
-            report.wrong("html", name, f"{identity} is {said!r} where it is led back to files")
-    for identity in cells:
-        report.wrong("html", name, f"{identity} is not led back to files")
 
 
 def _in_order(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -322,7 +328,7 @@ def _check_line(
         "" if cell["n"] is None else str(cell["n"]), cell["verdict"],
     ]  # fmt: skip
     for said, value in zip(entries[3:7], stored, strict=True):
-        if _unmarked(said) != " ".join(value.split()):
+        if unmarked(said) != " ".join(value.split()):
             report.wrong("page", name, f"{identity}: {said!r}, the cell has {value.strip()!r}")
 
 

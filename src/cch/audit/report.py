@@ -15,7 +15,7 @@ class Finding:
 
     Attributes:
         kind: ``file``, ``record``, ``chain``, ``code``, ``environment``, ``run``, ``cell``,
-            ``text``, ``csv``, ``md``, ``tex``, ``figure``, ``page`` or ``unknown``.
+            ``text``, ``csv``, ``md``, ``tex``, ``figure``, ``ledger``, ``page`` or ``unknown``.
         where: the file or cell.
         what: what is wrong with it.
     """

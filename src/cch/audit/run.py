@@ -12,6 +12,7 @@ from cch.audit import derive, derive_generated, printed
 from cch.audit.derive import Derived, NotDerivable, Place
 from cch.audit.facts import Facts, same
 from cch.audit.files import Chains, check_cell_files, check_code, check_files
+from cch.audit.ledger import check_ledger
 from cch.audit.report import Audit
 from cch.audit.tree import Tree
 from cch.errors import CchError
@@ -52,6 +53,7 @@ def audit(results: str | Path, checkout: Path | None = CHECKOUT) -> Audit:
     for name, document in documents.items():
         unread: dict[str, int] = {}
         _guarded(report, name, _check_queries, report, document, layouts)
+        _guarded(report, name, _check_settings, report, document, facts)
         for key, cell in printed.cells_of(document).items():
             report.count("cells")
             place, where = Place(document, key, cell), f"{document['id']}/{key}"
@@ -61,9 +63,13 @@ def audit(results: str | Path, checkout: Path | None = CHECKOUT) -> Audit:
         for broken, cells in unread.items():
             report.wrong("cell", name, f"cells not derived again: {cells}; {broken}")
         _guarded(report, name, _check_rendered, tree, report, name, document)
+        if document["id"] == "sensitivity":
+            _guarded(report, name, _check_sensitivity, tree, report, document)
     report.count("generators", sum(end.startswith("generator ") for end in ends))
     _check_figures(tree, report, documents)
     _guarded(report, f"{tree.name}/comparison.md", _check_pages, tree, report, documents)
+    name = f"{tree.name}/ledger.json"
+    _guarded(report, name, check_ledger, tree, report, documents, claims)
     return report
 
 
@@ -120,6 +126,26 @@ def _check_queries(report: Audit, document: dict[str, Any], layouts: dict[str, A
             if value != MAIN and cell["query"].get(part) != value:
                 said = f"asks for {part} {cell['query'].get(part)!r}, its place says {value!r}"
                 report.wrong("cell", f"{document['id']}/{key}", said)
+
+
+def _check_settings(report: Audit, document: dict[str, Any], facts: Facts) -> None:
+    """The configuration that a document holds is that of the jobs behind it."""
+    for study, stated in document.get("settings", {}).items():
+        own = stated["study"] | {"dataset": stated["dataset"]}
+        for path in _unlike(facts.recorded_settings(study), own):
+            said = f"its {path} of study {study} is not what the records of the jobs say"
+            report.wrong("cell", document["id"], said)
+
+
+def _unlike(recorded: Any, stated: Any, path: str = "") -> list[str]:
+    """Where two configurations differ, as far as the first goes."""
+    if not isinstance(recorded, dict) or not isinstance(stated, dict):
+        return [] if recorded == stated else [path]
+    return [
+        unlike
+        for key, value in recorded.items()
+        for unlike in _unlike(value, stated.get(key), f"{path}.{key}".lstrip("."))
+    ]
 
 
 def _guarded(report: Audit, where: str, check: Callable[..., Any], *rest: Any) -> Any:
@@ -229,6 +255,13 @@ def _check_rendered(tree: Tree, report: Audit, name: str, document: dict[str, An
     page = f"{tree.name}/report/tables/{Path(name).stem}.html"
     if page in tree.made and (text := _text(tree, page, report)) is not None:
         printed.check_html(page, text, document, report)
+
+
+def _check_sensitivity(tree: Tree, report: Audit, document: dict[str, Any]) -> None:
+    """The report's page of choices has the cells of its table."""
+    page = f"{tree.name}/report/sensitivity.html"
+    if page in tree.made and (text := _text(tree, page, report)) is not None:
+        printed.check_shown(page, text, {**document, "notes": []}, report)
 
 
 def _text(tree: Tree, name: str, report: Audit) -> str | None:

@@ -9,8 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cch.tables.render import _markdown as escaped
-from cch.tables.render import _markdown_table as markdown_table
+from cch.tables.render import escaped, markdown_table
 
 Ledger = Mapping[str, Any]
 

@@ -35,7 +35,7 @@ STAGES = {
 """The rules of each stage, in the order in which data move."""
 
 
-LATER = ("report.record.json", "audit.record.json")
+LATER = ("report.record.json", "audit.record.json", "crate.record.json")
 """Records of what is made after the report, which an earlier run may have left."""
 
 
@@ -132,6 +132,12 @@ class Run:
             if "device" in file.record
         }
         return Counter(named.values())
+
+    def processors(self) -> Counter[str]:
+        """Jobs by processor; jobs of older records name none."""
+        jobs = {id(file.record): file.record for file in self.files.values()}
+        named = (record["environment"].get("processor") for record in jobs.values())
+        return Counter(name for name in named if name)
 
     def diverged(self) -> list[str]:
         """What cells say of runs that diverged, each once."""

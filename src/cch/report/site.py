@@ -18,6 +18,9 @@ from cch.report.collect import Run, cells_of
 
 ASSETS = ("style.css", "script.js")
 
+VERDICT_KINDS = ("criterion", "effect", "fusion-effect")
+"""Queries whose cells are conclusions in words."""
+
 VERDICTS = {
     "reproduced": "good",
     "as published": "good",
@@ -64,6 +67,7 @@ def _pages(run: Run) -> dict[str, tuple[str, dict[str, Any]]]:
         "figures.html": ("figures.html.j2", {"figures": figures}),
         "files.html": ("files.html.j2", {}),
         "run.html": ("run.html.j2", {}),
+        "sensitivity.html": ("sensitivity.html.j2", _sensitivity(run.tables.get("sensitivity"))),
     }
     if run.ledger:
         pages["ledger.html"] = ("ledger.html.j2", {"cell_ids": run.cell_ids})
@@ -81,6 +85,7 @@ def _navigation(run: Run) -> dict[str, str]:
     named = {"Overview": "index.html", "Figures": "figures.html"}
     if run.ledger:
         named["Ledger"] = "ledger.html"
+    named["Sensitivity"] = "sensitivity.html"
     named |= {heading: f"{heading.lower().replace(' ', '-')}.html" for heading in run.notes}
     return named | {"Files": "files.html", "Run": "run.html"}
 
@@ -92,6 +97,42 @@ def _counts(run: Run) -> dict[str, Mapping[str, int]]:
         printed = [cell["verdict"] for cell in cells_of(table).values() if cell["paper"]]
         counts[name] = Counter(printed)
     return counts
+
+
+def _sensitivity(table: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The table of choices; for each, what it changes and which verdicts are not the first's."""
+    if table is None:
+        return {"table": None, "choices": {}}
+    choices, first = {}, None
+    for row in table["rows"]:
+        cells = {
+            column["key"]: cell
+            for column in table["columns"]
+            if (cell := table["cells"].get(f"{row['key']}/{column['key']}"))
+        }
+        study = next((cell["study"] for cell in cells.values() if "study" in cell), table["study"])
+        first = first or (study, cells)
+        settings = table.get("settings", {})
+        own, base = (settings.get(name, {}).get("study", {}) for name in (study, first[0]))
+        labels = {column["key"]: column["label"] for column in table["columns"]}
+        moved = [
+            labels[key]
+            for key, cell in cells.items()
+            if cell["query"]["kind"] in VERDICT_KINDS
+            and key in first[1]
+            and cell["text"] != first[1][key]["text"]
+        ]
+        choices[row["key"]] = {"changes": _changes(own, base), "moved": moved}
+    return {"table": table, "choices": choices}
+
+
+def _changes(own: Any, base: Any, path: str = "") -> list[str]:
+    """What one configuration of a study has other than another, in words."""
+    if isinstance(own, dict) and isinstance(base, dict):
+        keys = [key for key in own if path or key not in ("title", "group")]
+        parts = (_changes(own[k], base.get(k), f"{path}.{k}".lstrip(".")) for k in keys)
+        return [line for lines in parts for line in lines]
+    return [] if own == base else [f"{path}: {own} in place of {base}"]
 
 
 def _figures(run: Run) -> dict[str, Path]:

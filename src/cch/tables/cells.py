@@ -447,6 +447,17 @@ def _summary(found: Answer) -> tuple[float | None, float | None]:
     return float(np.mean(found.values)) if n else None, None if sd is None else sd / math.sqrt(n)
 
 
+def _settings(layout: Layout, config: Config) -> dict[str, Any]:
+    """The configuration of every study of a table, and of its dataset: where titles come from."""
+    return {
+        name: {
+            "study": config.studies[name].model_dump(mode="json"),
+            "dataset": config.datasets[config.studies[name].dataset].model_dump(mode="json"),
+        }
+        for name in layout.studies
+    }
+
+
 def build_cell(
     identity: str,
     query: Any,
@@ -535,6 +546,7 @@ def build_document(
         "study": layout.study,
         "row_label": layout.row_label,
         "marks": stand_ins + all_deviations(config, claims, layout.studies),
+        "settings": _settings(layout, config),
         "columns": [
             column.model_dump(mode="json", exclude={"query"})
             | {"label": filled(layout.labelled(column, source.study), layout, config)}

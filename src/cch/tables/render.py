@@ -243,16 +243,16 @@ def _paper(cell: Cell) -> str:
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~$])")
 
 
-def _markdown(text: str) -> str:
+def escaped(text: str) -> str:
     """Return text that Markdown shows as it is, also within a table."""
-    escaped = _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
-    escaped = re.sub(r"&(?=#?\w+;)", "&amp;", escaped)
+    shown = _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    shown = re.sub(r"&(?=#?\w+;)", "&amp;", shown)
     # What would open a heading, a rule or a list at the start of a paragraph.
-    escaped = re.sub(r"^([#=+-])(?![\d.])", r"\\\1", escaped)
-    return re.sub(r"^(\d+)([.)])(?= )", r"\1\\\2", escaped)
+    shown = re.sub(r"^([#=+-])(?![\d.])", r"\\\1", shown)
+    return re.sub(r"^(\d+)([.)])(?= )", r"\1\\\2", shown)
 
 
-def _markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], align: str) -> list[str]:
+def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], align: str) -> list[str]:
     """Lines of a Markdown table; ``align`` has an ``l`` or an ``r`` for each column."""
     rule = ["---:" if side == "r" else "---" for side in align]
     return [f"| {' | '.join(entries)} |" for entries in (head, rule, *lines)]
@@ -267,34 +267,32 @@ def to_markdown(document: Document) -> str:
     view = _View(document)
     parts = [_markdown_head(view, "#")]
     if view.caption:
-        parts.append(_markdown(view.caption))
-    head = [_markdown(view.row_label)]
-    head += [_markdown(view.heading(key, label)) for key, label in view.columns]
+        parts.append(escaped(view.caption))
+    head = [escaped(view.row_label)]
+    head += [escaped(view.heading(key, label)) for key, label in view.columns]
     lines = [
-        [_markdown(label)] + [_markdown_cell(view, view.cell(row, key), key) for key in view.units]
+        [escaped(label)] + [_markdown_cell(view, view.cell(row, key), key) for key in view.units]
         for row, label in view.rows
     ]
     if lines:
-        parts.append("\n".join(_markdown_table(head, lines, "l" + "r" * len(view.columns))))
+        parts.append("\n".join(markdown_table(head, lines, "l" + "r" * len(view.columns))))
     if view.foot():
         parts.append(" ".join(view.foot()))
     if view.notes:
         parts.append(
             "\n".join(
-                f"- {_markdown(label)}: {_markdown_cell(view, cell, None, ', ')}"
+                f"- {escaped(label)}: {_markdown_cell(view, cell, None, ', ')}"
                 for label, cell in view.notes
             )
         )
     if view.flags:
-        parts.append(
-            "\n".join(f"{number}. {_markdown(flag)}" for flag, number in view.flags.items())
-        )
+        parts.append("\n".join(f"{number}. {escaped(flag)}" for flag, number in view.flags.items()))
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown_head(view: _View, level: str) -> str:
-    title = f"{level} {_markdown(view.name())}"
-    return f"{title}\n\n**{_markdown(view.marked())}**" if view.marks else title
+    title = f"{level} {escaped(view.name())}"
+    return f"{title}\n\n**{escaped(view.marked())}**" if view.marks else title
 
 
 def _markdown_cell(
@@ -302,11 +300,11 @@ def _markdown_cell(
 ) -> str:
     if cell is None:
         return ""
-    text = _markdown(view.shown(cell, column))
+    text = escaped(view.shown(cell, column))
     if cell["flags"]:
         text += f"<sup>{_references(view, cell)}</sup>"
     paper = _paper(cell)
-    return f"{text}{between}paper: {_markdown(paper)}" if paper else text
+    return f"{text}{between}paper: {escaped(paper)}" if paper else text
 
 
 def _references(view: _View, cell: Cell) -> str:
@@ -500,12 +498,12 @@ def _verdict_counts(views: Sequence[_View]) -> list[str]:
     """A table of how often each verdict falls in each table, and in all."""
     counts = [Counter(cell["verdict"] for _, _, cell in view.every()) for view in views]
     total: Counter[str] = sum(counts, Counter())
-    names = [_markdown(view.number or view.id) for view in views]
+    names = [escaped(view.number or view.id) for view in views]
     lines = [
         [name, *(str(count[verdict]) for verdict in VERDICTS), str(count.total())]
         for name, count in zip([*names, "**all**"], [*counts, total], strict=True)
     ]
-    return _markdown_table(["", *VERDICTS, "cells"], lines, "l" + "r" * (len(VERDICTS) + 1))
+    return markdown_table(["", *VERDICTS, "cells"], lines, "l" + "r" * (len(VERDICTS) + 1))
 
 
 def _comparison_section(view: _View) -> str:
@@ -513,12 +511,12 @@ def _comparison_section(view: _View) -> str:
     lines = [
         [
             f"`{cell['id']}`",
-            *map(_markdown, (row, column, f"{cell['text']} {text_unit(cell) or ''}", _paper(cell))),
+            *map(escaped, (row, column, f"{cell['text']} {text_unit(cell) or ''}", _paper(cell))),
             "" if cell["n"] is None else str(cell["n"]),
             cell["verdict"],
-            "; ".join(map(_markdown, cell["flags"])),
+            "; ".join(map(escaped, cell["flags"])),
         ]
         for row, column, cell in view.every()
     ]
-    table = _markdown_table([*map(_markdown, head)], lines, "lllrrrll")
+    table = markdown_table([*map(escaped, head)], lines, "lllrrrll")
     return "\n\n".join([_markdown_head(view, "##"), "\n".join(table) if lines else "No cells."])

@@ -1,0 +1,12 @@
+"""Pack the finished run as a Workflow Run RO-Crate: results/crate.zip."""
+
+import logging
+from pathlib import Path
+
+from cch.crate import export
+from cch.stage import stage
+
+with stage(snakemake, __file__):  # noqa: F821
+    target = Path(snakemake.output.crate)  # noqa: F821
+    for line in export(target.parent, target).lines():
+        logging.getLogger("cch").info("%s", line)
