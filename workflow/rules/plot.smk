@@ -33,7 +33,12 @@ rule plot_architecture:
         document=PATHS.table("{architectures}", "json"),
     output:
         pdf=PATHS.figure("{architectures}", "pdf"),
-        png=PATHS.figure("{architectures}", "png"),
+        png=report(
+            PATHS.figure("{architectures}", "png"),
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{architectures}"},
+        ),
         record=PATHS.figure("{architectures}", "record.json"),
     log:
         f"{RESULTS}/logs/plot/{{architectures}}.log",
