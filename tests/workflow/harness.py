@@ -60,9 +60,8 @@ TINY: dict[str, Any] = {
             "seeds": 2,
             "fusion": {"training": {"epochs": 2}},
             "information": {
-                "estimators": ["latent-light", "ksg"],
                 "limit": 60,
-                "options": {"latent-light": {"epochs": 2}, "mine": None},
+                "options": {"latent-light": {"epochs": 2}, "mine": {"epochs": 2}},
             },
         },
         # The same again with another modality.
