@@ -591,6 +591,7 @@ def load(raw: dict[str, Any], where: str = "configuration") -> Config:
     """Validate a merged configuration.
 
     A dataset or study that is null is taken away: so an overlay drops one of the files below it.
+    So are the options of an estimator.
 
     Raises:
         CchError: one line naming the first wrong key and what was expected there.
@@ -599,10 +600,26 @@ def load(raw: dict[str, Any], where: str = "configuration") -> Config:
         if isinstance(raw.get(section), dict):
             kept = {name: part for name, part in raw[section].items() if part is not None}
             raw = raw | {section: kept}
+    raw = _without_null_options(raw)
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
         raise CchError(where, _first_problem(error)) from None
+
+
+def _without_null_options(raw: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without estimators' options that an overlay has taken away."""
+    studies = raw.get("studies")
+    if not isinstance(studies, dict):
+        return raw
+    kept = dict(studies)
+    for name, study in studies.items():
+        part = study.get("information") if isinstance(study, dict) else None
+        options = part.get("options") if isinstance(part, dict) else None
+        if isinstance(options, dict):
+            given = {key: value for key, value in options.items() if value is not None}
+            kept[name] = study | {"information": part | {"options": given}}
+    return raw | {"studies": kept}
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -25,6 +25,15 @@ def test_shipped_configurations_are_valid(preset, studies):
     assert set(load(raw_config(preset)).studies) == studies
 
 
+def test_null_takes_the_options_of_an_estimator_away():
+    change = {"options": {"mine": None, "latent-light": {"epochs": 7}}}
+    change |= {"estimators": ["latent-light"]}
+    raw = overlay(raw_config("demo"), {"studies": {"mnistm-a20": {"information": change}}})
+    found = load(raw).studies["mnistm-a20"].information
+    assert found.options == {"latent-light": {"epochs": 7}}
+    assert raw["studies"]["mnistm-a20"]["information"]["options"]["mine"] is None
+
+
 def test_null_takes_a_study_away_and_its_dataset_too():
     change = {"studies": {"mnistm-a18": None}, "datasets": {"mnistm-a18": None}}
     config = load(overlay(raw_config(), change))

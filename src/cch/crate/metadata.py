@@ -35,7 +35,7 @@ PAPER = "https://arxiv.org/abs/2510.13182"
 MIT = "https://spdx.org/licenses/MIT"
 ENGINE, AUTHORS, RUN = "https://pypi.org/project/snakemake/", "#authors", "#run"
 WORKFLOW = "Snakefile"
-DONE = {"@id": "http://schema.org/CompletedActionStatus"}
+DONE = "http://schema.org/CompletedActionStatus"
 
 FORMATS = {
     ".yaml": "application/yaml", ".yml": "application/yaml", ".smk": "text/x-python",
@@ -66,7 +66,13 @@ def metadata(contents: Contents, engine: str) -> Entity:
     for number, job in enumerate(contents.jobs):
         graph += _job(contents, job, number, properties)
     graph += properties.values()
-    return {"@context": CONTEXT, "@graph": graph}
+    return {"@context": CONTEXT, "@graph": [_plain(entity) for entity in graph]}
+
+
+def _plain(entity: Entity) -> Entity:
+    """An entity whose lists of one are that one, and which has no empty ones: RO-Crate 1.1."""
+    shorter = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in entity.items()}
+    return {key: value for key, value in shorter.items() if value != []}
 
 
 def _ids(things: Iterable[str]) -> list[Entity]:
