@@ -36,7 +36,7 @@ def test_a_finished_run_passes(finished, monkeypatch):
     # The title of a dataset is given to no job: it is in a table that holds its configuration.
     assert all("dataset.title" in line for line in done.lines(strict=True))
     assert done.counts["cells"] - done.counts["derived"] == len(done.unknown)
-    assert done.counts["raw files"] == 8
+    assert done.counts["raw files"] == 3
     assert done.counts["chains"] > done.counts["cells"] / 2
 
 

@@ -14,8 +14,8 @@ rule audit:
         "../../envs/cch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         code=PLAN.code("audit.py"),
     script:

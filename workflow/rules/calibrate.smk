@@ -13,8 +13,8 @@ rule calibrate_estimator:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads
     resources:
-        mem_mb=MEMORY_MB + 4000,
-        runtime=240,
+        mem_mb=growing(MEMORY_MB + 4000),
+        runtime=growing(240),
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.calibration_spec(w.study, w.estimator),
@@ -39,6 +39,7 @@ rule plot_calibration:
         f"{RESULTS}/logs/plot/{{calibrations}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot/{{calibrations}}.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1
@@ -64,8 +65,8 @@ rule calibrate_lihc:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
         gpu=GPUS,
     params:
         code=PLAN.code("calibrate_lihc.py"),
@@ -91,6 +92,7 @@ rule tabulate_lihc:
         f"{RESULTS}/logs/tabulate/null-lihc.log",
     benchmark:
         f"{RESULTS}/benchmarks/tabulate/null-lihc.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1
@@ -119,6 +121,7 @@ rule plot_lihc:
         f"{RESULTS}/logs/plot/null-lihc.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot/null-lihc.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1

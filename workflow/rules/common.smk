@@ -38,6 +38,15 @@ for name in CONFIG.studies:
         print(f"cch: {name} is left out of `all`: {why}", file=sys.stderr)
 
 
+def growing(amount):
+    """A resource that grows with each attempt: what was killed for want of it gets more."""
+
+    def asked(wildcards, attempt):
+        return amount * attempt
+
+    return asked
+
+
 def alternatives(names):
     """A regular expression that matches exactly these names."""
     return "|".join(re.escape(name) for name in names) or "$^"

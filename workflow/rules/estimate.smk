@@ -13,8 +13,8 @@ rule estimate_information:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=growing(8000),
+        runtime=growing(240),
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.information_spec(w.study, w.estimator),

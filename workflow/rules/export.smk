@@ -10,6 +10,7 @@ rule export_crate:
         f"{RESULTS}/logs/export.log",
     benchmark:
         f"{RESULTS}/benchmarks/export.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1

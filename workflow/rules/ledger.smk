@@ -15,6 +15,7 @@ rule ledger:
         f"{RESULTS}/logs/ledger.log",
     benchmark:
         f"{RESULTS}/benchmarks/ledger.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1

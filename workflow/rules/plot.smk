@@ -15,6 +15,7 @@ rule plot_curves:
         f"{RESULTS}/logs/plot/{{curves}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot/{{curves}}.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1
@@ -44,6 +45,7 @@ rule plot_architecture:
         f"{RESULTS}/logs/plot/{{architectures}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot/{{architectures}}.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1
@@ -73,6 +75,7 @@ rule plot_samples:
         f"{RESULTS}/logs/plot/{{samples}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot/{{samples}}.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1

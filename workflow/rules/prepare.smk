@@ -15,8 +15,8 @@ rule prepare_dataset:
         "../../envs/cch.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         spec=lambda w: PLAN.dataset_spec(w.dataset),
         code=PLAN.code("prepare.py"),

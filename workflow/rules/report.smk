@@ -9,6 +9,7 @@ rule build_report:
         f"{RESULTS}/logs/report.log",
     benchmark:
         f"{RESULTS}/benchmarks/report.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1

@@ -13,8 +13,8 @@ rule select_features:
     conda:
         "../../envs/cch.yaml"
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         spec=lambda w: PLAN.selection_spec(w.dataset, w.selection),
         code=PLAN.code("select_features.py"),

@@ -17,6 +17,7 @@ rule tabulate:
         f"{RESULTS}/logs/tabulate/{{table}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/tabulate/{{table}}.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1
@@ -46,6 +47,7 @@ rule compare:
         f"{RESULTS}/logs/comparison.log",
     benchmark:
         f"{RESULTS}/benchmarks/comparison.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1

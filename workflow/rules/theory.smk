@@ -11,8 +11,8 @@ rule theory_simulate:
         "../../envs/cch.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         spec=PLAN.theory_spec(),
         code=PLAN.code("theory_simulate.py"),
@@ -38,6 +38,7 @@ rule theory_tabulate:
         f"{RESULTS}/logs/theory/tabulate.{{theory_table}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/theory/tabulate.{{theory_table}}.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1
@@ -68,6 +69,7 @@ rule plot_theory:
         f"{RESULTS}/logs/theory/plot.{{theory_figure}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/theory/plot.{{theory_figure}}.tsv"
+    localrule: True
     conda:
         "../../envs/cch.yaml"
     threads: 1

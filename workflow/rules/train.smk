@@ -13,8 +13,8 @@ rule train_teacher:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads
     resources:
-        mem_mb=MEMORY_MB + 4000,
-        runtime=240,
+        mem_mb=growing(MEMORY_MB + 4000),
+        runtime=growing(240),
         gpu=GPUS,
     params:
         role="teacher",

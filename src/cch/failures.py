@@ -1,0 +1,96 @@
+"""One line for every job that failed for good, from Snakemake's own log of the call.
+
+Snakemake prints a block for each attempt, among everything else; a cluster adds its own. What a
+person needs is what was being made, why it failed, and where to read on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HEADING = re.compile(r"^(?:Error in )?(?:local|check)?(?:rule|checkpoint) (?P<rule>\S+):$")
+FINISHED = re.compile(r"^Finished jobid: (?P<jobid>\d+)\b")
+FIELD = re.compile(r"^    (?P<name>\w+): (?P<value>.*)$")
+REASON = re.compile(r"error in rule \S+: (?P<reason>.*)$")
+TAIL_BYTES = 20_000
+
+
+@dataclass
+class Failure:
+    """A job that failed and was not made good by a later attempt.
+
+    Attributes:
+        rule: its rule.
+        of: its wildcards' values, e.g. the study; empty where it has none.
+        attempts: how often it failed.
+        message: what Snakemake or the cluster says of the last attempt; may be empty.
+        logs: its log files, the job's own first.
+    """
+
+    rule: str
+    of: str = ""
+    attempts: int = 0
+    message: str = ""
+    logs: list[str] = field(default_factory=list)
+
+    def line(self, folder: Path) -> str:
+        """One line for a person; log files are read in ``folder``."""
+        name = f"{self.rule} of {self.of}" if self.of else self.rule
+        times = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
+        found = (reason_in(folder / path) for path in self.logs)
+        reason = next(filter(None, found), self.message or "no reason was left behind")
+        where = f"; log: {', '.join(self.logs)}" if self.logs else ""
+        return f"{name} failed{times}: {reason}{where}"
+
+
+def reason_in(path: Path) -> str:
+    """The last error that a job's log states in our own form; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    found = [match["reason"] for line in text.splitlines() if (match := REASON.search(line))]
+    return found[-1] if found else ""
+
+
+def failures(text: str) -> list[Failure]:
+    """Return the jobs that failed for good, in the order in which they first failed.
+
+    Args:
+        text: Snakemake's log of one call.
+    """
+    wildcards: dict[str, str] = {}
+    failed: dict[str, Failure] = {}
+    for heading, fields in blocks(text):
+        if done := FINISHED.match(heading):
+            failed.pop(done["jobid"], None)
+            continue
+        rule, jobid = HEADING.match(heading), fields.get("jobid", "")
+        if rule is None or not jobid:
+            continue
+        if "wildcards" in fields:
+            values = (part.partition("=")[2] for part in fields["wildcards"].split(", "))
+            wildcards[jobid] = ", ".join(values)
+        if heading.startswith("Error in"):
+            one = failed.setdefault(jobid, Failure(rule["rule"]))
+            one.attempts += 1
+            one.of = wildcards.get(jobid, "")
+            one.message = fields.get("message", "")
+            logs = fields.get("log", "").partition(" (check log file")[0]
+            one.logs = [path for path in logs.split(", ") if path]
+    return list(failed.values())
+
+
+def blocks(text: str) -> list[tuple[str, dict[str, str]]]:
+    """Split a log into lines at the margin, each with the indented fields below it."""
+    found: list[tuple[str, dict[str, str]]] = []
+    for line in text.splitlines():
+        if line and not line[0].isspace():
+            found.append((line, {}))
+        elif found and (match := FIELD.match(line)):
+            found[-1][1][match["name"]] = match["value"]
+    return found

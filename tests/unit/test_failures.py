@@ -1,0 +1,67 @@
+"""What is said of jobs that failed, from the words of Snakemake and of a cluster."""
+
+from __future__ import annotations
+
+from cch.failures import failures
+
+STARTED = """\
+[Wed Nov 25 20:07:44 2026]
+rule train_teacher:
+    input: results/datasets/mnistm.h5
+    output: results/runs/mnistm-a18/teacher.h5
+    log: results/logs/train/mnistm-a18.teacher.log
+    jobid: 9
+    wildcards: study=mnistm-a18
+    resources: tmpdir=<TBD>, mem_mb=5000
+
+"""
+FAILED = """\
+[Wed Nov 25 20:08:16 2026]
+Error in rule train_teacher:
+    message: SLURM-job '5' failed, SLURM status is: 'OUT_OF_MEMORY'.
+    jobid: 9
+    output: results/runs/mnistm-a18/teacher.h5
+    log: results/logs/train/mnistm-a18.teacher.log, {folder}/5.log (check log file(s) for error details)
+    external_jobid: 5
+Trying to restart job 9.
+"""  # noqa: E501
+FINISHED = "Finished jobid: 9 (Rule: train_teacher)\n3 of 28 steps (11%) done\n"
+LOG = "results/logs/train/mnistm-a18.teacher.log"
+
+
+def test_a_failure_has_rule_study_attempts_message_and_logs(tmp_path):
+    (one,) = failures(STARTED + FAILED + STARTED + FAILED)
+    assert (one.rule, one.of, one.attempts) == ("train_teacher", "mnistm-a18", 2)
+    assert one.logs == [LOG, "{folder}/5.log"]
+    assert one.line(tmp_path) == (
+        "train_teacher of mnistm-a18 failed (2 attempts): SLURM-job '5' failed, SLURM status is: "
+        f"'OUT_OF_MEMORY'.; log: {LOG}, {{folder}}/5.log"
+    )
+
+
+def test_the_reason_is_the_last_that_the_jobs_log_states(tmp_path):
+    (tmp_path / LOG).parent.mkdir(parents=True)
+    (tmp_path / LOG).write_text(
+        "20:07:59 error in rule train_teacher: an older one\n"
+        "20:08:01 error in rule train_teacher: data.h5: is truncated; prepare it again\n"
+        "something after it\n"
+    )
+    (one,) = failures(STARTED + FAILED)
+    said = one.line(tmp_path)
+    assert said.startswith("train_teacher of mnistm-a18 failed: data.h5: is truncated; prepare it")
+    assert said.endswith(f"log: {LOG}, {{folder}}/5.log")
+
+
+def test_what_a_later_attempt_made_good_is_no_failure():
+    assert failures(STARTED + FAILED + STARTED + FINISHED) == []
+    assert len(failures(STARTED + FAILED + FINISHED.replace("9", "19"))) == 1
+
+
+def test_a_local_rule_without_wildcards_or_logs():
+    text = "localrule compare:\n    jobid: 3\n\nError in rule compare:\n    jobid: 3\n"
+    (one,) = failures(text)
+    assert (one.rule, one.of, one.logs) == ("compare", "", [])
+
+
+def test_other_words_are_no_failures():
+    assert failures("Building DAG of jobs...\nError in rule x:\n    no field\nrule y:\n") == []
