@@ -103,7 +103,9 @@ class Reader:
         ends = "raw" in link.record or "generator" in link.record
         if not link.record["inputs"] and not ends:
             link.state = "no record"
-        link.inputs = [self.link(p, digest) for p, digest in link.record["inputs"].items()]
+        # A raw file is an end: the file of one's own that it is a copy of has no record.
+        inputs = {} if "raw" in link.record else link.record["inputs"]
+        link.inputs = [self.link(p, digest) for p, digest in inputs.items()]
         return link
 
     def _agrees(self, link: Link, place: Path) -> bool:
