@@ -472,6 +472,12 @@ class Compute(Model):
         4.0, description="Budget of one stack of runs; it is halved by itself when memory runs out."
     )
     threads: int = Field(2, ge=1, description="CPU threads of a training or estimation job.")
+    jobs_per_gpu: int = Field(
+        1,
+        ge=1,
+        description="How many jobs may compute on one GPU at a time, where a machine has several "
+        "and no scheduler gives them out; each has a budget of `memory_gb`.",
+    )
 
 
 class Theory(Model):

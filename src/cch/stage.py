@@ -43,6 +43,7 @@ def stage(job: Any, script: str) -> Iterator[Recorder]:
     """
     log_to(job.log[0] if job.log else None)
     limit_threads(job.threads)
+    share_gpus(job.config)
     outputs = [str(path) for path in job.output if str(path) != str(job.output.record)]
     parameters = dict(job.params.items())
     # Records say what files are; they are no part of what a number is made of.
@@ -66,3 +67,9 @@ def limit_threads(threads: int) -> None:
     """Hold torch, where it is used, to the threads that the rule asked for."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+
+
+def share_gpus(config: dict[str, Any]) -> None:
+    """Tell the choice of a device, where one is made, how many jobs may share a GPU."""
+    if "cch.device" in sys.modules:
+        sys.modules["cch.device"].share((config.get("compute") or {}).get("jobs_per_gpu", 1))
