@@ -1,4 +1,4 @@
-"""The command ``cch``: explain a cell, run the demo, write the generated documentation."""
+"""The command ``cch``: explain a cell, plan a run, run the demo, write generated documentation."""
 
 from __future__ import annotations
 
@@ -160,6 +160,33 @@ def demo(
     from cch.demo import run_demo
 
     raise typer.Exit(run_demo(cores, directory))
+
+
+@app.command()
+def plan(
+    configfile: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Overlay over config.yaml; repeat for more, in order."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Print what a configuration takes, study by study, and start nothing.
+
+    Jobs, runs, estimates, time and memory on a CPU, from measured throughput, and on a GPU.
+    """
+    from cch.costs import ROOT, costs, read_config
+    from cch.costs.render import as_table, notes
+    from cch.planning import Plan
+
+    found = costs(Plan(read_config(configfile or []), ROOT))
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        return
+    width = None if sys.stdout.isatty() else 10_000
+    console = Console(width=width, highlight=False, soft_wrap=width is not None)
+    console.print(as_table(found))
+    for line in notes(found):
+        console.print(line, markup=False)
 
 
 @app.command()
