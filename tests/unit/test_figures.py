@@ -18,10 +18,11 @@ def drawn(tmp_path, **change: str) -> list[list[str]]:
     """The words of both panels of Figure 3, direct and with distillation."""
     cells = {f"{key}/value": {"text": text} for key, text in (SAID | change).items()}
     document = {"number": "Figure 3", "title": "Fusion", "marks": [], "cells": cells}
+    open_before = plt.get_fignums()
     figure = draw_architecture(document)
     words = [[text.get_text() for text in axis.texts] for axis in figure.axes]
     save(figure, tmp_path / "fig03.pdf", tmp_path / "fig03.png")
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == open_before
     return words
 
 
