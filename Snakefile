@@ -77,3 +77,8 @@ rule comparison:
     input:
         PLAN.comparison,
     localrule: True
+
+
+# What failed for good, a line each, below all that Snakemake and a cluster print.
+onerror:
+    say_what_failed(log)

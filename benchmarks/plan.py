@@ -16,12 +16,11 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-from cch.costs import cost, read_config, step_of
+from cch.config import CHECKOUT, read
+from cch.costs import cost, step_of
 from cch.costs.graph import Job, everything, planned
 from cch.costs.sizes import size
 from cch.planning import Plan
-
-ROOT = Path(__file__).parents[1]
 
 
 def measured(path: Path) -> tuple[float, float, float]:
@@ -41,8 +40,8 @@ def main() -> None:
     parser.add_argument("--configfile", type=Path, action="append", default=[], help="overlay")
     parser.add_argument("--jobs", action="store_true", help="every job, not only sums")
     options = parser.parse_args()
-    raw = read_config(options.configfile) | {"results": str(options.results)}
-    plan = Plan(raw, ROOT)
+    raw = read(options.configfile) | {"results": str(options.results)}
+    plan = Plan(raw, CHECKOUT)
     names = {study.dataset for study in plan.config.studies.values()}
     sizes = {name: size(plan.config, name, plan.paths.dataset(name)) for name in names}
     found: dict[str, list[tuple[Job, tuple[float, ...]]]] = defaultdict(list)

@@ -174,11 +174,12 @@ def plan(
 
     Jobs, runs, estimates, time and memory on a CPU, from measured throughput, and on a GPU.
     """
-    from cch.costs import ROOT, costs, read_config
+    from cch.config import CHECKOUT, read
+    from cch.costs import costs
     from cch.costs.render import as_table, notes
     from cch.planning import Plan
 
-    found = costs(Plan(read_config(configfile or []), ROOT))
+    found = costs(Plan(read(configfile or []), CHECKOUT))
     if as_json:
         print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
         return

@@ -6,18 +6,31 @@ raises one line that names the key and what was expected.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cch.errors import CchError
 from cch.paired import RandomSplit
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+"""The folder of ``config.yaml`` and the workflow."""
 
 
 class Model(BaseModel):
     """Base of every part: unknown keys are errors, values do not change after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _without_nulls(entries: Any) -> Any:
+    """The entries of a mapping that an overlay has not taken away."""
+    if not isinstance(entries, dict):
+        return entries
+    return {name: entry for name, entry in entries.items() if entry is not None}
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -365,6 +378,7 @@ class Information(Model):
     options: dict[str, dict[str, bool | int | float]] = Field(
         {}, description="Options of an estimator in place of its defaults, by its name."
     )
+    _kept = field_validator("options", mode="before")(_without_nulls)
     calibration: Calibration | None = Field(
         Calibration(), description="How the estimators are calibrated; null: they are not."
     )
@@ -542,6 +556,7 @@ class Config(Model):
     theory: Theory = Field(Theory(), description="What the target `theory` computes.")
     datasets: dict[Name, Dataset] = Field(description="Aligned datasets by name.")
     studies: dict[Name, Study] = Field(description="Experiments by name; each is a target.")
+    _kept = field_validator("datasets", "studies", mode="before")(_without_nulls)
 
     @model_validator(mode="after")
     def _references(self) -> Config:
@@ -593,39 +608,48 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
         raise ValueError(f"{where}.distillation.weights: lambda of Eq. 2 lies in 0..1")
 
 
+def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Merge two configurations key by key, as Snakemake's ``--configfile`` does."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = overlay(merged[key], value) if both else value
+    return merged
+
+
+def read(overlays: Sequence[str | Path], root: str | Path = CHECKOUT) -> dict[str, Any]:
+    """Return ``config.yaml`` with overlays over it, not yet validated.
+
+    Raises:
+        CchError: a file is not there, or no YAML.
+    """
+    merged: dict[str, Any] = {}
+    for path in (Path(root) / "config.yaml", *map(Path, overlays)):
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (FileNotFoundError, IsADirectoryError):
+            raise CchError(path, "there is no such configuration file") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise CchError(path, f"is no YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(content, dict):
+            raise CchError(path, "holds no keys and values")
+        merged = overlay(merged, content)
+    return merged
+
+
 def load(raw: dict[str, Any], where: str = "configuration") -> Config:
     """Validate a merged configuration.
 
-    A dataset or study that is null is taken away: so an overlay drops one of the files below it.
-    So are the options of an estimator.
+    A dataset, a study or an estimator's options that are null are taken away: so an overlay drops
+    what the files below it have.
 
     Raises:
         CchError: one line naming the first wrong key and what was expected there.
     """
-    for section in ("datasets", "studies"):
-        if isinstance(raw.get(section), dict):
-            kept = {name: part for name, part in raw[section].items() if part is not None}
-            raw = raw | {section: kept}
-    raw = _without_null_options(raw)
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
         raise CchError(where, _first_problem(error)) from None
-
-
-def _without_null_options(raw: dict[str, Any]) -> dict[str, Any]:
-    """The configuration without estimators' options that an overlay has taken away."""
-    studies = raw.get("studies")
-    if not isinstance(studies, dict):
-        return raw
-    kept = dict(studies)
-    for name, study in studies.items():
-        part = study.get("information") if isinstance(study, dict) else None
-        options = part.get("options") if isinstance(part, dict) else None
-        if isinstance(options, dict):
-            given = {key: value for key, value in options.items() if value is not None}
-            kept[name] = study | {"information": part | {"options": given}}
-    return raw | {"studies": kept}
 
 
 def _first_problem(error: ValidationError) -> str:

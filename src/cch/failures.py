@@ -79,7 +79,8 @@ def failures(text: str) -> list[Failure]:
             one = failed.setdefault(jobid, Failure(rule["rule"]))
             one.attempts += 1
             one.of = wildcards.get(jobid, "")
-            one.message = fields.get("message", "")
+            said = fields.get("message", "")
+            one.message = "" if said == "None" else said
             logs = fields.get("log", "").partition(" (check log file")[0]
             one.logs = [path for path in logs.split(", ") if path]
     return list(failed.values())

@@ -292,13 +292,14 @@ def test_code_that_the_checkout_does_not_have_is_unknown(tree):
     assert any("tabulate.py: 20 files were made by its code" in x for x in done.lines(strict=True))
 
 
-def test_a_number_of_the_comparison_page(tree):
-    path = f"{RESULTS}/comparison.md"
+@pytest.mark.parametrize(("page", "said"), [("comparison.md", ""), ("ledger.md", "says ")])
+def test_a_number_of_a_page(tree, page, said):
+    path = f"{RESULTS}/{page}"
     text = cell("0/kd")["text"]
     edit(path, text, another_digit(text))
     seal(path)
     (line,) = found()
-    assert line.startswith(f"{path}: table13/0/kd: ")
+    assert line.startswith(f"{path}: table13/0/kd: {said}")
 
 
 def test_a_count_of_the_comparison_page(tree):
@@ -349,15 +350,6 @@ def test_a_ledger_that_lacks_a_cell_or_miscounts(tree):
     lines = found()
     assert f"{path}: table01/0/mi-gap is missing" in lines
     assert f"{path}: the counts of all are not those of its cells" in lines
-
-
-def test_a_number_of_the_ledgers_page(tree):
-    path = f"{RESULTS}/ledger.md"
-    text = cell("0/kd")["text"]
-    edit(path, text, another_digit(text))
-    seal(path)
-    (line,) = found()
-    assert line.startswith(f"{path}: table13/0/kd: says ")
 
 
 def test_a_ledger_that_is_gone_or_cut_short(tree):

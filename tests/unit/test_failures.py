@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cch.failures import failures
 
 STARTED = """\
@@ -58,9 +60,10 @@ def test_what_a_later_attempt_made_good_is_no_failure():
 
 
 def test_a_local_rule_without_wildcards_or_logs():
-    text = "localrule compare:\n    jobid: 3\n\nError in rule compare:\n    jobid: 3\n"
+    text = "localrule compare:\n    jobid: 3\n\nError in rule compare:\n    message: None\n    jobid: 3\n"
     (one,) = failures(text)
     assert (one.rule, one.of, one.logs) == ("compare", "", [])
+    assert one.line(Path("nowhere")) == "compare failed: no reason was left behind"
 
 
 def test_other_words_are_no_failures():

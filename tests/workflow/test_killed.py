@@ -94,6 +94,9 @@ def test_a_broken_download_leaves_nothing_and_names_the_file(tmp_path):
         assert "digits/digits.csv.gz" in done.stdout + done.stderr
         assert "404" in done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
+        *_, last = (line for line in done.stderr.splitlines() if line.startswith("cch: "))
+        assert last.startswith("cch: fetch_raw of digits, digits.csv.gz failed: ")
+        assert last.endswith(f"; log: {RESULTS}/logs/fetch/digits/digits.csv.gz.log")
         assert not (tmp_path / "resources" / "digits" / "digits.csv.gz").exists()
         server.give("/digits.csv.gz", content)
         snakemake(tmp_path, "fetch", "--rerun-incomplete")

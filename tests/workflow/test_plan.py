@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from cch.costs import read_config
+from cch.config import read
 from cch.costs.graph import everything, planned
 from cch.planning import Plan
 from harness import snakemake, write_config
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.workflow
 def test_jobs_are_those_of_a_dry_run(tmp_path, monkeypatch, target):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CCH_MIRROR", raising=False)
-    plan = Plan(read_config([write_config(tmp_path)]), ROOT)
+    plan = Plan(read([write_config(tmp_path)]), ROOT)
     done = snakemake(tmp_path, "-n", *([target] if target else []))
     asked = in_dry_run(done.stdout + done.stderr)
     # The target itself is a job that does nothing.

@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "src"))
 os.environ.update(PYTHONPATH=str(ROOT / "src"))
 
 from cch.errors import CchError
+from cch.failures import failures
 from cch.planning import Plan
 from cch.snakemake_targets import asked_targets
 
@@ -36,6 +37,13 @@ MEMORY_MB = int(CONFIG.compute.memory_gb * 1024)
 for name in CONFIG.studies:
     if why := PLAN.unavailable(name):
         print(f"cch: {name} is left out of `all`: {why}", file=sys.stderr)
+
+
+def say_what_failed(logs):
+    """Print a line for each job that failed for good, from Snakemake's logs of this call."""
+    said = "".join(Path(log).read_text(encoding="utf-8") for log in logs)
+    for failure in failures(said):
+        print(f"cch: {failure.line(Path.cwd())}", file=sys.stderr)
 
 
 def growing(amount):

@@ -8,55 +8,21 @@ throughput (``costs.throughput``).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from cch.costs import throughput
 from cch.costs.graph import Job, everything, planned
 from cch.costs.sizes import Size, size
 from cch.costs.throughput import Cost
-from cch.errors import CchError
 from cch.planning import Plan
-
-ROOT = Path(__file__).resolve().parents[3]
 
 STEPS = ("prepare", "select", "train", "estimate", "calibrate", "tables")
 """Kinds of job in the order of the work; downloads and pages stand apart."""
 
 OTHER = "theory and pages"
 """The row of what is of no study."""
-
-
-def read_config(overlays: Sequence[str | Path], root: str | Path = ROOT) -> dict[str, Any]:
-    """Return ``config.yaml`` with overlays over it, as Snakemake's ``--configfile`` merges them.
-
-    Raises:
-        CchError: a file is not there, or no YAML.
-    """
-    merged: dict[str, Any] = {}
-    for path in (Path(root) / "config.yaml", *map(Path, overlays)):
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (FileNotFoundError, IsADirectoryError):
-            raise CchError(path, "there is no such configuration file") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise CchError(path, f"is no YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(content, dict):
-            raise CchError(path, "holds no keys and values")
-        merged = _over(merged, content)
-    return merged
-
-
-def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _over(merged[key], value) if both else value
-    return merged
 
 
 def step_of(job: Job) -> str:

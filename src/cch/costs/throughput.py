@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from cch.config import Network, Study, Theory, Training
@@ -143,8 +142,12 @@ class Stack(NamedTuple):
     members: int
     groups: int
     network: Stacked
-    parameters: int
     activations: int
+
+    @property
+    def parameters(self) -> int:
+        """Of one member, with the units that the engine fills the layers up with."""
+        return sum(part.numel() for part in self.network.parameters())
 
 
 def training(study: Study, role: str, size: Size, memory_gb: float) -> Cost:
@@ -187,8 +190,6 @@ def _stacks(study: Study, role: str, size: Size) -> list[Stack]:
         return [_fusion_stack(study, size)]
     modality = study.teacher if role == "teacher" else study.student
     inputs = _inputs(study, size, modality)
-    widths = [inputs, *study.network.hidden, size.outputs]
-    parameters = sum((a + 1) * b for a, b in pairwise(widths))
     network = study.network
     activations = sum(network.hidden) * (1 + network.batch_norm + (network.dropout > 0))
     lone = StackedMLP(network, inputs, size.outputs, 1, device="meta")
@@ -196,7 +197,7 @@ def _stacks(study: Study, role: str, size: Size) -> list[Stack]:
     runs = {"teacher": teacher_runs, "baseline": baseline_runs, "student": student_runs}[role]
     for run in runs(study):
         wanted.setdefault(run.modality, []).append(run)
-    return [Stack(len(m), study.seeds, lone, parameters, activations) for m in wanted.values()]
+    return [Stack(len(m), study.seeds, lone, activations) for m in wanted.values()]
 
 
 def _fusion_stack(study: Study, size: Size) -> Stack:
@@ -207,10 +208,8 @@ def _fusion_stack(study: Study, size: Size) -> Stack:
         hidden=[units], batch_norm=study.fusion.batch_norm, dropout=study.fusion.dropout
     )
     lone = StackedFusion(network, features, outputs, 1, device="meta")
-    parameters = sum((width + 1) * units + (units + 1) * outputs for width in features)
-    parameters += (2 * units + 1) * outputs
     activations = 2 * units * (1 + network.batch_norm + (network.dropout > 0))
-    return Stack(len(fusion_runs(study)), study.seeds, lone, parameters, activations)
+    return Stack(len(fusion_runs(study)), study.seeds, lone, activations)
 
 
 def _chunks(stack: Stack, fitting: int) -> int:

@@ -14,10 +14,9 @@ from typing import Any
 from cch.audit.report import Audit
 from cch.audit.tree import Recorded, Tree
 from cch.code import code_digest
+from cch.config import CHECKOUT
 from cch.errors import CchError
 from cch.files import sha256_file
-
-ROOT = Path(__file__).resolve().parents[3]
 
 BY_REFERENCE = (".h5",)
 """Datasets, selected features, models and the arrays of runs: named by size and digest."""
@@ -131,7 +130,7 @@ class Contents:
         return said
 
 
-def collect(results: str | Path, root: Path = ROOT) -> Contents:
+def collect(results: str | Path, root: Path = CHECKOUT) -> Contents:
     """Read a finished run and the sources of the checkout.
 
     Args:

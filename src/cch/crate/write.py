@@ -9,7 +9,8 @@ import zipfile
 from datetime import UTC
 from pathlib import Path
 
-from cch.crate.contents import ROOT, Contents, collect
+from cch.config import CHECKOUT
+from cch.crate.contents import Contents, collect
 from cch.crate.metadata import NAME, metadata
 from cch.errors import CchError
 from cch.files import whole_file
@@ -17,7 +18,7 @@ from cch.files import whole_file
 MODE = 0o100644 << 16
 
 
-def export(results: str | Path, target: str | Path, root: Path = ROOT) -> Contents:
+def export(results: str | Path, target: str | Path, root: Path = CHECKOUT) -> Contents:
     """Write a finished run as a Provenance Run Crate.
 
     Args:
