@@ -7,6 +7,8 @@ import torch
 
 from support import raw_config
 
+pytest_plugins = ["shared"]
+
 
 @pytest.fixture
 def paper_config() -> dict[str, Any]:

@@ -49,8 +49,8 @@ class Link:
 
     def to_json(self) -> dict[str, Any]:
         """The link and all before it as plain data."""
-        kept = ("rule", "raw", "generator", "notes", "device", "threads", "started", "seconds")
-        kept += ("params", "code", "environment")
+        kept = ("rule", "raw", "generator", "notes", "device", "slurm", "threads", "started")
+        kept += ("seconds", "params", "code", "environment")
         return {
             "path": self.path,
             "sha256": self.sha256,
@@ -501,6 +501,8 @@ def _made_by(link: dict[str, Any]) -> str:
     where = f", commit {commit}{dirty}" if commit else ""
     named = [link.get("device"), environment.get("processor")]
     device = f", on {' of '.join(filter(None, named))}" if any(named) else ""
+    if "slurm" in link:
+        device += f", SLURM job {link['slurm']['job']}"
     python = f" (Python {environment['python']})" if "python" in environment else ""
     return (
         f"rule {link['rule']}, code {code['digest'][:12]}{where}, environment "

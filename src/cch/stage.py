@@ -7,6 +7,7 @@ user can mend, and the record beside the outputs.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ def stage(job: Any, script: str) -> Iterator[Recorder]:
         script=script,
         inputs=sorted({str(path) for path in job.input} - records),
         params=parameters,
-        facts={"threads": job.threads},
+        facts={"threads": job.threads, **allocation()},
     )
     try:
         yield recorder
@@ -61,6 +62,17 @@ def stage(job: Any, script: str) -> Iterator[Recorder]:
     except CchError as error:
         logging.getLogger("cch").error("error in rule %s: %s", job.rule, error)
         sys.exit(1)
+
+
+def allocation() -> dict[str, dict[str, str]]:
+    """Return which SLURM job this is, where, and with which GPUs; empty without SLURM."""
+    said = os.environ.get
+    if not (job := said("SLURM_JOB_ID")):
+        return {}
+    if said("SLURM_ARRAY_JOB_ID"):
+        job = f"{said('SLURM_ARRAY_JOB_ID')}_{said('SLURM_ARRAY_TASK_ID')}"
+    given = {"job": job, "node": said("SLURMD_NODENAME"), "gpus": said("CUDA_VISIBLE_DEVICES")}
+    return {"slurm": {name: value for name, value in given.items() if value}}
 
 
 def limit_threads(threads: int) -> None:

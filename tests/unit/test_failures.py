@@ -60,7 +60,8 @@ def test_what_a_later_attempt_made_good_is_no_failure():
 
 
 def test_a_local_rule_without_wildcards_or_logs():
-    text = "localrule compare:\n    jobid: 3\n\nError in rule compare:\n    message: None\n    jobid: 3\n"
+    failed = "Error in rule compare:\n    message: None\n    jobid: 3\n"
+    text = f"localrule compare:\n    jobid: 3\n\n{failed}"
     (one,) = failures(text)
     assert (one.rule, one.of, one.logs) == ("compare", "", [])
     assert one.line(Path("nowhere")) == "compare failed: no reason was left behind"

@@ -8,6 +8,7 @@ from cch.code import ROOT
 from cch.errors import CchError
 from cch.files import sha256_file
 from cch.record import Recorder, processor, read_record, record_path
+from cch.stage import allocation
 
 SCRIPT = ROOT.parents[1] / "workflow" / "scripts" / "tabulate.py"
 
@@ -42,3 +43,26 @@ def test_broken_records_are_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(CchError, match=r"x\.record\.json"):
         read_record(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, {}),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, {}),
+        (
+            {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "n1", "CUDA_VISIBLE_DEVICES": "1"},
+            {"slurm": {"job": "7", "node": "n1", "gpus": "1"}},
+        ),
+        (
+            {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"},
+            {"slurm": {"job": "7_2"}},
+        ),
+    ],
+)
+def test_what_slurm_gave_a_job(monkeypatch, given, said):
+    for name in (*given, "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert allocation() == said

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import environment
 from support import ROOT
 
-PARTS = ("Snakefile", "config.yaml", "workflow", "src", "paper", "presets", "envs", "docs")
+PARTS = ("Snakefile", "config.yaml", "workflow", "src", "paper", "presets", "envs", "docs", "slurm")
 
 
 def copy_checkout(folder: Path) -> Path:

@@ -115,7 +115,7 @@ def snakemake(
 RESULTS = "results/tiny"
 
 
-def documents(folder: Path) -> dict[str, bytes]:
+def documents(folder: Path, results: str = RESULTS) -> dict[str, bytes]:
     """The JSON documents of all tables and figures by name; records are not among them."""
-    paths = sorted((folder / RESULTS / "tables").glob("*.json"))
+    paths = sorted((folder / results / "tables").glob("*.json"))
     return {path.name: path.read_bytes() for path in paths if ".record." not in path.name}

@@ -1,3 +1,5 @@
+"""What workflow tests of several folders share: one finished run."""
+
 from __future__ import annotations
 
 from pathlib import Path
