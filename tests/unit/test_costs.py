@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cch import cli
 from cch.config import load, read
-from cch.costs import Costs, costs, step_of, throughput
+from cch.costs import Costs, costs, step_of, throughput, time_limit
 from cch.costs.render import duration, notes
 from cch.costs.sizes import UNKNOWN_FEATURES, Size, size
 from cch.errors import CchError
@@ -114,6 +114,26 @@ def test_seconds_of_estimates_by_hand():
     # 200 epochs unless the configuration says otherwise.
     assert mine.cpu == pytest.approx(6.6 + 2 * (200 * 3.4e-3 + 6 * 200 * 300 * 1.75e-6))
     assert (mine.estimates, mine.calibrating) == (0, 12)
+
+
+def test_time_limits_scale_with_the_study():
+    def limits(device: str) -> dict[str, int]:
+        plan = Plan(overlay(raw_config(), {"compute": {"device": device}}), ROOT)
+        rule = "calibrate_estimator"
+        return {name: time_limit(plan, rule, name, "latentmi") for name in plan.config.studies}
+
+    gpu, cpu = limits("auto"), limits("cpu")
+    assert all(60 < gpu[name] < cpu[name] for name in gpu)
+    assert cpu["lihc"] < cpu["brca"] < cpu["mnistm-a20"]
+    # 32 hours by `cch plan`.
+    assert cpu["mnistm-a20"] == pytest.approx(60 + 2 * 32.1 * 60, rel=0.01)
+    plan = Plan(raw_config(), ROOT)
+    longest = max(
+        time_limit(plan, f"train_{role}", "brca", role)
+        for role in ("teacher", "baseline", "student", "fusion")
+    )
+    assert time_limit(plan, "train", "brca") == longest > 60
+    assert time_limit(plan, "estimate_information", "brca", "ksg", "teacher-student") > 60
 
 
 @pytest.mark.parametrize("fitting", [1, 2, 5, 6, 7, 11, 30, 100])

@@ -55,6 +55,23 @@ def growing(amount):
     return asked
 
 
+def patience(rule, *names):
+    """A job's time limit, several times what `cch plan` estimates; it grows with each attempt.
+
+    Only a scheduler holds a job to it, and to know it takes the seconds in which torch is loaded, so
+    other calls, `-n` among them, show a round number.
+    """
+
+    def asked(wildcards, attempt):
+        if not (workflow.non_local_exec and workflow.is_main_process):
+            return 240 * attempt
+        from cch.costs import time_limit
+
+        return time_limit(PLAN, rule, *(wildcards[name] for name in names)) * attempt
+
+    return asked
+
+
 def alternatives(names):
     """A regular expression that matches exactly these names."""
     return "|".join(re.escape(name) for name in names) or "$^"

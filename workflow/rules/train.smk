@@ -14,7 +14,7 @@ rule train_teacher:
     threads: CONFIG.compute.threads
     resources:
         mem_mb=growing(MEMORY_MB + 4000),
-        runtime=growing(240),
+        runtime=patience("train", "study"),
         gpu=GPUS,
     params:
         role="teacher",

@@ -7,6 +7,7 @@ throughput (``costs.throughput``).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -159,6 +160,34 @@ def _download_bytes(plan: Plan, jobs: Iterable[Job]) -> int:
         for entry in about.files
     }
     return sum(known[job.outputs[0]] for job in jobs if job.rule == "fetch_raw")
+
+
+SPARE_MINUTES = 60
+"""What a time limit has beyond the estimate: schedulers kill, and estimates err."""
+
+SPARE = {"cpu": 2, "gpu": 5}
+"""Factors on the estimate; on a GPU it rests on assumed speeds."""
+
+
+def time_limit(plan: Plan, rule: str, study: str, *more: str) -> int:
+    """Return how many minutes a scheduler should give a job at its first attempt.
+
+    Args:
+        plan: of the configuration.
+        rule: the job's, or ``train`` for the longest training of the study.
+        study: the study's name.
+        more: what the job is about besides its study, as in ``Job``.
+    """
+    about = plan.config.studies[study]
+    if rule == "train":
+        roles = ["teacher", "baseline", "student", *(["fusion"] if about.fusion else [])]
+        return max(time_limit(plan, f"train_{role}", study, role) for role in roles)
+    dataset = about.dataset
+    sizes = {dataset: size(plan.config, dataset, plan.paths.dataset(dataset))}
+    taken = cost(plan, Job(rule, (study, *more), (), ()), sizes)
+    on_cpu = taken.gpu is None or plan.config.compute.device == "cpu"
+    seconds = SPARE["cpu"] * taken.cpu if on_cpu else SPARE["gpu"] * taken.gpu
+    return SPARE_MINUTES + math.ceil(seconds / 60)
 
 
 def cost(plan: Plan, job: Job, sizes: dict[str, Size]) -> Cost:
