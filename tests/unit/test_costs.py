@@ -116,24 +116,17 @@ def test_seconds_of_estimates_by_hand():
     assert (mine.estimates, mine.calibrating) == (0, 12)
 
 
-def test_time_limits_scale_with_the_study():
-    def limits(device: str) -> dict[str, int]:
-        plan = Plan(overlay(raw_config(), {"compute": {"device": device}}), ROOT)
-        rule = "calibrate_estimator"
-        return {name: time_limit(plan, rule, name, "latentmi") for name in plan.config.studies}
+def test_time_limits_are_those_of_the_longest_job():
+    def limit(change: dict, rules: str = "calibrate_estimator") -> int:
+        return time_limit(Plan(overlay(raw_config(), change), ROOT), rules)
 
-    gpu, cpu = limits("auto"), limits("cpu")
-    assert all(60 < gpu[name] < cpu[name] for name in gpu)
-    assert cpu["lihc"] < cpu["brca"] < cpu["mnistm-a20"]
+    cpu = {"compute": {"device": "cpu"}}
     # 32 hours by `cch plan`.
-    assert cpu["mnistm-a20"] == pytest.approx(60 + 2 * 32.1 * 60, rel=0.01)
-    plan = Plan(raw_config(), ROOT)
-    longest = max(
-        time_limit(plan, f"train_{role}", "brca", role)
-        for role in ("teacher", "baseline", "student", "fusion")
-    )
-    assert time_limit(plan, "train", "brca") == longest > 60
-    assert time_limit(plan, "estimate_information", "brca", "ksg", "teacher-student") > 60
+    assert limit(cpu) == pytest.approx(60 + 2 * 32.1 * 60, rel=0.01)
+    assert 60 < limit({}) < limit(cpu)
+    assert 60 < limit({}, "train_") < limit(cpu, "train_") < limit(cpu)
+    images = dict.fromkeys(("mnistm-a20", "mnistm-a18", "mosei-vision", "mosei-audio", "synthetic"))
+    assert 60 < limit(overlay(cpu, {"studies": images})) < limit(cpu) / 10
 
 
 @pytest.mark.parametrize("fitting", [1, 2, 5, 6, 7, 11, 30, 100])

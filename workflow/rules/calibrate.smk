@@ -14,7 +14,7 @@ rule calibrate_estimator:
     threads: CONFIG.compute.threads
     resources:
         mem_mb=growing(MEMORY_MB + 4000),
-        runtime=patience("calibrate_estimator", "study", "estimator"),
+        runtime=patience("calibrate_estimator"),
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.calibration_spec(w.study, w.estimator),

@@ -13,10 +13,13 @@ ROOT = Path(workflow.current_basedir).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 os.environ.update(PYTHONPATH=str(ROOT / "src"))
 
+from cch.array_task import become_own_job
 from cch.errors import CchError
 from cch.failures import failures
 from cch.planning import Plan
 from cch.snakemake_targets import asked_targets
+
+become_own_job()
 
 try:
     PLAN = Plan(config, ROOT)
@@ -55,11 +58,12 @@ def growing(amount):
     return asked
 
 
-def patience(rule, *names):
-    """A job's time limit, several times what `cch plan` estimates; it grows with each attempt.
+def patience(rules):
+    """The time limit of these rules' jobs: of the longest of all studies, and longer each attempt.
 
-    Only a scheduler holds a job to it, and to know it takes the seconds in which torch is loaded, so
-    other calls, `-n` among them, show a round number.
+    A SLURM array gives all its tasks what the first one asks for. Only a scheduler holds a job to its
+    limit, and to know it takes the seconds in which torch is loaded, so other calls, `-n` among
+    them, show a round number.
     """
 
     def asked(wildcards, attempt):
@@ -67,7 +71,7 @@ def patience(rule, *names):
             return 240 * attempt
         from cch.costs import time_limit
 
-        return time_limit(PLAN, rule, *(wildcards[name] for name in names)) * attempt
+        return time_limit(PLAN, rules) * attempt
 
     return asked
 

@@ -14,7 +14,7 @@ rule estimate_information:
     threads: CONFIG.compute.threads
     resources:
         mem_mb=growing(8000),
-        runtime=patience("estimate_information", "study", "estimator", "quantity"),
+        runtime=patience("estimate_information"),
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.information_spec(w.study, w.estimator),

@@ -14,7 +14,7 @@ rule train_teacher:
     threads: CONFIG.compute.threads
     resources:
         mem_mb=growing(MEMORY_MB + 4000),
-        runtime=patience("train", "study"),
+        runtime=patience("train"),
         gpu=GPUS,
     params:
         role="teacher",

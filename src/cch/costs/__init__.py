@@ -7,6 +7,7 @@ throughput (``costs.throughput``).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -169,25 +170,20 @@ SPARE = {"cpu": 2, "gpu": 5}
 """Factors on the estimate; on a GPU it rests on assumed speeds."""
 
 
-def time_limit(plan: Plan, rule: str, study: str, *more: str) -> int:
-    """Return how many minutes a scheduler should give a job at its first attempt.
+@functools.cache
+def time_limit(plan: Plan, rules: str) -> int:
+    """Return how many minutes a scheduler should give the longest job of a configuration.
 
     Args:
         plan: of the configuration.
-        rule: the job's, or ``train`` for the longest training of the study.
-        study: the study's name.
-        more: what the job is about besides its study, as in ``Job``.
+        rules: how the names of the rules begin that are meant.
     """
-    about = plan.config.studies[study]
-    if rule == "train":
-        roles = ["teacher", "baseline", "student", *(["fusion"] if about.fusion else [])]
-        return max(time_limit(plan, f"train_{role}", study, role) for role in roles)
-    dataset = about.dataset
-    sizes = {dataset: size(plan.config, dataset, plan.paths.dataset(dataset))}
-    taken = cost(plan, Job(rule, (study, *more), (), ()), sizes)
-    on_cpu = taken.gpu is None or plan.config.compute.device == "cpu"
-    seconds = SPARE["cpu"] * taken.cpu if on_cpu else SPARE["gpu"] * taken.gpu
-    return SPARE_MINUTES + math.ceil(seconds / 60)
+    found = costs(plan)
+    parts = (*found.parts, *found.left_out)
+    taken = [cost for part in parts for job, cost in part.jobs if job.rule.startswith(rules)]
+    cpu = plan.config.compute.device == "cpu"
+    seconds = (SPARE["cpu"] * one.cpu if cpu else SPARE["gpu"] * (one.gpu or 0) for one in taken)
+    return SPARE_MINUTES + math.ceil(max(seconds, default=0) / 60)
 
 
 def cost(plan: Plan, job: Job, sizes: dict[str, Size]) -> Cost:
