@@ -58,7 +58,8 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 def checkout_of(folder: Path, config: dict[str, Any], site: dict[str, Any]) -> Path:
     """A checkout with a configuration and a profile that its user has filled in."""
     copy_checkout(folder)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    text = yaml.safe_dump(config, sort_keys=False)
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
     profile = folder / "slurm" / "config.yaml"
     content = yaml.safe_load(profile.read_text(encoding="utf-8"))
     profile.write_text(yaml.safe_dump(overlay(content, site)), encoding="utf-8")

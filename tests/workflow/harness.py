@@ -76,7 +76,9 @@ def write_config(folder: Path, change: dict[str, Any] | None = None) -> Path:
     demo = yaml.safe_load((ROOT / "presets" / "demo.yaml").read_text(encoding="utf-8"))
     path = folder / "tiny.yaml"
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(overlay(overlay(demo, TINY), change or {})), encoding="utf-8")
+    content = overlay(overlay(demo, TINY), change or {})
+    # In its own order, which files that hold their settings keep.
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return path
 
 
