@@ -38,6 +38,6 @@ def run_from(checkout: Path, folder: Path, *arguments: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         env=environment(PYTHONPATH=str(checkout / "src")),
-        timeout=600,
+        timeout=1800,
         check=False,
     )

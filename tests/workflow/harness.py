@@ -107,7 +107,7 @@ def snakemake(
         capture_output=True,
         text=True,
         env=environment(**variables),
-        timeout=1500,
+        timeout=3000,
         check=False,
     )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr

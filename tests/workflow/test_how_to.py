@@ -35,7 +35,7 @@ def run(command: str, folder: Path) -> str:
         env=environment(PYTHONPATH=str(folder / "src")),
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
