@@ -42,9 +42,10 @@ def run_demo(cores: int, directory: Path) -> int:
             subprocess.run([*command, "--unlock", "--quiet"], env=environment, check=True)
         lock.write("a demo runs, or was killed\n")
         lock.flush()
-        options = ["--rerun-incomplete", "--quiet", "rules", "progress"]
+        options = ["--rerun-incomplete", "--quiet", "rules"]
         status = subprocess.run([*command, *options], env=environment, check=False).returncode
-        lock.truncate(0)
+        if status >= 0:  # not killed: Snakemake has taken its own lock away
+            lock.truncate(0)
     if status == 0:
         print(summary(directory))
     return status
@@ -56,7 +57,7 @@ def summary(directory: Path) -> str:
     return "\n".join(
         [
             "",
-            "The demo is done. It is about the digits inside scikit-learn, not the paper's data.",
+            "The demo is done. Its data are scikit-learn's digits and made up, not the paper's.",
             f"  tables       {results}/tables/    (JSON, CSV, Markdown, LaTeX)",
             f"  figures      {results}/figures/   (PDF, PNG)",
             f"  report       {results}/report/index.html",

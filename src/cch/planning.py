@@ -149,6 +149,32 @@ class Plan:
         path = self.table.file(source, file).path
         return [] if path is None else [path]
 
+    def check_own_files(self, target: str) -> None:
+        """Refuse a target whose studies need a file of one's own that is not there.
+
+        Snakemake would take the copy of an earlier run for it.
+
+        Raises:
+            CchError: one line with the file and the dataset.
+        """
+        for study in self._studies_of(target):
+            dataset = self.config.studies[study].dataset
+            for source in required_sources(dataset, self.config.datasets[dataset]):
+                for entry in self.table.source(source).files:
+                    if entry.path is not None and not Path(entry.path).is_file():
+                        raise CchError(
+                            f"datasets.{dataset}", f"there is no file {entry.path}", "mend the path"
+                        )
+
+    def _studies_of(self, target: str) -> list[str]:
+        """Studies that a target of the command line is about; all of them for ``all``."""
+        layout = self.layouts.get(target)
+        return [
+            name
+            for name, study in self.config.studies.items()
+            if target in ("all", name, study.group) or (layout and name in layout.studies)
+        ]
+
     def raw_list(self, dataset: str) -> list[str]:
         """Raw files of a dataset, flat."""
         return [path for files in self.raw_files(dataset).values() for path in files.values()]
@@ -262,12 +288,7 @@ class Plan:
 
     def by_hand(self, target: str) -> list[str]:
         """What a person has to do before a target can be built: a line, then the steps, a file."""
-        studies = [
-            name
-            for name, study in self.config.studies.items()
-            if target in (name, study.group)
-            or (target in self.layouts and name in self.layouts[target].studies)
-        ]
+        studies = [] if target == "all" else self._studies_of(target)
         datasets = dict.fromkeys(self.config.studies[name].dataset for name in studies)
         needed = [
             s for name in datasets for s in required_sources(name, self.config.datasets[name])

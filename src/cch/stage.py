@@ -62,6 +62,9 @@ def stage(job: Any, script: str) -> Iterator[Recorder]:
     except CchError as error:
         logging.getLogger("cch").error("error in rule %s: %s", job.rule, error)
         sys.exit(1)
+    except KeyboardInterrupt:
+        logging.getLogger("cch").error("rule %s: interrupted; nothing is half-written", job.rule)
+        sys.exit(130)
 
 
 def allocation() -> dict[str, dict[str, str]]:

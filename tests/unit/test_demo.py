@@ -51,6 +51,15 @@ def test_the_lock_is_taken_away_only_after_a_kill(tmp_path, calls):
     assert unlocked(calls) == [False, False, False, True, False]
 
 
+def test_the_lock_is_taken_away_after_a_kill_of_snakemake_alone(tmp_path, calls):
+    calls.status = -9
+    assert demo.run_demo(2, tmp_path) == -9
+    calls.status = 1
+    demo.run_demo(2, tmp_path)
+    demo.run_demo(2, tmp_path)
+    assert unlocked(calls) == [False, True, False, False]
+
+
 def test_two_demos_in_one_folder_are_refused(tmp_path, calls):
     (tmp_path / demo.RESULTS).mkdir(parents=True)
     with open(tmp_path / demo.RESULTS / ".lock", "w") as other:

@@ -26,7 +26,7 @@ def blocks(language: str) -> list[str]:
     return [block for tag, block in every if tag == language]
 
 
-def run(command: str, folder: Path) -> str:
+def run(command: str, folder: Path, fails: bool = False) -> str:
     """Run a command of the page; this test's Python stands for the one in .venv."""
     command = command.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     done = subprocess.run(
@@ -38,8 +38,8 @@ def run(command: str, folder: Path) -> str:
         timeout=1800,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def test_the_page_leads_from_two_files_to_the_right_verdict(tmp_path):
@@ -60,3 +60,13 @@ def test_the_page_leads_from_two_files_to_the_right_verdict(tmp_path):
     assert explained
     said = run(f".venv/bin/cch {explained[1]}", folder)
     assert "mine/rna.csv" in said and "of 60 features by mrmr" in said
+    check = ".venv/bin/cch audit --results results/mine"
+    run(check, folder)
+    # One's own file may go away, for what was taken in is kept; but not change, or be asked for.
+    rna = folder / "mine" / "rna.csv"
+    content = rna.read_text()
+    rna.write_text(content + "\n")
+    assert "mine/rna.csv: is not the file any more" in run(check, folder, fails=True)
+    rna.unlink()
+    run(check, folder)
+    assert "there is no file mine/rna.csv" in run(f"{start.strip()} -n", folder, fails=True)

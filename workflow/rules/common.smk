@@ -25,6 +25,7 @@ try:
     PLAN = Plan(config, ROOT)
     for asked in asked_targets():
         PLAN.check_target(asked)
+        PLAN.check_own_files(asked)
         for line in PLAN.by_hand(asked):
             print(f"cch: {line}" if line[0] != " " else line, file=sys.stderr)
 except CchError as error:

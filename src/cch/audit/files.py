@@ -24,7 +24,10 @@ def check_files(tree: Tree, report: Audit) -> None:
             _check_output(tree, report, recorded, name, digest)
         # What an earlier audit looked at may have been made again since.
         for name, digest in recorded.inputs.items() if recorded.rule != "audit" else ():
-            _check_input(tree, report, recorded, name, digest)
+            if "raw" in recorded.content:
+                _check_own_file(tree, report, name, digest)
+            else:
+                _check_input(tree, report, recorded, name, digest)
         if "raw" in recorded.content:
             report.count("generated files" if _generated(recorded) else "raw files")
             _check_raw(tree, report, recorded)
@@ -54,11 +57,23 @@ def _check_output(tree: Tree, report: Audit, recorded: Recorded, name: str, dige
         )  # fmt: skip
 
 
+def _check_own_file(tree: Tree, report: Audit, name: str, digest: str) -> None:
+    """The file of one's own that a raw file is a copy of: it may be gone, but not another one."""
+    now = tree.digest(name)
+    if now is not None and now != digest:
+        report.wrong(
+            "file", name,
+            f"is not the file any more that was taken in: sha256 {now[:SHORT]}, recorded "
+            f"{digest[:SHORT]}",
+        )  # fmt: skip
+
+
 def _check_input(tree: Tree, report: Audit, recorded: Recorded, name: str, digest: str) -> None:
     """The bytes that a stage read are those that the stage before it made."""
     where, source = tree.label(recorded.path), tree.made.get(name)
     if source is None:
-        report.wrong("chain", name, f"{where} read it, and no record says what made it")
+        gone = "is missing; " if tree.digest(name) is None else ""
+        report.wrong("chain", name, f"{gone}{where} read it, and no record says what made it")
     elif source.outputs[name] != digest:
         report.wrong(
             "chain", where,

@@ -60,7 +60,9 @@ class RunsFile:
             raise CchError(self.path, "there is no such runs file") from None
         except (OSError, KeyError, json.JSONDecodeError) as error:
             raise CchError(
-                self.path, f"cannot be read as runs ({error})", "delete it and train again"
+                self.path,
+                f"cannot be read as runs ({error})",
+                f"delete it, then have it trained again: snakemake --cores 2 {self.path}",
             ) from None
         if self.header.get("format") != FORMAT:
             raise CchError(self.path, f"format is {self.header.get('format')!r}, not {FORMAT!r}")
