@@ -23,7 +23,8 @@ class Failure:
 
     Attributes:
         rule: its rule.
-        of: its wildcards' values, e.g. the study; empty where it has none.
+        of: its wildcards' values, e.g. the study; the name of its log where Snakemake prints none,
+            as for a job of a cluster; empty where it has neither.
         attempts: how often it failed.
         message: what Snakemake or the cluster says of the last attempt; may be empty.
         logs: its log files, the job's own first.
@@ -78,11 +79,12 @@ def failures(text: str) -> list[Failure]:
         if heading.startswith("Error in"):
             one = failed.setdefault(jobid, Failure(rule["rule"]))
             one.attempts += 1
-            one.of = wildcards.get(jobid, "")
             said = fields.get("message", "")
             one.message = "" if said == "None" else said
             logs = fields.get("log", "").partition(" (check log file")[0]
             one.logs = [path for path in logs.split(", ") if path]
+            named = Path(one.logs[0]).name.removesuffix(".log") if one.logs else ""
+            one.of = wildcards.get(jobid, named)
     return list(failed.values())
 
 

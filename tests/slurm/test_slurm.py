@@ -208,7 +208,7 @@ def test_what_fails_for_good_is_one_line_with_its_log(cluster, tmp_path):
     run = as_typed(folder, "results/tiny/runs/mnistm-a18/teacher.h5")
     assert run.wait(timeout=300) != 0
     lines = [line for line in said_by(folder).splitlines() if line.startswith("cch: ")]
-    assert "train_teacher of mnistm-a18 failed: " in lines[-1]
+    assert lines[-1].startswith("cch: train_teacher of mnistm-a18.teacher failed: ")
     assert "compute.memory_gb" in lines[-1]
     assert "; log: results/tiny/logs/train/mnistm-a18.teacher.log" in lines[-1]
     log = folder / "results/tiny/logs/train/mnistm-a18.teacher.log"

@@ -67,5 +67,10 @@ def test_a_local_rule_without_wildcards_or_logs():
     assert one.line(Path("nowhere")) == "compare failed: no reason was left behind"
 
 
+def test_a_job_of_a_cluster_is_named_by_its_log():
+    (one,) = failures(FAILED)
+    assert (one.rule, one.of) == ("train_teacher", "mnistm-a18.teacher")
+
+
 def test_other_words_are_no_failures():
     assert failures("Building DAG of jobs...\nError in rule x:\n    no field\nrule y:\n") == []
