@@ -145,35 +145,15 @@ class Plan:
         }
 
     def origin(self, source: str, file: str) -> list[str]:
-        """The file of one's own that a raw file is a copy of; none for files that are fetched."""
-        path = self.table.file(source, file).path
-        return [] if path is None else [path]
-
-    def check_own_files(self, target: str) -> None:
-        """Refuse a target whose studies need a file of one's own that is not there.
-
-        Snakemake would take the copy of an earlier run for it.
+        """The file of one's own that a raw file is a copy of; none for files that are fetched.
 
         Raises:
-            CchError: one line with the file and the dataset.
+            CchError: it is not there; Snakemake would take the copy of an earlier run for it.
         """
-        for study in self._studies_of(target):
-            dataset = self.config.studies[study].dataset
-            for source in required_sources(dataset, self.config.datasets[dataset]):
-                for entry in self.table.source(source).files:
-                    if entry.path is not None and not Path(entry.path).is_file():
-                        raise CchError(
-                            f"datasets.{dataset}", f"there is no file {entry.path}", "mend the path"
-                        )
-
-    def _studies_of(self, target: str) -> list[str]:
-        """Studies that a target of the command line is about; all of them for ``all``."""
-        layout = self.layouts.get(target)
-        return [
-            name
-            for name, study in self.config.studies.items()
-            if target in ("all", name, study.group) or (layout and name in layout.studies)
-        ]
+        path = self.table.file(source, file).path
+        if path is not None and not Path(path).is_file():
+            raise CchError(path, f"there is no such file for {source}/{file} to be a copy of")
+        return [] if path is None else [path]
 
     def raw_list(self, dataset: str) -> list[str]:
         """Raw files of a dataset, flat."""
@@ -288,7 +268,12 @@ class Plan:
 
     def by_hand(self, target: str) -> list[str]:
         """What a person has to do before a target can be built: a line, then the steps, a file."""
-        studies = [] if target == "all" else self._studies_of(target)
+        studies = [
+            name
+            for name, study in self.config.studies.items()
+            if target in (name, study.group)
+            or (target in self.layouts and name in self.layouts[target].studies)
+        ]
         datasets = dict.fromkeys(self.config.studies[name].dataset for name in studies)
         needed = [
             s for name in datasets for s in required_sources(name, self.config.datasets[name])

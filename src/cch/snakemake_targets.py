@@ -9,8 +9,6 @@ from pathlib import Path
 def asked_targets() -> list[str]:
     """Return the targets of this process if it is Snakemake's command line, else nothing.
 
-    A command line without targets asks for ``all``.
-
     Snakemake reads the Snakefile before it knows its targets, and answers an unknown one with a
     ``MissingRuleException`` that cannot say what there is.
     """
@@ -22,4 +20,4 @@ def asked_targets() -> list[str]:
         known, _ = get_argument_parser().parse_known_args(sys.argv[1:])
     except SystemExit:
         return []
-    return [str(target) for target in known.targets or ["all"]]
+    return [str(target) for target in known.targets or []]

@@ -69,4 +69,6 @@ def test_the_page_leads_from_two_files_to_the_right_verdict(tmp_path):
     assert "mine/rna.csv: is not the file any more" in run(check, folder, fails=True)
     rna.unlink()
     run(check, folder)
-    assert "there is no file mine/rna.csv" in run(f"{start.strip()} -n", folder, fails=True)
+    said = run(f"{start.strip()} -n", folder, fails=True)
+    assert "cch: mine/rna.csv: there is no such file" in said
+    assert "Traceback" not in said

@@ -21,17 +21,29 @@ from cch.snakemake_targets import asked_targets
 
 become_own_job()
 
+
+def stop(error):
+    """End with a message for a person: no traceback, no line of the Snakefile."""
+    print(f"cch: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+def own_file(wildcards):
+    """The file of one's own that a raw file is a copy of, if it is one."""
+    try:
+        return PLAN.origin(wildcards.source, wildcards.file)
+    except CchError as error:
+        stop(error)
+
+
 try:
     PLAN = Plan(config, ROOT)
     for asked in asked_targets():
         PLAN.check_target(asked)
-        PLAN.check_own_files(asked)
         for line in PLAN.by_hand(asked):
             print(f"cch: {line}" if line[0] != " " else line, file=sys.stderr)
 except CchError as error:
-    # A message for a person: no traceback, no line of the Snakefile.
-    print(f"cch: {error}", file=sys.stderr)
-    sys.exit(1)
+    stop(error)
 
 CONFIG, PATHS = PLAN.config, PLAN.paths
 RESULTS = PATHS.results

@@ -1,7 +1,7 @@
 # Raw files, downloaded on the submitting host. No benchmark file: the time is the network's.
 rule fetch_raw:
     input:
-        lambda w: PLAN.origin(w.source, w.file),
+        own_file,
     output:
         # Kept when the rule runs again: a file that verifies is not downloaded twice.
         file=update(PATHS.raw("{source}", "{file}")),
