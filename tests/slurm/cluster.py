@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
@@ -145,6 +147,19 @@ class Cluster:
         """Run one of SLURM's commands and return what it prints; empty where it fails."""
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout if done.returncode == 0 else ""
+
+    def allocations(self) -> dict[str, tuple[datetime, datetime]]:
+        """From when to when each job that ended by itself had its node, by its number.
+
+        Allocations, not the work in them: two short jobs that held their GPUs at one time may well
+        have computed one after the other.
+        """
+        log = (self.folder / "slurmctld.log").read_text(encoding="utf-8", errors="replace")
+        event = r"^\[(\S+)\] {}JobId=(\w+)"
+        began = re.findall(event.format(r".*\b(?:Allocate|Started) "), log, re.M)
+        ended = re.findall(event.format("_job_complete: ") + r"\S* done", log, re.M)
+        starts = {job: datetime.fromisoformat(when) for when, job in began}
+        return {job: (starts[job], datetime.fromisoformat(when)) for when, job in ended}
 
     def stop(self) -> None:
         """Cancel what runs and end the daemons."""

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -123,33 +122,25 @@ def records(folder: Path, results: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def overlapping(made: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Pairs of jobs that were computing at the same time."""
-
-    def span(record: dict[str, Any]) -> tuple[datetime, datetime]:
-        start = datetime.fromisoformat(record["started"])
-        return start, start + timedelta(seconds=record["seconds"])
-
-    pairs = []
-    for one, other in combinations(made, 2):
-        (start, end), (begin, stop) = span(one), span(other)
-        if start < stop and begin < end:
-            pairs.append((one, other))
-    return pairs
-
-
-def check_allocations(made: list[dict[str, Any]]) -> None:
+def check_allocations(made: list[dict[str, Any]], cluster: Cluster) -> None:
     """Jobs that ask for a GPU had one each; those at one time had different ones."""
-    computed = [
-        one for one in made if one["rule"].startswith(("train_", "estimate_", "calibrate_"))
-    ]
-    assert computed
-    assert {one["slurm"]["gpus"] for one in computed} == {"0", "1"}
+    computed = {
+        one["slurm"]["job"]: one
+        for one in made
+        if one["rule"].startswith(("train_", "estimate_", "calibrate_"))
+    }
+    assert {one["slurm"]["gpus"] for one in computed.values()} == {"0", "1"}
     # The stand-ins are no GPUs that torch could use: the same rules run on the CPU and say so.
-    assert {one["device"] for one in computed} == {"cpu"}
-    together = overlapping(computed)
+    assert {one["device"] for one in computed.values()} == {"cpu"}
+    held = cluster.allocations()
+    together = [
+        (one, other)
+        for one, other in combinations(computed, 2)
+        if held[one][0] < held[other][1] and held[other][0] < held[one][1]
+    ]
     assert together
-    for one, other in together:
+    for pair in together:
+        one, other = (computed[job] for job in pair)
         assert one["slurm"]["gpus"] != other["slurm"]["gpus"], (one["outputs"], other["outputs"])
     arrays = {one["rule"] for one in made if "_" in one.get("slurm", {}).get("job", "")}
     assert "estimate_information" in arrays
@@ -190,7 +181,7 @@ def test_a_run_with_every_kind_of_fault_ends_with_the_same_tables(cluster, finis
     local, here = documents(finished), documents(folder)
     assert len(here) > 5
     assert here == {name: local[name] for name in here}
-    check_allocations(records(folder, TINY["results"]))
+    check_allocations(records(folder, TINY["results"]), cluster)
     # Finished work is not repeated.
     assert "Nothing to be done" in ended(folder)
 
@@ -226,4 +217,4 @@ def test_the_demo_has_the_tables_of_a_local_demo(cluster, tmp_path):
     run = as_typed(folder)
     assert run.wait(timeout=3000) == 0, said_by(folder)
     assert documents(folder, demo["results"]) == documents(local, demo["results"])
-    check_allocations(records(folder, demo["results"]))
+    check_allocations(records(folder, demo["results"]), cluster)
