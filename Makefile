@@ -38,7 +38,8 @@ demo: venv
 	@$(RUN) .venv/bin/cch demo
 
 test: venv
-	@$(RUN) .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	@$(RUN) .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: venv
 	@$(RUN) .venv/bin/ruff check .

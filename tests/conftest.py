@@ -10,6 +10,11 @@ from support import raw_config
 pytest_plugins = ["shared"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: several processes then end at about the same time."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
 @pytest.fixture
 def paper_config() -> dict[str, Any]:
     return raw_config()
