@@ -2,7 +2,7 @@
 
 One run takes everything that goes wrong on a cluster: a job is cancelled, another one's process is
 killed, a third asks for too little memory. Its tables must be those of a local run, byte for byte.
-``CCH_SLURM_DEMO=1`` runs the demo's configuration, undisturbed, beside a local demo: nearly an hour.
+``CCH_SLURM_DEMO=1`` runs all of the demo, undisturbed, beside a local demo: nearly an hour.
 """
 
 from __future__ import annotations
