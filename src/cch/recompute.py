@@ -12,11 +12,13 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from cch.audit.derive import RULES, Derived, NotDerivable, Place
 from cch.audit.facts import Facts, same
@@ -27,6 +29,7 @@ from cch.explain import find_cell, specification, working_folder
 from cch.files import sha256_file, write_json
 from cch.paths import ROLES
 from cch.record import environment, read_record, record_path
+from cch.stage import limit_threads
 from cch.training.plan import level_name
 from cch.training.store import RunsFile
 
@@ -142,10 +145,13 @@ def recompute(name: str, results: str | Path, scratch: str | Path | None = None)
         scratch: where the new files go; left out, a temporary folder that is removed.
 
     Raises:
-        CchError: there is no such cell, its kind cannot be recomputed, a record on the way is
-            missing, or the dataset file is not the one that the runs were trained on.
+        CchError: there is no such cell, it was not run, its kind cannot be recomputed, a record on
+            the way is missing, or the dataset file is not the one that the runs were trained on.
     """
     path, document, cell = find_cell(name, results)
+    if cell["value"] is None and cell["n"] == 0:
+        flags = "; ".join(cell["flags"])
+        raise CchError(name, f"has no value ({flags})", "there is nothing to compute again")
     kind = cell["query"]["kind"]
     if kind not in _MAKE:
         known = ", ".join(_MAKE)
@@ -321,8 +327,6 @@ class Bench:
             cut: ``seeds``, ``runs`` (with representations), ``levels`` (names), ``temperature``,
                 ``weight``, ``arms`` (of fusions); a part that is left out, or None, is not cut.
         """
-        import torch
-
         from cch.paired import PairedDataset
         from cch.training.stage import Laboratory, train_role
 
@@ -336,9 +340,8 @@ class Bench:
             for name in (name for name in record["inputs"] if name.startswith(folder)):
                 self._as_recorded(name, record)
                 chosen[modality] = self.base / name
-        torch.set_num_threads(record.get("threads", 1))
         device = "cpu" if record.get("device", "cpu") == "cpu" else "auto"
-        with PairedDataset(self.base / data) as dataset:
+        with threads_of(record), PairedDataset(self.base / data) as dataset:
             lab = Laboratory(
                 study, _cut(spec, cut), dataset, Compute(device=device), features=chosen
             )
@@ -382,7 +385,8 @@ class Bench:
         )
         paths = {role: _only(self.made(study, role), levels) for role in ROLES[quantity]}
         device = "cpu" if record.get("device", "cpu") == "cpu" else _auto()
-        estimate(study, spec, estimator, quantity, paths, self.new(out), device=device)
+        with threads_of(record):
+            estimate(study, spec, estimator, quantity, paths, self.new(out), device=device)
         stored = {e["id"]: e for e in _estimates(self.base / out)}
         for entry in _estimates(self.new(out)):
             what = f"{quantity} by {estimator}, level {entry['level']}, seed {entry['seed']}"
@@ -423,7 +427,8 @@ class Bench:
             truths = [e["truth"] for e in wanted if e["share"] is None and e["truth"]]
             cut = asked.model_copy(update={"shares": shares, "truths": truths})
             key = (study, quantity)
-            found = pair_cases(estimator, x, y, cut, key=key, quantity=quantity)
+            with threads_of(record):
+                found = pair_cases(estimator, x, y, cut, key=key, quantity=quantity)
             again = {result.case.name: result.values for result in found}
             for entry in wanted:
                 entries.append(entry | {"values": again[entry["name"]]})
@@ -473,6 +478,21 @@ def _meant(entry: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
         and entry["name"] == query.get("case", entry["name"])
         and entry["options"] == query.get("options", {})
     )
+
+
+@contextmanager
+def threads_of(record: Mapping[str, Any]) -> Iterator[None]:
+    """Compute with as many threads as a job had: others add the same numbers up in another order.
+
+    Snakemake tells jobs by the environment, which libraries read when they are loaded.
+    """
+    # SciPy's linear algebra is a library of its own, and can be held once it is there.
+    import scipy.linalg  # noqa: F401
+
+    threads = record.get("threads", 1)
+    limit_threads(threads)
+    with threadpool_limits(limits=threads):
+        yield
 
 
 def _auto() -> str:
@@ -681,7 +701,8 @@ def _null(bench: Bench, place: Place) -> None:
     record = bench.record(out)
     device = "cpu" if record.get("device", "cpu") == "cpu" else _auto()
     bench.new(out).parent.mkdir(parents=True, exist_ok=True)
-    write_null(Path(out).stem, bench.new(out), device)
+    with threads_of(record):
+        write_null(Path(out).stem, bench.new(out), device)
     stored, again = (
         json.loads(path.read_text(encoding="utf-8"))["values"]
         for path in (bench.base / out, bench.new(out))
@@ -696,7 +717,8 @@ def _theory(bench: Bench, place: Place) -> None:
     from cch.theory.stage import simulate_all
 
     out = place.cell["inputs"][0]["path"]
-    given = Theory.model_validate(specification(bench.record(out)))
+    record = bench.record(out)
+    given = Theory.model_validate(specification(record))
     row = next((r for r in place.document["rows"] if r["key"] == place.key.partition("/")[0]), {})
     cut = {
         many: [row[one]]
@@ -712,7 +734,8 @@ def _theory(bench: Bench, place: Place) -> None:
         cut = {"sigma_12": given.sigma_12[:1], "kappas": given.kappas[:1]} | cut
         cut = {"lambdas": given.lambdas[:1], "teacher_label": given.teacher_label[:1]} | cut
     bench.new(out).parent.mkdir(parents=True, exist_ok=True)
-    simulate_all(given.model_copy(update=cut), bench.new(out))
+    with threads_of(record):
+        simulate_all(given.model_copy(update=cut), bench.new(out))
     again = _derived(bench, place, bench.folder)
     pairs = zip(place.cell["members"], again.members or [], strict=False)
     for member, (identity, _, value) in pairs:

@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 from typer.testing import CliRunner
 
 from cch import recompute as module
@@ -105,7 +107,8 @@ def test_a_theory_cell_is_simulated_again_alone(tmp_path, monkeypatch):
     )  # fmt: skip
     path = "results/theory/simulation.json"
     Path(path).parent.mkdir(parents=True)
-    simulate_all(spec, path)
+    with module.threads_of({}):  # one, as the rule has
+        simulate_all(spec, path)
     from cch.record import Recorder
     from support import ROOT
 
@@ -145,6 +148,29 @@ def change_value(by: float) -> None:
         document["cells"]["0/no-kd"]["value"] += by
 
     tamper(f"{RESULTS}/tables/table13.json", change)
+
+
+def test_a_cell_that_was_not_run_says_so(tree):
+    def not_run(document):
+        flags = ["not run in this configuration: T = 3, λ = 0.5"]
+        document["cells"]["0/kd"].update(value=None, n=0, flags=flags)
+
+    tamper(f"{RESULTS}/tables/table13.json", not_run)
+    with pytest.raises(CchError, match=r"has no value \(not run in this configuration: T = 3"):
+        recompute("table13/0/kd", RESULTS)
+
+
+def test_linear_algebra_has_as_many_threads_as_the_job_had():
+    def of_blas():
+        return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
+
+    torch_threads = torch.get_num_threads()
+    with threadpool_limits(limits=2):
+        with module.threads_of({"threads": 1}):
+            assert of_blas() == {1}
+            assert torch.get_num_threads() == 1
+        assert of_blas() == {2}
+    torch.set_num_threads(torch_threads)
 
 
 def test_a_stored_value_that_was_changed_is_not_reproduced(tree):
