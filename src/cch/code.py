@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 from cch.errors import CchError
@@ -77,18 +78,34 @@ def _module_path(name: str) -> Path | None:
     return None
 
 
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Every statement, and what holds some; expressions, most of a tree, hold none."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+            waiting.extend(getattr(node, part, ()))
+
+
 @functools.cache
 def _tree(path: Path) -> ast.Module:
+    """The syntax tree of a file without docstrings."""
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise CchError(path, f"line {error.lineno}: {error.msg}") from None
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in _statements(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return tree
 
 
 @functools.cache
 def _imports(path: Path, package: str) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.walk(_tree(path)):
+    for node in _statements(_tree(path)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -105,9 +122,4 @@ def _imports(path: Path, package: str) -> frozenset[str]:
 @functools.cache
 def _meaning(path: Path) -> str:
     """Digest of a file's syntax tree without docstrings and positions."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(tree):
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return digest(ast.dump(tree, include_attributes=False))
+    return digest(ast.dump(_tree(path), include_attributes=False))
