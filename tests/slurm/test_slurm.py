@@ -134,13 +134,12 @@ def check_allocations(made: list[dict[str, Any]], cluster: Cluster) -> None:
     assert {one["device"] for one in computed.values()} == {"cpu"}
     held = cluster.allocations()
     together = [
-        (one, other)
+        (computed[one], computed[other])
         for one, other in combinations(computed, 2)
         if held[one][0] < held[other][1] and held[other][0] < held[one][1]
     ]
     assert together
-    for pair in together:
-        one, other = (computed[job] for job in pair)
+    for one, other in together:
         assert one["slurm"]["gpus"] != other["slurm"]["gpus"], (one["outputs"], other["outputs"])
     arrays = {one["rule"] for one in made if "_" in one.get("slurm", {}).get("job", "")}
     assert "estimate_information" in arrays

@@ -164,13 +164,11 @@ def test_linear_algebra_has_as_many_threads_as_the_job_had():
     def of_blas():
         return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
 
-    torch_threads = torch.get_num_threads()
     with threadpool_limits(limits=2):
         with module.threads_of({"threads": 1}):
             assert of_blas() == {1}
             assert torch.get_num_threads() == 1
         assert of_blas() == {2}
-    torch.set_num_threads(torch_threads)
 
 
 def test_a_stored_value_that_was_changed_is_not_reproduced(tree):
