@@ -73,6 +73,18 @@ def test_what_differs_from_the_paper_is_said(paper_config):
     ]
 
 
+def test_of_a_mapping_only_what_differs_is_said(paper_config):
+    change = {"studies": {"brca": {"fusion": {"dropout": 0.5, "training": {"epochs": 7}}}}}
+    config = load(overlay(paper_config, change))
+    assert deviations(config, load_claims(CLAIMS), "brca") == [
+        "fusion.dropout: 0.5 (paper: 0.25)",
+        "fusion.training.epochs: 7 (paper: 200)",
+    ]
+    without = load(overlay(paper_config, {"studies": {"brca": {"fusion": None}}}))
+    (mark,) = deviations(without, load_claims(CLAIMS), "brca")
+    assert mark.startswith("fusion: none (paper: encoder 64, batch_norm True")
+
+
 def test_a_title_names_the_setting_that_ran(paper_config):
     config = load(overlay(paper_config, {"datasets": {"mnistm-a18": {"alpha": 0.3}}}))
     layout = all_layouts(config, TABLES)["table13"]

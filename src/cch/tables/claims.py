@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -191,12 +191,25 @@ def deviations(config: Config, claims: Claims, study_name: str) -> list[str]:
     for path, stated in claims.settings[study_name].items():
         ours = setting(config, study_name, path)
         accepted = stated if isinstance(stated, list) and not isinstance(ours, list) else [stated]
-        if ours not in accepted:
-            said = " or ".join(_words(value) for value in accepted)
+        for key, value, papers in _differences(path, ours, accepted):
+            said = " or ".join(_words(one) for one in papers)
             marks.append(
-                f"{NAMED.get(path, path).replace('_', ' ')}: {_words(ours)} (paper: {said})"
+                f"{NAMED.get(key, key).replace('_', ' ')}: {_words(value)} (paper: {said})"
             )
     return marks
+
+
+def _differences(path: str, ours: Any, accepted: list[Any]) -> Iterator[tuple[str, Any, list[Any]]]:
+    """Path, our value and the paper's where they differ; of equal sets of keys, key by key."""
+    if ours in accepted:
+        return
+    # Of several mappings each is accepted as a whole, so those are not taken apart.
+    papers = accepted[0] if len(accepted) == 1 else None
+    if isinstance(ours, dict) and isinstance(papers, dict) and ours.keys() == papers.keys():
+        for key, value in ours.items():
+            yield from _differences(f"{path}.{key}", value, [papers[key]])
+    else:
+        yield path, ours, accepted
 
 
 def all_deviations(config: Config, claims: Claims, studies: Sequence[str]) -> list[str]:
@@ -207,6 +220,8 @@ def all_deviations(config: Config, claims: Claims, studies: Sequence[str]) -> li
 
 
 def _words(value: Any) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, dict):
         inner = [f"{key} {_words(item)}" for key, item in value.items()]
         return ", ".join(inner) if inner else "the defaults"
