@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from cch.errors import CchError
@@ -62,8 +64,8 @@ def modules_behind(script: str | Path) -> dict[str, Path]:
 
 def code_digest(script: str | Path) -> str:
     """Return one SHA-256 over the script and the modules behind it; see the module docstring."""
-    parts = {name: _meaning(path) for name, path in modules_behind(script).items()}
-    return digest({"script": _meaning(Path(script)), "modules": parts})
+    parts = {name: _source(path).meaning for name, path in modules_behind(script).items()}
+    return digest({"script": _source(Path(script)).meaning, "modules": parts})
 
 
 def _module_path(name: str) -> Path | None:
@@ -88,38 +90,53 @@ def _statements(tree: ast.Module) -> Iterator[ast.AST]:
             waiting.extend(getattr(node, part, ()))
 
 
+@dataclass(frozen=True)
+class _Source:
+    """What a digest needs of a file; its syntax tree is large, and is not kept."""
+
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
+    meaning: str
+    """Digest of the syntax tree without docstrings and positions."""
+
+
 @functools.cache
-def _tree(path: Path) -> ast.Module:
-    """The syntax tree of a file without docstrings."""
+def _source(path: Path) -> _Source:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = _parsed(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise CchError(path, f"line {error.lineno}: {error.msg}") from None
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    imports = []
     for node in _statements(tree):
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return tree
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imports.append(node)
+    return _Source(tuple(imports), digest(ast.dump(tree, include_attributes=False)))
 
 
-@functools.cache
+def _parsed(text: str) -> ast.Module:
+    # A tree is many objects and no garbage, through which the collector would go again and again.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(text)
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def _imports(path: Path, package: str) -> frozenset[str]:
     names: set[str] = set()
-    for node in _statements(_tree(path)):
+    for node in _source(path).imports:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parts = package.split(".")
-                above = parts[: len(parts) - node.level + 1]
-                base = ".".join([*above, base] if base else above)
-            names.add(base)
-            names.update(f"{base}.{alias.name}" for alias in node.names)
+            continue
+        base = node.module or ""
+        if node.level:
+            parts = package.split(".")
+            above = parts[: len(parts) - node.level + 1]
+            base = ".".join([*above, base] if base else above)
+        names.add(base)
+        names.update(f"{base}.{alias.name}" for alias in node.names)
     return frozenset(name for name in names if name.split(".")[0] == PACKAGE)
-
-
-@functools.cache
-def _meaning(path: Path) -> str:
-    """Digest of a file's syntax tree without docstrings and positions."""
-    return digest(ast.dump(_tree(path), include_attributes=False))

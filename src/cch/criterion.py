@@ -42,7 +42,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from cch.errors import CchError
 from cch.units import Nats
@@ -285,7 +285,7 @@ def effective_freedom(parts: Sequence[tuple[float, int]]) -> float:
 
 def _quantile(level: float, freedom: float) -> float:
     """Return Student's two-sided quantile; infinite where no degree of freedom is left."""
-    return float(stats.t.ppf((1 + level) / 2, freedom)) if freedom > 0 else math.inf
+    return float(stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.inf
 
 
 def _calibration_flags(

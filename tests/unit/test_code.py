@@ -29,8 +29,7 @@ def package(tmp_path, monkeypatch):
 
 
 def fresh_digest(script):
-    for cached in (code._tree, code._imports, code._meaning):
-        cached.cache_clear()
+    code._source.cache_clear()
     return code.code_digest(script)
 
 

@@ -19,13 +19,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.neighbors import KDTree
 
 from cch.errors import CchError
+
+if TYPE_CHECKING:
+    from sklearn.neighbors import KDTree
 
 BACKENDS = ("auto", "tree", "brute")
 LEAF = 20
@@ -167,6 +169,9 @@ class _Tree:
 
     @staticmethod
     def _built(values: np.ndarray) -> KDTree:
+        # Here, because most estimates of a study need no tree, and this import takes a second.
+        from sklearn.neighbors import KDTree
+
         return KDTree(values, metric="chebyshev", leaf_size=LEAF)
 
     def neighbour(self, k: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from scipy import stats
+from scipy.special import stdtrit
 
 from cch.tables.claims import Claim
 
@@ -31,7 +31,7 @@ def half_width(se: float | None, n: int) -> float:
     """Half of our 95 % interval: Student's t over n runs; infinite where there is no spread."""
     if se is None or n < 2:
         return math.inf
-    return float(stats.t.ppf(0.975, n - 1)) * se
+    return float(stdtrit(n - 1, 0.975)) * se
 
 
 def compare_numbers(

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from cch.criterion import LEVEL, Verdict, judge
 from cch.response import CaseResult, Response
@@ -64,7 +64,7 @@ def effect(differences: list[float], lower_is_better: bool) -> tuple[str, float,
     if n < 2:
         return UNDECIDED, -math.inf, math.inf
     mean, se = float(np.mean(differences)), float(np.std(differences, ddof=1) / math.sqrt(n))
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * se
+    reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * se
     low, high = mean - reach, mean + reach
     if low > 0 or high < 0:
         return (HELPS if (low > 0) != lower_is_better else HARMS), low, high
