@@ -14,10 +14,12 @@ import warnings
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -281,10 +283,11 @@ class CSVFile(ArrayFile):
             return column.to_numpy().astype(str)
         for name in names:
             if self._table[name].dtype.kind not in "biuf":
-                shown = next(one for one in self._table[name] if isinstance(one, str))
+                row, shown = _first_text(self._table[name])
                 raise CchError(
                     self.path,
-                    f"column {name!r} holds text ({shown!r}), expected numbers",
+                    f"column {name!r} holds text ({shown!r} in row {row}, counted from 0), "
+                    "expected numbers",
                     f"name the columns to use: {self.path.name}:COLUMN,COLUMN or a pattern (x_*)",
                 )
         return self._table[names].to_numpy(dtype=np.float64)
@@ -297,6 +300,12 @@ class CSVFile(ArrayFile):
                 f"{len(gaps)} values are missing, first in row {gaps[0]} (counted from 0)",
                 "fill them or leave those rows out",
             )
+
+
+def _first_text(values: Iterable[Any]) -> tuple[int, str]:
+    """Return the first value that is no number, and its row, of a column that is not numbers."""
+    texts = [(row, value) for row, value in enumerate(values) if isinstance(value, str)]
+    return next((one for one in texts if not _is_number(one[1])), texts[0])
 
 
 def _is_number(text: str) -> bool:

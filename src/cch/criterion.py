@@ -29,9 +29,9 @@ For one teacher, in nats, over R runs r with both estimates:
 
 Where something is missing the interval says less, and a flag says so. One run has no run-to-run
 part: with calibration the noises alone make the interval. Without calibration there is no bias and
-no noise, only run-to-run spread; when that is missing too (one run, or runs that are equal because
-the estimator draws nothing) nothing measures the error, there is no interval, and the verdict is
-"undecided".
+no noise, only run-to-run spread; when that is missing too (one run, runs that are equal because
+the estimator draws nothing, or runs that are seeds of the estimator on the same arrays) nothing
+measures the error, there is no interval, and the verdict is "undecided".
 """
 
 from __future__ import annotations
@@ -141,6 +141,7 @@ def judge(
     entropy: Nats | None = None,
     *,
     level: float = LEVEL,
+    same_arrays: bool = False,
 ) -> Verdict:
     """Judge the criterion for one teacher; the rule stands at the top of this module.
 
@@ -151,6 +152,8 @@ def judge(
         sl_response: calibration of the estimator for I(student; label).
         entropy: H(Y) of the labels.
         level: coverage of the interval, between 0 and 1.
+        same_arrays: the runs are seeds of the estimator on the same arrays, so that their spread
+            says what the estimator draws (KSG: the jitter of tied values) and nothing of the gap.
 
     Raises:
         CchError: the two quantities have different numbers of runs, or ``level`` is none.
@@ -171,9 +174,9 @@ def judge(
         "I(teacher; student)": _quantity(ts, ts_response),
         "I(student; label)": _quantity(sl, sl_response),
     }
-    flags += _calibration_flags(sides, (ts_response, sl_response), ts - sl)
+    flags += _calibration_flags(sides, (ts_response, sl_response), ts - sl, same_arrays)
     flags += _bound_flags(sides, sl, entropy, level)
-    return _judged(ts - sl, *sides.values(), entropy, level, flags)
+    return _judged(ts - sl, *sides.values(), entropy, level, flags, same_arrays)
 
 
 def _kept(
@@ -214,13 +217,14 @@ def _judged(
     entropy: Nats | None,
     level: float,
     flags: list[str],
+    same_arrays: bool,
 ) -> Verdict:
     """Put the parts together: interval and verdict."""
     gap = float(gaps.mean())
     readings = [gap]
     if ts.bias is not None and sl.bias is not None:
         readings.append(gap - (ts.bias - sl.bias))
-    se, freedom = _error(gaps, ts, sl)
+    se, freedom = _error(gaps, ts, sl, same_arrays)
     low = high = None
     verdict = UNDECIDED
     if se is not None and freedom > 0:
@@ -245,11 +249,13 @@ def _judged(
     )
 
 
-def _error(gaps: np.ndarray, ts: Quantity, sl: Quantity) -> tuple[Nats | None, float]:
+def _error(
+    gaps: np.ndarray, ts: Quantity, sl: Quantity, same_arrays: bool
+) -> tuple[Nats | None, float]:
     """Return the standard error of the gap and its effective degrees of freedom.
 
     The standard error is None where nothing measures it: one run that is not calibrated on both
-    sides, or runs that are equal and not calibrated at all.
+    sides, or runs that are equal, or of the same arrays, and not calibrated at all.
     """
     spread = _standard_error(gaps)
     parts = [
@@ -258,7 +264,7 @@ def _error(gaps: np.ndarray, ts: Quantity, sl: Quantity) -> tuple[Nats | None, f
     if spread is None:
         if len(parts) < 2:
             return None, math.inf
-    elif spread < ROUNDING and not parts:
+    elif not parts and (same_arrays or spread < ROUNDING):
         return None, math.inf
     else:
         parts.append((spread**2, len(gaps) - 1))
@@ -289,7 +295,10 @@ def _quantile(level: float, freedom: float) -> float:
 
 
 def _calibration_flags(
-    sides: dict[str, Quantity], responses: Sequence[Response | None], gaps: np.ndarray
+    sides: dict[str, Quantity],
+    responses: Sequence[Response | None],
+    gaps: np.ndarray,
+    same_arrays: bool,
 ) -> list[str]:
     flags = []
     missing = [name for name, side in sides.items() if side.noise is None]
@@ -297,6 +306,8 @@ def _calibration_flags(
         flags.append("no calibration: estimator noise and bias unknown")
         if len(gaps) > 1 and _standard_error(gaps) < ROUNDING:
             flags.append("runs are equal: they do not measure noise")
+        elif len(gaps) > 1 and same_arrays:
+            flags.append("runs share their rows: they do not measure noise")
     elif missing:
         flags.append(f"no calibration of {missing[0]}: its noise and the gap's bias unknown")
     for (name, side), response in zip(sides.items(), responses, strict=True):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import numpy as np
 
@@ -200,6 +200,7 @@ def check(found: dict[str, Found], task: Task | None = None) -> Question:
         flags += _spread(role, found[role], values)
     for role, values in arrays.items():
         flags += [] if role == "student" else _shared(role, values, arrays["student"])
+    flags += _repeated(arrays)
     checked, said = _label(found["label"], label, task)
     for role, values in arrays.items():
         said += _leaked(role, values, label)
@@ -264,6 +265,22 @@ def _shared(role: str, values: np.ndarray, student: np.ndarray) -> list[str]:
     ]
 
 
+def _repeated(arrays: dict[str, np.ndarray]) -> list[str]:
+    """Return a flag where rows stand twice: each is then its own neighbour on both sides."""
+    # Adding zero makes one of the two zeros, whose bytes differ.
+    rows = np.ascontiguousarray(np.hstack(list(arrays.values())) + 0.0)
+    first: dict[bytes, int] = {}
+    pairs = [(first.setdefault(row.tobytes(), number), number) for number, row in enumerate(rows)]
+    again = [pair for pair in pairs if pair[0] != pair[1]]
+    if not again:
+        return []
+    return [
+        f"{len(again)} of {len(rows)} rows are others again in all representations, first row "
+        f"{again[0][1]} (counted from 0), which is row {again[0][0]}; if samples stand twice, the "
+        "estimates are far too high: keep one of each"
+    ]
+
+
 def _leaked(role: str, values: np.ndarray, label: np.ndarray) -> list[str]:
     """Return a flag where a column is the label itself."""
     if label.dtype.kind in "biuf" and (values == label[:, None]).all(axis=0).any():
@@ -289,13 +306,24 @@ def _spread(role: str, found: Found, values: np.ndarray) -> list[str]:
     _refuse_broken(_where(role, found), values)
     constant = constant_columns(values)
     if constant.all():
-        what = "its only column is" if len(constant) == 1 else f"all {len(constant)} columns are"
-        raise CchError(
-            _where(role, found), f"{what} constant", "a constant representation carries nothing"
-        )
+        _refuse_constant(_where(role, found), values)
     if constant.any():
         return [f"{role}: {int(constant.sum())} of {len(constant)} columns are constant"]
     return []
+
+
+def _refuse_constant(where: str, values: np.ndarray) -> NoReturn:
+    """Refuse (n, d) values without a column that varies."""
+    columns = values.shape[1]
+    if np.ptp(values, axis=0).any():
+        what = "its only column varies" if columns == 1 else f"all {columns} columns vary"
+        raise CchError(
+            where,
+            f"{what} by less than float32 resolves at that size",
+            "subtract each column's mean, if that is more than rounding",
+        )
+    what = "its only column is" if columns == 1 else f"all {columns} columns are"
+    raise CchError(where, f"{what} constant", "a constant representation carries nothing")
 
 
 def _column(found: Found, role: str = "label") -> np.ndarray:

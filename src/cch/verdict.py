@@ -128,6 +128,7 @@ def answer(question: Question, settings: Settings) -> dict[str, Any]:
             mutual.response,
             own.response,
             label.entropy,
+            same_arrays=True,
         )
         judged.append((name, mutual, verdict))
     judged.sort(key=lambda one: _rank(one[0], one[2]))

@@ -113,6 +113,13 @@ def test_equal_runs_without_calibration_measure_nothing():
     assert "runs are equal: they do not measure noise" in result.flags
 
 
+def test_runs_of_the_same_arrays_measure_nothing_alone_but_count_beside_a_calibration():
+    alone = judge(TS, SL, same_arrays=True)
+    assert (alone.verdict, alone.se, alone.low) == ("undecided", None, None)
+    assert "runs share their rows: they do not measure noise" in alone.flags
+    assert judge(TS, SL, Fake(), Fake(), same_arrays=True) == judge(TS, SL, Fake(), Fake())
+
+
 def test_calibration_of_one_side_gives_its_noise_and_no_bias():
     result = judge(TS, SL, Fake(bias=9.0, noise=0.3), None)
     assert result.calibrated_gap is None

@@ -78,6 +78,15 @@ def test_neighbouring_means_are_one_apart(classes, d):
         assert apart.max() == pytest.approx(1)
 
 
+def test_a_simplex_lies_by_formula_not_as_a_decomposition_of_equal_values_turns_it():
+    root = math.sqrt(2)
+    expected = [[1 / 2, 1 / (2 * math.sqrt(3))], [-1 / 2, 1 / (2 * math.sqrt(3))]]
+    expected.append([0, -1 / math.sqrt(3)])
+    np.testing.assert_allclose(class_means(3, 5), expected, atol=1e-15)
+    np.testing.assert_allclose(class_means(2, 5), [[1 / 2], [-1 / 2]], atol=1e-15)
+    assert class_means(10, 64)[-1] == pytest.approx([0] * 8 + [-9 / math.sqrt(90) / root])
+
+
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.02])
 @pytest.mark.parametrize("separation", [0.1, 1.0, 3.0, 8.0])
 def test_two_classes_agree_with_adaptive_quadrature(share, separation):

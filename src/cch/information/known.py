@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline
+from scipy.linalg import helmert
 from scipy.optimize import brentq
 
 from cch.errors import CchError
@@ -176,9 +177,9 @@ def class_means(classes: int, d: int) -> np.ndarray:
     if classes < 2 or d < 1:
         raise CchError("known", f"a mixture of {classes} classes in {d} columns cannot be")
     if d >= classes - 1:
-        centred = np.eye(classes) - 1 / classes
-        vectors = np.linalg.svd(centred)[2][: classes - 1]
-        return centred @ vectors.T / np.sqrt(2)
+        # A basis by formula: one by decomposition is arbitrary, for all its values are equal, and
+        # would be another on another processor.
+        return helmert(classes).T / np.sqrt(2)
     if d == 1:
         return (np.arange(classes) - (classes - 1) / 2)[:, None]
     angle = 2 * np.pi * np.arange(classes) / classes
