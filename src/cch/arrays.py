@@ -14,6 +14,7 @@ import warnings
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -208,7 +209,7 @@ class CSVFile(ArrayFile):
         """Refuse lines with fewer values than the others: pandas fills them with gaps."""
         with self.path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.reader(file)
-            next(lines)
+            self._refuse_twice(next(lines))
             for values in lines:
                 # Empty lines are skipped, as pandas skips them.
                 if values and len(values) < columns:
@@ -217,6 +218,14 @@ class CSVFile(ArrayFile):
                         f"line {lines.line_num} has {len(values)} values, expected {columns}",
                         "mend that line",
                     )
+
+    def _refuse_twice(self, header: list[str]) -> None:
+        """Refuse two columns of one name: pandas gives the second another."""
+        twice = [name for name, count in Counter(filter(None, header)).items() if count > 1]
+        if twice:
+            raise CchError(
+                self.path, f"two columns are called {twice[0]!r}", "give each a name of its own"
+            )
 
     def _check_header(self) -> None:
         if self.names and all(_is_number(name) for name in self.names):

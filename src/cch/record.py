@@ -105,7 +105,10 @@ def processor() -> str:
 
 @functools.cache
 def git_state() -> dict[str, Any]:
-    """Commit of the library's checkout and whether the tree was dirty; empty outside a checkout."""
+    """Commit of the library's checkout and whether the tree was dirty; empty outside a checkout.
+
+    New files count where code lies; elsewhere they are a user's own (a configuration, data).
+    """
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
@@ -119,12 +122,13 @@ def git_state() -> dict[str, Any]:
 
     if git("ls-files", "--error-unmatch", __file__) is None:
         return {}
-    commit, status = git("rev-parse", "HEAD"), git("status", "--porcelain")
     state: dict[str, Any] = {}
-    if commit:
+    if commit := git("rev-parse", "HEAD"):
         state["commit"] = commit
-    if status is not None:
-        state["dirty"] = bool(status)
+    edited = git("status", "--porcelain", "--untracked-files=no")
+    new = git("status", "--porcelain", "--", ":/src", ":/workflow")
+    if edited is not None and new is not None:
+        state["dirty"] = bool(edited or new)
     return state
 
 

@@ -88,13 +88,15 @@ def parse_options(texts: Sequence[str]) -> dict[str, Any]:
     """Return estimator options from ``NAME=VALUE`` texts; values are read as YAML scalars.
 
     Raises:
-        CchError: a text has no ``=``.
+        CchError: a text has no ``=``, or a name comes twice.
     """
     options = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise CchError("--option", f"{text!r} is no NAME=VALUE", "write for example k=5")
+        if name in options:
+            raise CchError("--option", f"{name} is there twice", "say which value it has")
         try:
             options[name] = yaml.safe_load(value)
         except yaml.YAMLError:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import importlib.util
 import json
+import subprocess
+import sys
+from functools import partial
 
 import pytest
 
@@ -29,6 +33,34 @@ def test_a_record_names_inputs_and_outputs_by_digest(tmp_path):
     assert record["environment"]["processor"] == processor() != ""
     assert record["seconds"] >= 0
     assert record_path(product) == tmp_path / "out.record.json"
+
+
+def test_new_files_are_uncommitted_changes_only_where_code_lies(tmp_path, monkeypatch):
+    module = tmp_path / "src" / "cch" / "record.py"
+    module.parent.mkdir(parents=True)
+    module.write_bytes((ROOT / "record.py").read_bytes())
+    run = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
+    run(["git", "init", "-q"])
+    run(["git", "add", "."])
+    name = ("-c", "user.name=a", "-c", "user.email=a@b")
+    run(["git", *name, "commit", "-q", "-m", "a"])
+    spec = importlib.util.spec_from_file_location("copied_record", module)
+    copied = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, copied)  # where dataclasses look
+    spec.loader.exec_module(copied)
+
+    def dirty():
+        copied.git_state.cache_clear()
+        return copied.git_state()["dirty"]
+
+    (tmp_path / "mine.yaml").touch()
+    assert not dirty()
+    new = module.with_name("new.py")
+    new.touch()
+    assert dirty()
+    new.unlink()
+    module.write_text(module.read_text() + "\n")
+    assert dirty()
 
 
 def test_full_name_records_are_found_first(tmp_path):

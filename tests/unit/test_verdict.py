@@ -602,6 +602,14 @@ def test_a_representation_that_is_no_numbers(bad, values, kind):
     assert bad(student=values) == f"student (d.npz:student): holds {kind}, expected numbers"
 
 
+def test_two_columns_of_one_name_are_refused(refused, tmp_path):
+    rows = [f"{i}.5,{i}.25,{i % 2}" for i in range(60)]
+    (tmp_path / "s.csv").write_text("\n".join(["x,x,y", *rows]) + "\n")
+    s = tmp_path / "s.csv"
+    line = refused("--student", f"{s}:x", "--teacher", f"{s}:x", "--label", f"{s}:y")
+    assert line == f"{s}: two columns are called 'x'; give each a name of its own"
+
+
 def test_a_text_column_in_a_csv_taken_whole(refused, tmp_path):
     rows = [f"TCGA-{i},{i}.5" for i in range(60)]
     (tmp_path / "s.csv").write_text("\n".join(["sample,x", *rows]) + "\n")
@@ -692,6 +700,8 @@ def test_settings_that_cannot_be(bad, tmp_path):
     assert bad("--repeats", 0) == "--repeats: is 0, expected at least 1"
     assert "expected at least 2, or 0 for no calibration" in bad("--calibration-repeats", 1)
     assert bad("--option", "k") == "--option: 'k' is no NAME=VALUE; write for example k=5"
+    line = bad("--option", "k=3", "--option", "k=5")
+    assert line == "--option: k is there twice; say which value it has"
     assert bad("--option", "k=[") == "--option: '[' of k is no value"
     assert bad("--option", "q=1") == "ksg: has no option 'q'; it has k, backend, device"
     assert "there is no estimator 'nn'" in bad("--estimator", "nn")
