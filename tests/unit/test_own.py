@@ -105,6 +105,12 @@ def test_samples_without_label_or_in_one_file_and_lone_classes_go_and_are_said(t
     assert "classes of one member are left out: alone" in said
 
 
+def test_classes_left_out_are_said_only_where_there_are_some(tmp_path):
+    strong, weak = matrix(tmp_path / "m.tsv"), matrix(tmp_path / "w.tsv")
+    found = prepared(dataset(strong, weak, label_file(tmp_path / "l.tsv")))
+    assert list(found.notes["funnel"]) == ["samples", "complete", "labelled", "kept"]
+
+
 def twice(path):
     matrix(path)
     text = path.read_text().splitlines()

@@ -87,7 +87,7 @@ def prepare(spec: MatricesDataset, raw: LocalFiles) -> Contents:
                 "samples": {name: len(matrix.samples) for name, matrix in matrices.items()},
                 "complete": len(common),
                 "labelled": len(labelled),
-                "classes left out, of one member": alone,
+                **({"classes left out, of one member": alone} if alone else {}),
                 "kept": len(samples),
             },
             "classes": {name: counts[name] for name in classes},
