@@ -3,6 +3,9 @@
 import importlib.util
 import json
 import math
+import os
+import re
+import subprocess
 import sys
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -240,3 +243,25 @@ def test_settings_go_to_the_estimator_that_they_name():
     for wrong in ("ksg.k", "k=5"):
         with pytest.raises(CchError, match=r"is not like latentmi.epochs=150"):
             known_mi.with_options("ksg", [wrong])
+
+
+# The command around it
+
+
+@pytest.mark.parametrize("asked", [["--help"], ["--estimators", "ksg", "-h"]])
+def test_help_is_printed_at_once_and_makes_nothing(tmp_path, asked):
+    folder = ROOT / "benchmarks" / "known_mi"
+    variables = {"KNOWN_MI": str(tmp_path / "made"), "CCH_PYTHON": str(tmp_path / "none")}
+    done = subprocess.run(
+        [folder / "run", *asked],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert not (tmp_path / "made").exists()
+    options = re.findall(r'add_argument\("(--[a-z]+)"', (folder / "score.py").read_text())
+    for word in [*options, "PYTHON311", "CCH_PYTHON", "KNOWN_MI"]:
+        assert f"\n{word}" in done.stdout
