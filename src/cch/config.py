@@ -6,12 +6,24 @@ raises one line that names the key and what was expected.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cch.errors import CchError
 from cch.paired import RandomSplit
@@ -21,9 +33,12 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Model(BaseModel):
-    """Base of every part: unknown keys are errors, values do not change after reading."""
+    """Base of every part: unknown keys are errors, values do not change after reading.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Numbers are finite, since JSON, in which parameters are passed and recorded, has no others.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _without_nulls(entries: Any) -> Any:
@@ -33,12 +48,29 @@ def _without_nulls(entries: Any) -> Any:
     return {name: entry for name, entry in entries.items() if entry is not None}
 
 
+def _each_once(values: list[Any] | None) -> list[Any] | None:
+    """The values of a list, none of which is there twice as file names and ids write it."""
+    names = [f"{value + 0.0:g}" if isinstance(value, float) else value for value in values or ()]
+    twice = [name for name, count in Counter(map(str, names)).items() if count > 1]
+    if twice:
+        raise ValueError(f"list every value once, not {twice[0]} twice")
+    return values
+
+
+def _finite(value: Any) -> Any:
+    """The value; ahead of a union, whose every part would have an error of its own."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a finite number is needed")
+    return value
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 """Names become file names and targets: lower-case letters, digits and hyphens."""
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Correlation = Annotated[float, Field(gt=-1, lt=1)]
+Option = Annotated[bool | int | float, BeforeValidator(_finite)]
 
 
 class SyntheticDataset(Model):
@@ -59,6 +91,7 @@ class SyntheticDataset(Model):
     draws: int = Field(10, ge=1, description="Independent draws; a study needs one for each seed.")
     seed: int = Field(0, description="Part of the key of every generator of this dataset.")
     modalities: ClassVar[tuple[str, ...]] = ("x1", "x2")
+    _once = field_validator("sigma_12")(_each_once)
 
     @model_validator(mode="after")
     def _valid_covariance(self) -> SyntheticDataset:
@@ -313,6 +346,7 @@ class Distillation(Model):
         min_length=1,
         description="Lambda: of Eqs. 1, 2 (0 to 1) for classification, of Eq. 4 for regression.",
     )
+    _once = field_validator("temperatures", "weights")(_each_once)
 
 
 class Degradation(Model):
@@ -330,6 +364,15 @@ class Degradation(Model):
     scale: Positive = Field(
         1.0, description="Noise only: multiple of each feature's standard deviation on train rows."
     )
+    _once = field_validator("levels")(_each_once)
+
+    @field_validator("levels")
+    @classmethod
+    def _rising(cls, levels: list[float]) -> list[float]:
+        if levels != sorted(levels):
+            rising = ", ".join(f"{level:g}" for level in sorted(levels))
+            raise ValueError(f"these are in rising order; write [{rising}]")
+        return levels
 
 
 class Calibration(Model):
@@ -351,10 +394,24 @@ class Calibration(Model):
     rank: int = Field(
         8, ge=1, description="Canonical pairs that carry the information of a Gaussian case."
     )
-    settings: dict[str, dict[str, list[bool | int | float]]] = Field(
+    settings: dict[str, dict[str, list[Option]]] = Field(
         {},
         description="Options to vary, by estimator, e.g. `{ksg: {k: [3, 10]}}`; every combination.",
     )
+    _once = field_validator("estimators", "truths", "shares")(_each_once)
+
+    @field_validator("settings")
+    @classmethod
+    def _settings_once(
+        cls, settings: dict[str, dict[str, list[Option]]]
+    ) -> dict[str, dict[str, list[Option]]]:
+        for estimator, options in settings.items():
+            for option, values in options.items():
+                try:
+                    _each_once(values)
+                except ValueError as error:
+                    raise ValueError(f"{estimator}.{option}: {error}") from None
+        return settings
 
 
 class Information(Model):
@@ -375,10 +432,11 @@ class Information(Model):
     limit: int = Field(
         10_000, ge=50, le=10_000, description="At most this many of those rows, the first."
     )
-    options: dict[str, dict[str, bool | int | float]] = Field(
+    options: dict[str, dict[str, Option]] = Field(
         {}, description="Options of an estimator in place of its defaults, by its name."
     )
     _kept = field_validator("options", mode="before")(_without_nulls)
+    _once = field_validator("estimators")(_each_once)
     calibration: Calibration | None = Field(
         Calibration(), description="How the estimators are calibrated; null: they are not."
     )
@@ -520,6 +578,7 @@ class Theory(Model):
     )
     replications: int = Field(100, ge=2, description="Independent samples of each setting.")
     seed: int = Field(0, description="Part of the key of every generator.")
+    _once = field_validator("kappas", "lambdas", "sigma_12", "teacher_label")(_each_once)
 
     @model_validator(mode="after")
     def _possible(self) -> Theory:
@@ -530,9 +589,6 @@ class Theory(Model):
                     f"kappas: {kappa:g} gives n = {rows} at p = {self.dimension}; the risk has no "
                     "variance within 3 of p, so take n apart from p and at least 1"
                 )
-        for name in ("kappas", "lambdas", "sigma_12", "teacher_label"):
-            if len(set(getattr(self, name))) < len(getattr(self, name)):
-                raise ValueError(f"{name}: list every value once")
         for s12 in self.sigma_12:
             s13, s23 = self.sigma_13, self.sigma_23
             if 1 - s12**2 - s13**2 - s23**2 + 2 * s12 * s13 * s23 < 0:
@@ -569,6 +625,19 @@ class Config(Model):
             _check_against_dataset(name, study, self.datasets[study.dataset])
         return self
 
+    @model_validator(mode="after")
+    def _folders_apart(self) -> Config:
+        for key in ("results", "resources"):
+            if not getattr(self, key).strip():
+                raise ValueError(f"{key}: names no folder; write one, such as {key}")
+        made, raw = (Path(os.path.abspath(folder)) for folder in (self.results, self.resources))
+        if made == raw or made in raw.parents or raw in made.parents:
+            raise ValueError(
+                f"resources: {self.resources!r} and results, {self.results!r}, are one folder or "
+                "one inside the other; take two side by side"
+            )
+        return self
+
 
 def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
     """Raise ValueError where a study asks for what its dataset will not hold."""
@@ -584,6 +653,10 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
                 f"{where}.{role}: datasets.{study.dataset} has no modality "
                 f"{getattr(study, role)!r}; it has {', '.join(held)}"
             )
+    if study.student == study.teacher:
+        raise ValueError(
+            f"{where}.student: {study.student!r} is the teacher; take another of {', '.join(held)}"
+        )
     regression = isinstance(dataset, SyntheticDataset)
     if regression and study.fusion:
         raise ValueError(f"{where}.fusion: is for classes, {study.dataset} is a regression")
@@ -617,13 +690,45 @@ def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def layered(layers: Iterable[tuple[object, dict[str, Any]]]) -> dict[str, Any]:
+    """Merge configurations, each with its name, in order: every one lies over those before it.
+
+    Raises:
+        CchError: a null takes away a dataset or a study that no configuration below has.
+    """
+    merged: dict[str, Any] = {}
+    for where, content in layers:
+        if merged:
+            _check_removals(merged, content, where)
+        merged = overlay(merged, content)
+    return merged
+
+
+def _check_removals(below: dict[str, Any], above: dict[str, Any], where: object) -> None:
+    for section, kind in (("datasets", "dataset"), ("studies", "study")):
+        there, entries = (part.get(section) or {} for part in (below, above))
+        if not isinstance(there, dict) or not isinstance(entries, dict):
+            continue
+        # What a layer between has taken away is there still, as null.
+        for name in (name for name, entry in entries.items() if entry is None):
+            if name not in there:
+                known = list(map(str, _without_nulls(there)))
+                near = difflib.get_close_matches(str(name), known, n=1)
+                meant = f"did you mean {near[0]!r}? " if near else ""
+                raise CchError(
+                    where,
+                    f"{section}.{name}: null takes away a {kind} that is not there",
+                    f"{meant}there are {', '.join(known)}",
+                )
+
+
 def read(overlays: Sequence[str | Path], root: str | Path = CHECKOUT) -> dict[str, Any]:
     """Return ``config.yaml`` with overlays over it, not yet validated.
 
     Raises:
-        CchError: a file is not there, or no YAML.
+        CchError: a file is not there, or no YAML; or it takes away what is not there.
     """
-    merged: dict[str, Any] = {}
+    layers: list[tuple[object, dict[str, Any]]] = []
     for path in (Path(root) / "config.yaml", *map(Path, overlays)):
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -633,8 +738,8 @@ def read(overlays: Sequence[str | Path], root: str | Path = CHECKOUT) -> dict[st
             raise CchError(path, f"is no YAML: {' '.join(str(error).split())}") from None
         if not isinstance(content, dict):
             raise CchError(path, "holds no keys and values")
-        merged = overlay(merged, content)
-    return merged
+        layers.append((path, content))
+    return layered(layers)
 
 
 def load(raw: dict[str, Any], where: str = "configuration") -> Config:

@@ -1,9 +1,12 @@
-"""What was asked for on Snakemake's command line, for a clearer word about unknown targets."""
+"""What was asked for on Snakemake's command line, for a clearer word about what there is not."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
+
+from cch.config import layered
 
 
 def asked_targets() -> list[str]:
@@ -21,3 +24,28 @@ def asked_targets() -> list[str]:
     except SystemExit:
         return []
     return [str(target) for target in known.targets or []]
+
+
+def check_overlays(workflow: Any, base: Path) -> None:
+    """Refuse an overlay that takes away a dataset or a study which nothing below it has.
+
+    Snakemake's merged configuration does not say what lay below, so its files are read again, but
+    only where something is taken away, and not by the jobs.
+
+    Args:
+        workflow: Snakemake's, as the Snakefile has it.
+        base: what all overlays lie over.
+
+    Raises:
+        CchError: one line that names the overlay, the entry and what there is.
+    """
+    settings = workflow.config_settings
+    alone = settings.replace_workflow_config or workflow.modifier.skip_configfile
+    if alone or not workflow.is_main_process:
+        return
+    sections = (settings.overwrite_config.get(name) for name in ("datasets", "studies"))
+    if any(isinstance(part, dict) and None in part.values() for part in sections):
+        from snakemake.common.configfile import load_configfile
+
+        files = [(path, load_configfile(path)) for path in (base, *settings.configfiles)]
+        layered([*files, ("--config", dict(settings.config))])

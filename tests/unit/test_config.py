@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+
 import pytest
+import yaml
 
 from cch import reference
-from cch.config import load
+from cch.config import load, read
 from cch.errors import CchError
+from cch.snakemake_targets import check_overlays
 from support import ROOT, overlay, raw_config
 
 COHORTS = {"brca", "brca-rppa", "kipan", "kipan-rppa", "lihc"}
@@ -41,6 +46,63 @@ def test_null_takes_a_study_away_and_its_dataset_too():
     change = {"datasets": {"mnistm-a18": None}}
     with pytest.raises(CchError, match=r"mnistm-a18.dataset: there is no dataset 'mnistm-a18'"):
         load(overlay(raw_config(), change))
+
+
+def over(folder, *contents):
+    """Files of overlays, in order."""
+    paths = [folder / f"{number}.yaml" for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return paths
+
+
+def as_snakemake_has_it(paths, **changes):
+    """What ``check_overlays`` asks of Snakemake's workflow."""
+    merged = {}
+    for path in paths:
+        merged = overlay(merged, yaml.safe_load(path.read_text()))
+    found = {"configfiles": paths, "config": {}, "overwrite_config": merged}
+    found |= {"replace_workflow_config": False} | changes
+    return SimpleNamespace(
+        config_settings=SimpleNamespace(**found),
+        modifier=SimpleNamespace(skip_configfile=False),
+        is_main_process=True,
+    )
+
+
+NOT_THERE = {
+    "studies": "studies.synthtic: null takes away a study that is not there; "
+    "did you mean 'synthetic'? there are synthetic, mnistm-a20",
+    "datasets": "datasets.synthtic: null takes away a dataset that is not there; "
+    "did you mean 'synthetic'? there are synthetic, mnistm-a20",
+}
+
+
+@pytest.mark.parametrize("section", NOT_THERE)
+def test_a_null_that_takes_nothing_away_is_refused_with_what_there_is(tmp_path, section):
+    paths = over(tmp_path, {"compute": {"threads": 1}}, {section: {"synthtic": None}})
+    with pytest.raises(CchError) as alone:
+        read(paths)
+    with pytest.raises(CchError) as in_snakemake:
+        check_overlays(as_snakemake_has_it(paths), ROOT / "config.yaml")
+    assert str(alone.value) == str(in_snakemake.value)
+    assert str(alone.value).startswith(f"{paths[1]}: {NOT_THERE[section]}")
+
+
+def test_a_null_may_take_away_what_an_overlay_below_has_or_took_away_already(tmp_path):
+    mine = raw_config()["studies"]["synthetic"]
+    change = {"studies": {"mine": None, "lihc": None}}
+    paths = over(tmp_path, {"studies": {"mine": mine}}, change, change)
+    assert not {"mine", "lihc"} & set(load(read(paths)).studies)
+    check_overlays(as_snakemake_has_it(paths), ROOT / "config.yaml")
+    with pytest.raises(CchError, match=r"studies\.mine: null"):
+        read(paths[1:])
+
+
+def test_overlays_that_replace_the_configuration_lie_over_nothing(tmp_path):
+    paths = over(tmp_path, {"studies": {"synthtic": None}})
+    workflow = as_snakemake_has_it(paths, replace_workflow_config=True)
+    check_overlays(workflow, ROOT / "config.yaml")
 
 
 @pytest.mark.parametrize(
@@ -160,6 +222,23 @@ def test_inputs_and_momentum_are_refused_where_they_mean_nothing(study, change, 
             "it belongs under studies.synthetic",
         ),
         ({"compute": {"device": "tpu"}}, "compute.device", "not 'tpu'"),
+        (
+            {"studies": {"brca": {"degradation": {"levels": [0.8, 0]}}}},
+            "studies.brca.degradation.levels: ",
+            "these are in rising order; write [0, 0.8]",
+        ),
+        (
+            {"studies": {"brca": {"teacher": "cnv"}}},
+            "studies.brca.student: ",
+            "'cnv' is the teacher; take another of mrna, cnv, rppa",
+        ),
+        ({"results": ""}, "results: ", "names no folder"),
+        ({"resources": " "}, "resources: ", "names no folder"),
+        ({"resources": "results"}, "resources: ", "take two side by side"),
+        ({"resources": "./results/"}, "resources: ", "one folder or one inside the other"),
+        ({"resources": "results/raw"}, "resources: ", "take two side by side"),
+        ({"results": "resources/made"}, "resources: ", "take two side by side"),
+        ({"results": "."}, "resources: ", "take two side by side"),
     ],
 )
 def test_wrong_key_type_or_range_is_one_line_with_the_key(paper_config, change, key, expected):
@@ -169,6 +248,73 @@ def test_wrong_key_type_or_range_is_one_line_with_the_key(paper_config, change, 
     assert "\n" not in message
     assert key in message
     assert expected in message
+
+
+def at(key, value):
+    """A change of one key, written with dots."""
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    return value
+
+
+STUDY = "studies.mnistm-a20"
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "twice"),
+    [
+        (f"{STUDY}.distillation.weights", [0.5, 0.5], "0.5"),
+        (f"{STUDY}.distillation.temperatures", [3, 1, 3.0], "3"),
+        (f"{STUDY}.degradation.levels", [0, 0], "0"),
+        (f"{STUDY}.degradation.levels", [0, 0.5, 0.50000001], "0.5"),
+        (f"{STUDY}.information.estimators", ["ksg", "ksg"], "ksg"),
+        (f"{STUDY}.information.calibration.estimators", ["ksg", "ksg"], "ksg"),
+        (f"{STUDY}.information.calibration.truths", [1, 1], "1"),
+        (f"{STUDY}.information.calibration.shares", [0.5, 0.5], "0.5"),
+        ("datasets.synthetic.sigma_12", [0, 0.1, -0.0], "0"),
+        ("theory.kappas", [2, 2], "2"),
+        ("theory.sigma_12", [0.1, 0.1], "0.1"),
+        ("theory.teacher_label", [0.7, 0.7], "0.7"),
+    ],
+)
+def test_a_list_holds_every_value_once(paper_config, key, values, twice):
+    with pytest.raises(CchError) as caught:
+        load(overlay(paper_config, at(key, values)))
+    assert str(caught.value) == f"configuration: {key}: list every value once, not {twice} twice"
+
+
+def test_settings_to_vary_are_listed_once(paper_config):
+    key = f"{STUDY}.information.calibration.settings"
+    with pytest.raises(CchError) as caught:
+        load(overlay(paper_config, at(key, {"ksg": {"k": [3, 10, 3]}})))
+    assert str(caught.value) == f"configuration: {key}: ksg.k: list every value once, not 3 twice"
+
+
+def test_layers_of_equal_width_are_no_repetition(paper_config):
+    load(overlay(paper_config, at(f"{STUDY}.network.hidden", [64, 64])))
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"{STUDY}.training.learning_rate",
+        f"{STUDY}.degradation.scale",
+        f"{STUDY}.information.options.ksg.k",
+        f"{STUDY}.information.calibration.truths",
+        f"{STUDY}.information.calibration.settings.ksg.k",
+        "compute.memory_gb",
+        "theory.lambdas",
+    ],
+)
+def test_numbers_are_finite(paper_config, key, value):
+    listed = key.endswith((".truths", ".settings.ksg.k", ".lambdas"))
+    with pytest.raises(CchError) as caught:
+        load(overlay(paper_config, at(key, [value] if listed else value)))
+    said = str(caught.value)
+    assert said.startswith(f"configuration: {key}")
+    assert said.endswith(f", not {value}")
+    assert "\n" not in said
 
 
 def test_a_covariance_on_the_edge_is_valid(paper_config):

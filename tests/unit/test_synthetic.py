@@ -173,10 +173,6 @@ class TestPrepare:
             write_paired(tmp_path / name, prepare(spec()))
         assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
-    def test_a_sigma_named_twice(self):
-        with pytest.raises(CchError, match=r"'x1@0\.6' is named twice"):
-            prepare(spec(sigma_12=[0.6, 0.1, 0.6]))
-
     @pytest.mark.parametrize(
         ("value", "name"), [(0, "x1@0"), (-0.0, "x1@0"), (0.35, "x1@0.35"), (0.1 + 0.2, "x1@0.3")]
     )

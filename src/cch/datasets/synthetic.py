@@ -7,7 +7,6 @@ sigma_12 are not differences between two samples.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -106,12 +105,9 @@ def prepare(spec: SyntheticDataset) -> Contents:
     training rows, then its test rows.
 
     Raises:
-        CchError: two values of sigma_12 have one name, or a value is impossible.
+        CchError: a value of sigma_12 is impossible.
     """
     names = [teacher_name(value) for value in spec.sigma_12]
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise CchError("sigma_12", f"{repeated[0]!r} is named twice", "list every value once")
     laws = [conditional(value, spec.sigma_13, spec.sigma_23) for value in spec.sigma_12]
 
     per_draw = spec.train + spec.test
