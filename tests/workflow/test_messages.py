@@ -35,6 +35,7 @@ def test_an_unknown_target_lists_what_there_is(tmp_path):
         ({"compute": {"threads": "two"}}, "compute.threads: Input should be a valid integer"),
         ({"datasets": {"mnistm-a20": {"digits": "svhn"}}}, "there is no source 'svhn'"),
         ({"sources": "nowhere.yaml"}, "nowhere.yaml"),
+        ({"studies": {"synthtic": None}}, "tiny.yaml: studies.synthtic: null takes away a study"),
     ],
 )
 def test_a_wrong_configuration_is_one_line(tmp_path, change, expected):

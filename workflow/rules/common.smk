@@ -17,7 +17,7 @@ from cch.array_task import become_own_job
 from cch.errors import CchError
 from cch.failures import failures
 from cch.planning import Plan
-from cch.snakemake_targets import asked_targets
+from cch.snakemake_targets import asked_targets, check_overlays
 
 become_own_job()
 
@@ -37,6 +37,7 @@ def own_file(wildcards):
 
 
 try:
+    check_overlays(workflow, ROOT / "config.yaml")
     PLAN = Plan(config, ROOT)
     for asked in asked_targets():
         PLAN.check_target(asked)
