@@ -81,4 +81,4 @@ rule comparison:
 
 # What failed for good, a line each, below all that Snakemake and a cluster print.
 onerror:
-    say_what_failed(log)
+    say_what_failed()

@@ -1,4 +1,4 @@
-"""One line for every job that failed for good, from Snakemake's own log of the call.
+"""One line for every job that failed for good, from Snakemake's own words during the call.
 
 Snakemake prints a block for each attempt, among everything else; a cluster adds its own. What a
 person needs is what was being made, why it failed, and where to read on.
@@ -6,6 +6,7 @@ person needs is what was being made, why it failed, and where to read on.
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,30 @@ FINISHED = re.compile(r"^Finished jobid: (?P<jobid>\d+)\b")
 FIELD = re.compile(r"^    (?P<name>\w+): (?P<value>.*)$")
 REASON = re.compile(r"error in rule \S+: (?P<reason>.*)$")
 TAIL_BYTES = 20_000
+EVENTS = ("JOB_INFO", "JOB_ERROR", "JOB_FINISHED")
+
+
+class Heard(logging.Handler):
+    """Keeps what Snakemake says of jobs; ``--quiet`` takes it from the terminal and from its log.
+
+    Args:
+        formatter: Snakemake's own, which words its events.
+    """
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record that is of a job."""
+        if getattr(getattr(record, "event", None), "name", None) in EVENTS:
+            self.said.append(self.format(record))
+
+    @property
+    def text(self) -> str:
+        """All of it, as a log."""
+        return "\n".join(self.said)
 
 
 @dataclass
@@ -47,7 +72,10 @@ class Failure:
 
 
 def reason_in(path: Path) -> str:
-    """The last error that a job's log states in our own form; empty where there is none."""
+    """The last error that a job's log states in our own form; empty where there is none.
+
+    It is one line: where more lines belong to it, such as steps, it says that the log has them.
+    """
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
@@ -55,14 +83,15 @@ def reason_in(path: Path) -> str:
     except OSError:
         return ""
     found = [match["reason"] for line in text.splitlines() if (match := REASON.search(line))]
-    return found[-1] if found else ""
+    last = found[-1] if found else ""
+    return f"{last[:-1]} (steps in the log)" if last.endswith(":") else last
 
 
 def failures(text: str) -> list[Failure]:
     """Return the jobs that failed for good, in the order in which they first failed.
 
     Args:
-        text: Snakemake's log of one call.
+        text: what Snakemake said of jobs in one call, as in its log.
     """
     wildcards: dict[str, str] = {}
     failed: dict[str, Failure] = {}

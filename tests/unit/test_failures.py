@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from cch.failures import failures
+import pytest
+from snakemake.logging import DefaultFormatter, LogEvent
+
+from cch.failures import Heard, failures
 
 STARTED = """\
 [Wed Nov 25 20:07:44 2026]
@@ -54,6 +58,16 @@ def test_the_reason_is_the_last_that_the_jobs_log_states(tmp_path):
     assert said.endswith(f"log: {LOG}, {{folder}}/5.log")
 
 
+def test_a_reason_of_several_lines_points_to_the_log(tmp_path):
+    (tmp_path / LOG).parent.mkdir(parents=True)
+    (tmp_path / LOG).write_text(
+        "20:08:01 error in rule fetch_raw: not to be had; get it like this:\n  1. git clone\n"
+    )
+    (one,) = failures(STARTED + FAILED)
+    said = "not to be had; get it like this (steps in the log); log: results/logs/"
+    assert said in one.line(tmp_path)
+
+
 def test_what_a_later_attempt_made_good_is_no_failure():
     assert failures(STARTED + FAILED + STARTED + FINISHED) == []
     assert len(failures(STARTED + FAILED + FINISHED.replace("9", "19"))) == 1
@@ -74,3 +88,24 @@ def test_a_job_of_a_cluster_is_named_by_its_log():
 
 def test_other_words_are_no_failures():
     assert failures("Building DAG of jobs...\nError in rule x:\n    no field\nrule y:\n") == []
+
+
+@pytest.fixture
+def logger():
+    """A logger as Snakemake sets one up."""
+    logger = logging.Logger("snakemake-like", logging.INFO)
+    return logger
+
+
+def test_what_is_said_of_jobs_is_heard_and_nothing_else(logger):
+    heard = Heard(DefaultFormatter())
+    logger.addHandler(heard)
+    job = {"rule_name": "prepare", "jobid": 4, "input": [], "output": ["a.h5"], "log": [LOG]}
+    job |= {"rule_msg": None, "conda_env": None, "shellcmd": None, "aux": {}}
+    logger.info("Building DAG of jobs...")
+    logger.error(None, extra={"event": LogEvent.JOB_ERROR, **job, "indent": False})
+    (one,) = failures(heard.text)
+    assert (one.rule, one.of, one.logs) == ("prepare", "mnistm-a18.teacher", [LOG])
+    assert "DAG" not in heard.text
+    logger.info("Finished jobid: 4 (Rule: prepare)", extra={"event": LogEvent.JOB_FINISHED})
+    assert failures(heard.text) == []

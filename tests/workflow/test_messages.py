@@ -65,6 +65,15 @@ def test_asking_for_it_by_name_prints_the_steps(tmp_path):
     assert not (tmp_path / "resources" / "bsds500-images" / "bsds500-images.tar").exists()
 
 
+@pytest.mark.parametrize("quiet", [(), ("--quiet", "rules"), ("--quiet", "all")])
+def test_what_failed_is_said_in_one_line_however_quiet(tmp_path, quiet):
+    write_config(tmp_path, {"datasets": {"mnistm-a18": {"photographs": "bsds500-images"}}})
+    raw = "resources/bsds500-images/bsds500-images.tar"
+    done = snakemake(tmp_path, raw, *quiet, fails=True)
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("cch: fetch_raw of"))
+    assert "get it like this (steps in the log); log: results/tiny/logs/fetch/" in line
+
+
 @pytest.mark.parametrize("target", ["mnistm-a18", "table13"])
 def test_a_dry_run_prints_the_steps_too(tmp_path, target):
     write_config(tmp_path, {"datasets": {"mnistm-a18": {"photographs": "bsds500-images"}}})

@@ -3,6 +3,7 @@ import re
 import sys
 from pathlib import Path
 
+from snakemake.logging import DefaultFormatter, logger
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -15,11 +16,14 @@ os.environ.update(PYTHONPATH=str(ROOT / "src"))
 
 from cch.array_task import become_own_job
 from cch.errors import CchError
-from cch.failures import failures
+from cch.failures import Heard, failures
 from cch.planning import Plan
 from cch.snakemake_targets import asked_targets, check_overlays
 
 become_own_job()
+
+HEARD = Heard(DefaultFormatter())
+logger.addHandler(HEARD)
 
 
 def stop(error):
@@ -56,10 +60,9 @@ for name in CONFIG.studies:
         print(f"cch: {name} is left out of `all`: {why}", file=sys.stderr)
 
 
-def say_what_failed(logs):
-    """Print a line for each job that failed for good, from Snakemake's logs of this call."""
-    said = "".join(Path(log).read_text(encoding="utf-8") for log in logs)
-    for failure in failures(said):
+def say_what_failed():
+    """Print a line for each job of this call that failed for good."""
+    for failure in failures(HEARD.text):
         print(f"cch: {failure.line(Path.cwd())}", file=sys.stderr)
 
 
