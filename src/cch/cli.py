@@ -54,6 +54,9 @@ def explain(
     else:
         width = None if sys.stdout.isatty() else 10_000
         Console(width=width, highlight=False, soft_wrap=width is not None).print(as_tree(found))
+        # Not wrapped, unlike the tree: it is there to be copied.
+        if found["restore"]:
+            print(f"make again what is missing: {found['restore']}")
     if not found["whole"]:
         raise typer.Exit(1)
 

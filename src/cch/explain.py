@@ -16,6 +16,7 @@ from rich.tree import Tree
 from cch.errors import CchError
 from cch.files import sha256_file
 from cch.record import read_record, record_path
+from cch.restore import restoring
 from cch.training.plan import level_name
 
 READ_BYTES = 16 * 2**20
@@ -218,6 +219,9 @@ def explain(name: str, results: str | Path, full: bool = False) -> dict[str, Any
         state = "as recorded" if same else "changed"
     reader = Reader(base, full)
     links = [reader.link(item["path"], item["sha256"]) for item in cell["inputs"]]
+    # Without a record of the table nothing says where its files would lie.
+    gone = [link.path for link in reader.seen.values() if link.state == "missing" and recorded]
+    restore = restoring(base, Path(recorded[0]).parents[1].as_posix(), gone) if gone else None
     return {
         "cell": cell,
         "sides": list(_sides(cell, base)),
@@ -230,6 +234,7 @@ def explain(name: str, results: str | Path, full: bool = False) -> dict[str, Any
             "marks": document["marks"],
         },
         "whole": {state, *(link.state for link in reader.seen.values())} == {"as recorded"},
+        "restore": restore,
         "unread": sum(not link.hashed and link.bytes is not None for link in reader.seen.values()),
         "files": [link.to_json() for link in links],
     }

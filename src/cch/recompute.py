@@ -29,6 +29,7 @@ from cch.explain import find_cell, specification, working_folder
 from cch.files import sha256_file, write_json
 from cch.paths import ROLES
 from cch.record import environment, read_record, record_path
+from cch.restore import restoring
 from cch.stage import limit_threads
 from cch.training.plan import level_name
 from cch.training.store import RunsFile
@@ -268,7 +269,7 @@ class Bench:
         """
         where = record_path(self.base / name)
         if where is None:
-            raise CchError(name, "has no record", "build it again")
+            raise CchError(name, "has no record", self.again(name))
         record = read_record(where)
         self._note(name, record)
         return record
@@ -286,6 +287,25 @@ class Bench:
         if code and code != record["code"]["digest"]:
             made = record["code"]["digest"][:12]
             self.elsewhere[f"{record['code']['script']} is {code[:12]}, made by {made}"] = None
+
+    def again(self, name: str) -> str:
+        """The command that makes a stored file again."""
+        return f"make it again: {restoring(self.base, self.name, [name])}"
+
+    @contextmanager
+    def stored(self, name: str) -> Iterator[RunsFile]:
+        """Open stored runs.
+
+        Raises:
+            CchError: they are missing or cannot be read; the line has the command that mends it.
+        """
+        try:
+            file = RunsFile(self.base / name)
+        except CchError as error:
+            there = "delete it and " if (self.base / name).exists() else ""
+            raise CchError(name, error.what, there + self.again(name)) from None
+        with file:
+            yield file
 
     def note(self, kind: str, identity: str, what: str, stored: Any, again: Any) -> None:
         """Note one comparison of two numbers."""
@@ -347,13 +367,13 @@ class Bench:
             )
             teacher = self.made(study, "teacher") if role == "student" else None
             train_role(lab, role, self.new(out), teacher=teacher, arms=cut.get("arms"))
-        with RunsFile(self.base / out) as stored, RunsFile(self.new(out)) as again:
+        with self.stored(out) as stored, RunsFile(self.new(out)) as again:
             for part in _compare_runs(stored, again):
                 self.parts.append(part)
 
     def _as_recorded(self, name: str, record: dict[str, Any]) -> None:
         if not (self.base / name).is_file():
-            raise CchError(name, "is missing", "make it again")
+            raise CchError(name, "is missing", self.again(name))
         if record["inputs"].get(name) != sha256_file(self.base / name):
             raise CchError(name, "is not the file that the runs were trained on", "audit the run")
 
@@ -678,7 +698,7 @@ def _calibration(bench: Bench, place: Place) -> None:
     levels = {entry["level"] for entry in wanted} - {None}
     runs = {}
     for role in ROLES[query["quantity"]]:
-        with RunsFile(bench.base / bench.path("runs", study, f"{role}.h5")) as file:
+        with bench.stored(bench.path("runs", study, f"{role}.h5")) as file:
             seeds = 1 + max(run["seed"] for run in file.runs if run["id"] in used)
         bench.train(study, role, {"seeds": seeds, "runs": seeds, "levels": levels})
         runs[role] = bench.made(study, role)

@@ -34,7 +34,7 @@ from cch.tables import render
 from cch.tables.lihc import null_document
 from cch.training.metrics import evaluate
 from cch.units import to_bits
-from small_tree import RESULTS, STUDY
+from small_tree import CHANGE, RESULTS, STUDY
 from support import ROOT
 
 TABLE = f"{RESULTS}/tables/table13"
@@ -453,9 +453,11 @@ def test_the_command_lists_and_fails_or_says_a_paragraph(tree):
     assert json.loads(Path("out.json").read_text())["passed"] is True
     Path(f"{TABLE}.csv").unlink()
     bad = run(app, ["audit", "--results", RESULTS, "--json", "out.json"])
-    assert (bad.exit_code, bad.stdout) == (1, f"{TABLE}.csv: is missing\n")
-    problems = json.loads(Path("out.json").read_text())["problems"]
-    assert problems == [{"kind": "file", "where": f"{TABLE}.csv", "what": "is missing"}]
+    first, command = bad.stdout.splitlines()
+    assert (bad.exit_code, first) == (1, f"{TABLE}.csv: is missing")
+    outcome = json.loads(Path("out.json").read_text())
+    assert outcome["problems"] == [{"kind": "file", "where": f"{TABLE}.csv", "what": "is missing"}]
+    assert command == f"make again what is missing: {outcome['restore']}"
 
 
 def test_folders_that_are_no_results_are_one_line(tree):
@@ -467,6 +469,42 @@ def test_folders_that_are_no_results_are_one_line(tree):
     shutil.copytree(RESULTS, "copied")
     with pytest.raises(CchError, match=r"copied: was made as results/small/"):
         audit("copied")
+
+
+def test_a_folder_that_holds_only_runs_of_others_names_them(tree, tmp_path):
+    result = CliRunner().invoke(app, ["audit"])
+    assert result.exit_code == 1
+    small = f"there is one in {RESULTS}: cch audit --results {RESULTS}"
+    assert str(result.exception) == f"results: holds no run of its own; {small}"
+    for folder, near in ((tmp_path, tree / RESULTS), (Path(RESULTS, "tables"), RESULTS)):
+        with pytest.raises(CchError, match="holds no run of its own; there is one in") as error:
+            audit(folder)
+        assert str(error.value).endswith(f"cch audit --results {near}")
+
+
+def test_a_full_run_is_audited_with_those_beside_it(tree):
+    """Records of a run of the folder's own are enough; what lies below is looked at as before."""
+    alone = audit(RESULTS).counts["records"]
+    shutil.copytree(f"{RESULTS}/runs", "results/runs")
+    for path in Path("results/runs").rglob("*.record.json"):
+        path.write_text(path.read_text(encoding="utf-8").replace(RESULTS, "results"))
+    assert audit("results").counts["records"] > alone
+
+
+def test_a_folder_above_a_run_with_records_of_its_own_is_one_line(tree, tmp_path):
+    (tmp_path / "tables").mkdir()
+    shutil.copy(f"{TABLE}.record.json", tmp_path / "tables" / "stray.record.json")
+    with pytest.raises(CchError, match=r"most of its records are of a run in .*run; name the fol"):
+        audit(tmp_path)
+
+
+def test_what_is_missing_is_made_again_by_one_command(tree):
+    Path("small.yaml").write_text(json.dumps(CHANGE), encoding="utf-8")
+    for name in ("runs/mnistm-a18/teacher.h5", "tables/table13.csv"):
+        Path(RESULTS, name).unlink()
+    command = audit(RESULTS).restore
+    assert f"{RESULTS}/runs/mnistm-a18/teacher.h5 {RESULTS}/tables/table13.csv" in command
+    assert command.endswith(" --configfile small.yaml")
 
 
 # The second implementations against the first, where both must agree

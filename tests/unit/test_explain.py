@@ -159,6 +159,19 @@ def test_results_that_are_no_folder_or_empty(tree, tmp_path):
         explain("table13/0/kd", tmp_path)
 
 
+def test_a_missing_file_is_named_with_the_command_that_makes_it_again(small_run, own_copy):
+    own_copy(small_run())
+    path = Path(f"{RESULTS}/runs/{STUDY}/teacher.h5")
+    path.unlink()
+    done = CliRunner().invoke(app, ["explain", "table13/0/difference", "--results", RESULTS])
+    assert done.exit_code == 1
+    assert "THE CHAIN IS BROKEN" in done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"make again what is missing: snakemake --cores 2 {path} --snakefile")
+    # No overlay here puts results there.
+    assert last.endswith("(with the --configfile of that run)")
+
+
 # A full-scale run
 
 

@@ -20,7 +20,7 @@ from cch.files import sha256_file, write_json
 from cch.recompute import TOLERANCE, recompute
 from cch.theory.documents import DOCUMENTS
 from cch.theory.stage import simulate_all
-from small_tree import RESULTS, STUDY
+from small_tree import CHANGE, RESULTS, STUDY
 
 
 @pytest.fixture
@@ -226,6 +226,20 @@ def test_another_dataset_file_is_refused(tree):
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(CchError, match=r"is not the file that the runs were trained on"):
         recompute("table13/0/no-kd", RESULTS)
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_stored_runs_that_cannot_be_read_name_the_command(tree, damage):
+    path = Path(f"{RESULTS}/runs/{STUDY}/baseline.h5")
+    Path("small.yaml").write_text(json.dumps(CHANGE), encoding="utf-8")
+    path.write_bytes(b"none") if damage == "cut" else path.unlink()
+    with pytest.raises(CchError) as error:
+        recompute("table13/0/no-kd", tree / RESULTS)
+    said = str(error.value)
+    assert said.startswith(f"{path}: ")
+    assert ("; delete it and make it again: " in said) == (damage == "cut")
+    assert f"make it again: snakemake --cores 2 {path} --snakefile" in said
+    assert said.endswith(" --configfile small.yaml")
 
 
 def test_cells_of_other_kinds_are_refused_in_one_line(tree):

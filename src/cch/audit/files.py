@@ -49,6 +49,7 @@ def _check_output(tree: Tree, report: Audit, recorded: Recorded, name: str, dige
     now = tree.digest(name)
     if now is None:
         report.wrong("file", name, "is missing")
+        report.missing.append(name)
     elif now != digest:
         report.wrong(
             "file", name,
@@ -73,6 +74,7 @@ def _check_input(tree: Tree, report: Audit, recorded: Recorded, name: str, diges
     where, source = tree.label(recorded.path), tree.made.get(name)
     if source is None:
         gone = "is missing; " if tree.digest(name) is None else ""
+        report.missing += [name] if gone else []
         report.wrong("chain", name, f"{gone}{where} read it, and no record says what made it")
     elif source.outputs[name] != digest:
         report.wrong(

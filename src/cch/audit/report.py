@@ -37,12 +37,16 @@ class Audit:
         problems: what is wrong.
         unknown: what the audit could not judge; wrong only in strict mode.
         counts: files, records, cells, numbers derived again, chains, raw files, ...
+        missing: files that records name and that are not there, as recorded.
+        restore: the command that makes them again; empty where nothing is missing.
     """
 
     results: Path
     problems: list[Finding] = field(default_factory=list)
     unknown: list[Finding] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    restore: str = ""
 
     def wrong(self, kind: str, where: object, what: str) -> None:
         """Note that something is wrong; the same thing is noted once."""
@@ -65,8 +69,12 @@ class Audit:
         return not self.problems and not (strict and self.unknown)
 
     def lines(self, strict: bool = False) -> list[str]:
-        """The list of what is wrong; what is unknown goes along in strict mode."""
-        return [str(found) for found in [*self.problems, *(self.unknown if strict else [])]]
+        """The list of what is wrong; what is unknown goes along in strict mode.
+
+        Where files are missing, the command that makes them again is the last line.
+        """
+        said = [str(found) for found in [*self.problems, *(self.unknown if strict else [])]]
+        return [*said, *([f"make again what is missing: {self.restore}"] if self.restore else [])]
 
     def summary(self) -> str:
         """One paragraph on what was looked at."""
@@ -94,6 +102,7 @@ class Audit:
             "counts": dict(sorted(self.counts.items())),
             "problems": [vars(found) for found in self.problems],
             "unknown": [vars(found) for found in self.unknown],
+            "restore": self.restore or None,
         }
 
 

@@ -16,6 +16,7 @@ from cch.audit.ledger import check_ledger
 from cch.audit.report import Audit
 from cch.audit.tree import Tree
 from cch.errors import CchError
+from cch.restore import restoring
 
 assert derive_generated  # imported for what it registers
 
@@ -44,6 +45,8 @@ def audit(results: str | Path, checkout: Path | None = CHECKOUT) -> Audit:
     report = Audit(Path(results))
     tree = Tree(results, report)
     check_files(tree, report)
+    if report.missing:
+        report.restore = restoring(tree.base, tree.name, sorted(report.missing))
     check_code(tree, report, checkout)
     documents = dict(_documents(tree, report))
     facts, chains = Facts(tree, report), Chains(tree, report)

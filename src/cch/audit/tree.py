@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +20,24 @@ SUFFIX = ".record.json"
 
 NO_OUTPUTS = ("logs", "benchmarks")
 """Folders under the results whose files say how a run went; no number rests on them."""
+
+PARTS = (
+    "datasets",
+    "features",
+    "runs",
+    "information",
+    "calibration",
+    "theory",
+    "tables",
+    "figures",
+)
+"""Folders of one run; ``results`` may hold, beside them, runs of presets such as ``demo``."""
+
+PAGES = ("ledger", "comparison", "report", "audit", "crate")
+"""What records directly under the results are of."""
+
+DEPTH, MOST = 4, 2_000
+"""How far below a folder, and in how many folders, runs are looked for where it holds none."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +80,16 @@ class Tree:
         self.results, self.report = Path(results), report
         if not self.results.is_dir():
             raise CchError(results, "is no folder", "name one that a run has written, --results")
+        if not _holds_run(self.results):
+            raise _no_run(self.results)
         paths = sorted(self.results.rglob(f"*{SUFFIX}"))
-        if not paths:
-            raise CchError(results, "holds no records", "run the workflow first")
         found = [recorded for path in paths if (recorded := self._read(path))]
         self.base = _base(found, self.results)
         here = self.results.resolve()
         absolute = self.base == Path("/")
+        if not here.is_relative_to(self.base.resolve()):
+            said = f"most of its records are of a run in {self.base}"
+            raise CchError(results, said, "name the folder of that run, --results")
         self.name = (here if absolute else here.relative_to(self.base.resolve())).as_posix()
         self._files: list[str] = []
         self.records: dict[Path, Recorded] = {}
@@ -153,6 +176,51 @@ class Tree:
             return json.loads(self.place(name).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise CchError(name, f"cannot be read ({error})") from None
+
+
+def _holds_run(folder: Path) -> bool:
+    """Whether a folder holds records of its own, not only those of runs further below."""
+    # No deeper than records lie: the folder may be anyone's, and some of it not for us to read.
+    depths = [(part, depth) for part in PARTS for depth in ("", "*/")]
+    try:
+        return any((folder / f"{page}{SUFFIX}").is_file() for page in PAGES) or any(
+            any((folder / part).glob(f"{depth}*{SUFFIX}")) for part, depth in depths
+        )
+    except OSError:
+        return False
+
+
+def _no_run(folder: Path) -> CchError:
+    """What to say of a folder that holds no run of its own."""
+    near = [folder.parent] if _holds_run(folder.parent) else _runs_below(folder)
+    if not near:
+        return CchError(folder, "holds no records", "run the workflow first")
+    named = ", ".join(map(str, near))
+    known = f"there is one in {named}" if len(near) == 1 else f"there are some in {named}"
+    what = "holds no run of its own"
+    return CchError(folder, what, f"{known}: cch audit --results {shlex.quote(str(near[0]))}")
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    """Runs not far below a folder; it may be anyone's, so the search ends after a while."""
+    found, level, looked = [], [folder], 0
+    for _ in range(DEPTH):
+        below = [child for parent in level for child in _folders(parent)][: MOST - looked]
+        looked += len(below)
+        runs = [child for child in below if _holds_run(child)]
+        found += runs
+        level = [child for child in below if child not in runs]
+    return found
+
+
+def _folders(parent: Path) -> list[Path]:
+    """Folders in a folder, without hidden ones, links and those that may not be read."""
+    try:
+        with os.scandir(parent) as entries:
+            named = [e for e in entries if not e.name.startswith(".")]
+            return sorted(Path(e.path) for e in named if e.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
 
 
 def _base(found: list[Recorded], results: Path) -> Path:

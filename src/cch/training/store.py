@@ -62,7 +62,8 @@ class RunsFile:
             raise CchError(
                 self.path,
                 f"cannot be read as runs ({error})",
-                f"delete it, then have it trained again: snakemake --cores 2 {self.path}",
+                # A job reads it only to make what comes after it, and so makes it first.
+                "delete it and run the same command again",
             ) from None
         if self.header.get("format") != FORMAT:
             raise CchError(self.path, f"format is {self.header.get('format')!r}, not {FORMAT!r}")
