@@ -220,10 +220,11 @@ def beside_first(tasks: Sequence[Task], scores: Sequence[Score]) -> str:
         means = np.array([_mean(row) for row in paired])
         for name, some in groups:
             done = means[some & np.isfinite(means)]
-            error = _deviation(done) / len(done) ** 0.5 if len(done) else float("nan")
-            shown = f"{_mean(done):.3f} ± {error:.3f}".replace("-", "\N{MINUS SIGN}")
+            # One task has no standard error, and none no mean.
+            error = f" ± {_deviation(done) / len(done) ** 0.5:.3f}" if len(done) > 1 else ""
+            mean = f"{_mean(done):.3f}".replace("-", "\N{MINUS SIGN}") if len(done) else "failed"
             apart = int((np.abs(done) > limit).sum())
-            lines.append(_row([one.name, name, str(len(done)), shown, str(apart)]))
+            lines.append(_row([one.name, name, str(len(done)), mean + error, str(apart)]))
     return "\n".join(lines) + "\n"
 
 

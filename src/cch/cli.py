@@ -245,7 +245,7 @@ def verdict(
     ] = None,
     repeats: Annotated[int, typer.Option(help="Runs: estimator seeds on the given rows.")] = 5,
     calibration_repeats: Annotated[
-        int, typer.Option(help="Samples of each calibration case; 0 for no calibration.")
+        int, typer.Option(help="Samples of each calibration case; 0 for none, and so no verdict.")
     ] = 10,
     seed: Annotated[int, typer.Option(help="What all generators are keyed by.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

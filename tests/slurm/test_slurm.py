@@ -2,7 +2,7 @@
 
 One run takes everything that goes wrong on a cluster: a job is cancelled, another one's process is
 killed, a third asks for too little memory. Its tables must be those of a local run, byte for byte.
-``CCH_SLURM_DEMO=1`` runs all of the demo, undisturbed, beside a local demo: nearly an hour.
+``CCH_SLURM_DEMO=1`` runs all of the demo, undisturbed, beside a local demo: nearly half an hour.
 """
 
 from __future__ import annotations
@@ -205,7 +205,9 @@ def test_what_fails_for_good_is_one_line_with_its_log(cluster, tmp_path):
     assert "compute.memory_gb" in log.read_text(encoding="utf-8")
 
 
-@pytest.mark.skipif(not os.environ.get("CCH_SLURM_DEMO"), reason="nearly an hour: CCH_SLURM_DEMO=1")
+@pytest.mark.skipif(
+    not os.environ.get("CCH_SLURM_DEMO"), reason="nearly half an hour: CCH_SLURM_DEMO=1"
+)
 def test_the_demo_has_the_tables_of_a_local_demo(cluster, tmp_path):
     demo = raw_config("demo")
     local = checkout_of(tmp_path / "local", demo, SITE)

@@ -117,7 +117,7 @@ def test_differences_from_the_first_by_hand():
     assert known_mi.beside_first(tasks, [first, other]).splitlines() == [
         "| estimator | columns | tasks | minus first | apart |",
         "| --- | ---: | ---: | ---: | ---: |",
-        f"| other | 2 | 1 | {minus}0.300 ± nan | 1 |",
+        f"| other | 2 | 1 | {minus}0.300 | 1 |",
         "| other | 3 | 2 | 0.400 ± 0.200 | 1 |",
         "| other | all | 3 | 0.167 ± 0.260 | 2 |",
     ]
