@@ -16,7 +16,8 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-from cch.config import CHECKOUT, read
+from cch import CHECKOUT
+from cch.config import read
 from cch.costs import cost, step_of
 from cch.costs.graph import Job, everything, planned
 from cch.costs.sizes import size

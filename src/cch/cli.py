@@ -177,7 +177,8 @@ def plan(
 
     Jobs, runs, estimates, time and memory on a CPU, from measured throughput, and on a GPU.
     """
-    from cch.config import CHECKOUT, read
+    from cch import CHECKOUT
+    from cch.config import read
     from cch.costs import costs
     from cch.costs.render import as_table, notes
     from cch.planning import Plan

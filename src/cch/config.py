@@ -6,7 +6,6 @@ raises one line that names the key and what was expected.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections import Counter
@@ -25,11 +24,9 @@ from pydantic import (
     model_validator,
 )
 
-from cch.errors import CchError
+from cch import CHECKOUT
+from cch.errors import CchError, did_you_mean
 from cch.paired import RandomSplit
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-"""The folder of ``config.yaml`` and the workflow."""
 
 
 class Model(BaseModel):
@@ -710,16 +707,14 @@ def _check_removals(below: dict[str, Any], above: dict[str, Any], where: object)
         if not isinstance(there, dict) or not isinstance(entries, dict):
             continue
         # What a layer between has taken away is there still, as null.
-        for name in (name for name, entry in entries.items() if entry is None):
-            if name not in there:
-                known = list(map(str, _without_nulls(there)))
-                near = difflib.get_close_matches(str(name), known, n=1)
-                meant = f"did you mean {near[0]!r}? " if near else ""
-                raise CchError(
-                    where,
-                    f"{section}.{name}: null takes away a {kind} that is not there",
-                    f"{meant}there are {', '.join(known)}",
-                )
+        lost = [str(name) for name, entry in entries.items() if entry is None and name not in there]
+        if lost:
+            known = list(map(str, _without_nulls(there)))
+            raise CchError(
+                where,
+                f"{section}.{lost[0]}: null takes away a {kind} that is not there",
+                f"{did_you_mean(lost[0], known)}there are {', '.join(known)}",
+            )
 
 
 def read(overlays: Sequence[str | Path], root: str | Path = CHECKOUT) -> dict[str, Any]:

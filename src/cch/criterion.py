@@ -228,7 +228,7 @@ def _judged(
     low = high = None
     verdict = UNDECIDED
     if se is not None and freedom > 0:
-        reach = _quantile(level, freedom) * se
+        reach = quantile(level, freedom) * se
         low, high = Nats(min(readings) - reach), Nats(max(readings) + reach)
         verdict = HOLDS if low > 0 else FAILS if high < 0 else UNDECIDED
     return Verdict(
@@ -289,7 +289,7 @@ def effective_freedom(parts: Sequence[tuple[float, int]]) -> float:
     return total**2 / sum(variance**2 / freedom for variance, freedom in parts)
 
 
-def _quantile(level: float, freedom: float) -> float:
+def quantile(level: float, freedom: float) -> float:
     """Return Student's two-sided quantile; infinite where no degree of freedom is left."""
     return float(stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.inf
 
@@ -328,7 +328,7 @@ def _bound_flags(
         if side.noise is not None:
             parts.append((side.noise**2, (side.repeats or 1) - 1))
         se = math.sqrt(sum(variance for variance, _ in parts))
-        reach = _quantile(level, effective_freedom(parts)) * se if se else 0.0
+        reach = quantile(level, effective_freedom(parts)) * se if se else 0.0
         if side.mean + reach < 0:
             noise = "beyond noise" if se else "(noise unknown)"
             flags.append(f"{name} = {side.mean:.4f} nats is below zero {noise}")

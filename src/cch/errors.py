@@ -1,5 +1,10 @@
 """The one exception that a user is meant to read."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
 
 class CchError(Exception):
     """Bad input or a failed step, said in one line.
@@ -11,3 +16,9 @@ class CchError(Exception):
     def __init__(self, where: object, what: str, todo: str = "") -> None:
         self.where, self.what, self.todo = str(where), what, todo
         super().__init__(f"{self.where}: {what}" + (f"; {todo}" if todo else ""))
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Ask for the nearest of ``known``, with a space after the question; empty if none is near."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}? " if near else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -13,7 +12,7 @@ from typing import Any
 
 from rich.tree import Tree
 
-from cch.errors import CchError
+from cch.errors import CchError, did_you_mean
 from cch.files import sha256_file
 from cch.record import read_record, record_path
 from cch.restore import restoring
@@ -171,8 +170,7 @@ def _no_table(name: str, table: str, folder: Path) -> CchError:
     what = f"there is no table {table!r} in {folder}"
     if not known:
         return CchError(name, f"{what}, and no other", "build one first")
-    near = difflib.get_close_matches(table, known, n=1)
-    meant = f"did you mean {near[0]!r}? " if near else ""
+    meant = did_you_mean(table, known)
     form = "" if "/" in name else "; a cell is table/row/column"
     return CchError(name, what, f"{meant}there are {', '.join(known)}{form}")
 
@@ -185,8 +183,7 @@ def _no_cell(name: str, table: str, rest: str, known: list[str]) -> CchError:
     if len(known) <= FEW:
         listed = f"it has {', '.join(known)}"
     elif row in rows:
-        near = difflib.get_close_matches(column, own, n=1)
-        meant = f"did you mean {near[0]!r}? " if near and column else ""
+        meant = did_you_mean(column, own)
         listed = f"{meant}row {row!r} has the columns {', '.join(own)}"
     else:
         columns = dict.fromkeys(key.partition("/")[2] for key in known)
@@ -273,9 +270,9 @@ def comparison(cell: dict[str, Any]) -> dict[str, Any] | None:
     scale = math.log(2) if cell.get("text_unit") == "bits" else 1.0
     reach = None
     if cell["se"] is not None and (cell["n"] or 0) > 1:
-        from scipy.special import stdtrit
+        from cch.tables.compare import half_width
 
-        reach = float(stdtrit(cell["n"] - 1, 0.975)) * cell["se"] / scale
+        reach = half_width(cell["se"], cell["n"]) / scale
     digits = paper["text"].split("±")[0].strip().partition(".")[2]
     theirs = max(Z * (paper["se"] or 0.0), 0.5 * 10.0 ** -len(digits))
     return {

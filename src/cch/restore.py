@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from cch import CHECKOUT
 from cch.errors import CchError
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 UNKNOWN = "(with the --configfile of that run)"
 OVERLAYS = ("*.yaml", "*.yml", "presets/*.yaml", "benchmarks/*.yaml")
 OF_A_STUDY = ("runs", "information")

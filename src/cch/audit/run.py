@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from cch import CHECKOUT
 from cch.audit import derive, derive_generated, printed
 from cch.audit.derive import Derived, NotDerivable, Place
 from cch.audit.facts import Facts, same
@@ -23,7 +24,6 @@ assert derive_generated  # imported for what it registers
 DOCUMENT = "cch-table-1"
 MAIN = "main"  # in a layout: the first estimator of the study
 BY_LEVEL = ("md", "tex")
-CHECKOUT = Path(__file__).resolve().parents[3]
 RENDERED: dict[str, Callable[[str, str, Mapping[str, Any], Audit], None]] = {
     "csv": printed.check_csv,
     "md": printed.check_markdown,

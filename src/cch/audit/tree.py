@@ -30,11 +30,9 @@ PARTS = (
     "theory",
     "tables",
     "figures",
+    f"ledger{SUFFIX}",
 )
-"""Folders of one run; ``results`` may hold, beside them, runs of presets such as ``demo``."""
-
-PAGES = ("ledger", "comparison", "report", "audit", "crate")
-"""What records directly under the results are of."""
+"""Of one run, which has at least one of them; beside them ``results`` may hold runs of presets."""
 
 DEPTH, MOST = 4, 2_000
 """How far below a folder, and in how many folders, runs are looked for where it holds none."""
@@ -83,6 +81,8 @@ class Tree:
         if not _holds_run(self.results):
             raise _no_run(self.results)
         paths = sorted(self.results.rglob(f"*{SUFFIX}"))
+        if not paths:
+            raise CchError(results, "holds no records", "run the workflow first")
         found = [recorded for path in paths if (recorded := self._read(path))]
         self.base = _base(found, self.results)
         here = self.results.resolve()
@@ -179,15 +179,9 @@ class Tree:
 
 
 def _holds_run(folder: Path) -> bool:
-    """Whether a folder holds records of its own, not only those of runs further below."""
-    # No deeper than records lie: the folder may be anyone's, and some of it not for us to read.
-    depths = [(part, depth) for part in PARTS for depth in ("", "*/")]
-    try:
-        return any((folder / f"{page}{SUFFIX}").is_file() for page in PAGES) or any(
-            any((folder / part).glob(f"{depth}*{SUFFIX}")) for part, depth in depths
-        )
-    except OSError:
-        return False
+    """Whether a folder has parts of a run itself, not only runs further below."""
+    # By ``os.path``, which takes what may not be read for absent.
+    return any(os.path.exists(folder / part) for part in PARTS)
 
 
 def _no_run(folder: Path) -> CchError:

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cch import CHECKOUT
 from cch.audit.report import Audit
 from cch.audit.tree import Recorded, Tree
 from cch.code import code_digest
-from cch.config import CHECKOUT
 from cch.errors import CchError
 from cch.files import sha256_file
 

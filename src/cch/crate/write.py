@@ -9,7 +9,7 @@ import zipfile
 from datetime import UTC
 from pathlib import Path
 
-from cch.config import CHECKOUT
+from cch import CHECKOUT
 from cch.crate.contents import Contents, collect
 from cch.crate.metadata import NAME, metadata
 from cch.errors import CchError

@@ -38,6 +38,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cch import CHECKOUT
 from cch.errors import CchError
 from cch.explain import read_document, relevant_marks
 from cch.ledger.checks import CHECKS, KINDS, ORDER, Outcome, run_checks
@@ -46,8 +47,6 @@ from cch.ledger.render import only
 from cch.tables.claims import Claims, load_claims
 from cch.tables.render import FORMAT as TABLE_FORMAT
 from cch.tables.render import VERDICTS as COMPARED
-
-CHECKOUT = Path(__file__).resolve().parents[3]
 
 FORMAT = "cch-ledger-1"
 PAPER = "arXiv:2510.13182"

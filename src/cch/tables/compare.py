@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from scipy.special import stdtrit
-
+from cch.criterion import LEVEL, quantile
 from cch.tables.claims import Claim
 
 Verdict = Literal[
@@ -31,7 +30,7 @@ def half_width(se: float | None, n: int) -> float:
     """Half of our 95 % interval: Student's t over n runs; infinite where there is no spread."""
     if se is None or n < 2:
         return math.inf
-    return float(stdtrit(n - 1, 0.975)) * se
+    return quantile(LEVEL, n - 1) * se
 
 
 def compare_numbers(

@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import stdtrit
 
-from cch.criterion import LEVEL, Verdict, judge
+from cch.criterion import Verdict, judge
 from cch.response import CaseResult, Response
+from cch.tables.compare import half_width
 
 if TYPE_CHECKING:
     from cch.tables.cells import Source
@@ -64,7 +64,7 @@ def effect(differences: list[float], lower_is_better: bool) -> tuple[str, float,
     if n < 2:
         return UNDECIDED, -math.inf, math.inf
     mean, se = float(np.mean(differences)), float(np.std(differences, ddof=1) / math.sqrt(n))
-    reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * se
+    reach = half_width(se, n)
     low, high = mean - reach, mean + reach
     if low > 0 or high < 0:
         return (HELPS if (low > 0) != lower_is_better else HARMS), low, high
