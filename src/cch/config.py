@@ -26,7 +26,6 @@ from pydantic import (
 
 from cch import CHECKOUT
 from cch.errors import CchError, did_you_mean
-from cch.paired import RandomSplit
 
 
 class Model(BaseModel):
@@ -67,6 +66,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Correlation = Annotated[float, Field(gt=-1, lt=1)]
+DegradationKind = Literal["blur", "noise", "modality"]
+Rows = Literal["train", "test", "all"]
 Option = Annotated[bool | int | float, BeforeValidator(_finite)]
 
 
@@ -349,7 +350,7 @@ class Distillation(Model):
 class Degradation(Model):
     """How the teacher's input is degraded, level by level."""
 
-    kind: Literal["blur", "noise", "modality"] = Field(
+    kind: DegradationKind = Field(
         description="`blur`: Gaussian blur, level = standard deviation in pixels. `noise`: "
         "Gaussian noise, level = its standard deviation as a fraction of `scale`. `modality`: "
         "every level is a modality `<teacher>@<level>` of its own, with a teacher of its own."
@@ -421,7 +422,7 @@ class Information(Model):
         description="The first is the main one: the paper's tables and figures show it.",
     )
     runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
-    rows: Literal["train", "test", "all"] = Field(
+    rows: Rows = Field(
         "test",
         description="Rows that the representations are read from. Networks fit their training "
         "rows, and information with the label is overestimated on those.",
@@ -437,6 +438,20 @@ class Information(Model):
     calibration: Calibration | None = Field(
         Calibration(), description="How the estimators are calibrated; null: they are not."
     )
+
+    together: bool = Field(
+        False,
+        description="One job for all estimators, not one for each: for estimates of seconds, which "
+        "take less than the start of a job. Changes no number.",
+    )
+
+    def jobs(self, estimators: Sequence[str]) -> dict[str, list[str]]:
+        """Estimators by the job that computes them, whose name is that of its file."""
+        return {"all": list(estimators)} if self.together else {name: [name] for name in estimators}
+
+    def job_of(self, estimator: str) -> str:
+        """The job that computes an estimator."""
+        return "all" if self.together else estimator
 
     @property
     def calibrated(self) -> list[str]:
@@ -462,10 +477,6 @@ class Split(Model):
                 f"test = {self.test} and valid = {self.valid} leave no test or no training rows"
             )
         return self
-
-    def build(self, dataset: str) -> RandomSplit:
-        """The split, keyed by the dataset: its studies share the split of a seed."""
-        return RandomSplit(self.test, self.valid, self.stratified, key=f"split/{dataset}")
 
 
 class Study(Model):

@@ -8,51 +8,49 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cch.config import Study
 from cch.errors import CchError
 from cch.files import sha256_file
-from cch.paired import PairedDataset
+from cch.paired import PairedDataset, split_of
 from cch.progress import Progress
 from cch.selection import Selection, select_features, write_selection
+from cch.specs import SelectSpec
 
 SHOWN = 10
 """Names of features that a record lists."""
 
 
-def select_modality(
-    name: str, study: Study, dataset: PairedDataset, modality: str, out: str | Path
-) -> dict[str, str]:
+def select(spec: SelectSpec, dataset: str | Path, out: str | Path) -> dict[str, str]:
     """Select a modality's features on the training rows of every seed, and write them.
 
     Args:
-        name: the dataset's name, for messages.
-        study: one that selects.
-        dataset: the dataset, opened.
-        modality: one with values (N, D).
+        spec: what is selected; its modality has values (N, D).
+        dataset: the dataset file.
         out: the selection file to write.
 
     Returns:
         What was chosen, in words; all of it is in the file.
 
     Raises:
-        CchError: the study selects nothing, the modality is no table or has infinite values, or
-            fewer features differ between classes than are asked for.
+        CchError: the modality is no table or has infinite values, or fewer features differ
+            between classes than are asked for.
     """
-    asked = study.selection
-    if asked is None:
-        raise CchError(name, "no `selection` is asked for", "say how many features to choose")
+    with PairedDataset(dataset) as opened:
+        return _select(spec, opened, out)
+
+
+def _select(spec: SelectSpec, dataset: PairedDataset, out: str | Path) -> dict[str, str]:
+    asked, modality = spec.selection, spec.modality
     values = dataset.values(modality)
     if values.ndim != 2:
         raise CchError(
-            name,
+            spec.dataset,
             f"modality {modality!r} has samples of shape {values.shape[1:]}, not a row of features",
         )
-    split = study.split.build(study.dataset) if study.split else None
+    split = split_of(spec.split, spec.dataset)
     names = dataset.feature(modality) or [str(number) for number in range(values.shape[1])]
-    seeds = range(study.seeds if study.split else 1)
-    progress = Progress(f"{name} selection, {modality}", len(seeds), "splits")
+    progress = Progress(f"{spec.dataset} selection, {modality}", spec.seeds, "splits")
     selections: dict[int, Selection] = {}
-    for seed in seeds:
+    for seed in range(spec.seeds):
         selections[seed] = select_features(
             values,
             dataset.label,

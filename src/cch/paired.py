@@ -31,6 +31,7 @@ from typing import Any, Literal, get_args
 import h5py
 import numpy as np
 
+from cch.config import Split
 from cch.errors import CchError
 from cch.files import whole_file
 from cch.rng import numpy_generator
@@ -328,3 +329,13 @@ class RandomSplit:
             "train": slice(tests + valids, None),
         }[part]
         return np.sort(pool[order[cut]])
+
+
+def split_of(settings: Split | None, dataset: str) -> RandomSplit | None:
+    """Return the split that a study asks for, or None for the dataset's own.
+
+    It is keyed by the dataset's name: all studies of a dataset share the split of a seed.
+    """
+    if settings is None:
+        return None
+    return RandomSplit(settings.test, settings.valid, settings.stratified, key=f"split/{dataset}")

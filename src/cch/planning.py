@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,65 +17,25 @@ from cch.code import code_digest
 from cch.config import Config, Study, load
 from cch.datasets import required_sources
 from cch.errors import CchError
-from cch.files import canonical_json, digest, sha256_file
-from cch.paths import ROLES, Paths
+from cch.files import digest, sha256_file
+from cch.paths import Paths
 from cch.sources.fetch import Fetched, available, manual_steps, missing_by_hand, raw_path
 from cch.sources.local import with_local
 from cch.sources.table import SourceTable, load_table
-from cch.tables.claims import Claims, all_deviations, load_claims, titled
+from cch.specs import (
+    SPECS,
+    THEORY_FIGURES,
+    PrepareSpec,
+    TheorySpec,
+    as_json,
+    calibrate_spec,
+    estimate_spec,
+    select_spec,
+    train_spec,
+)
+from cch.tables.claims import Claims, load_claims
 from cch.tables.layouts import Layout, all_layouts, layout_inputs
-
-# What each role's numbers depend on, below a study; a change of anything else retrains nothing.
-SPEC = {
-    "teacher": {
-        "dataset": True,
-        "teacher": True,
-        "network": True,
-        "training": True,
-        "degradation": {"kind", "levels", "scale"},
-        "seeds": True,
-        "information": {"runs", "rows"},
-        "split": True,
-        "inputs": True,
-        "selection": True,
-    },
-    "baseline": {
-        "dataset": True,
-        "student": True,
-        "network": True,
-        "training": True,
-        "seeds": True,
-        "information": {"runs", "rows"},
-        "split": True,
-        "inputs": True,
-        "selection": True,
-    },
-    "student": {
-        "dataset": True,
-        "teacher": True,
-        "student": True,
-        "network": True,
-        "training": True,
-        "distillation": True,
-        "degradation": {"kind", "levels", "scale"},
-        "seeds": True,
-        "split": True,
-        "inputs": True,
-        "selection": True,
-    },
-    "fusion": {
-        "dataset": True,
-        "teacher": True,
-        "student": True,
-        "fusion": True,
-        "seeds": True,
-        "information": {"runs", "rows"},
-        "split": True,
-        "inputs": True,
-        "selection": True,
-    },
-}
-
+from cch.tables.spec import table_spec
 
 # Whose features a role's networks read, where they are selected.
 READS = {
@@ -84,20 +45,24 @@ READS = {
     "fusion": ("teacher", "student"),
 }
 
-# Figures of the target `theory` with the table that each is drawn from; they have no study.
-THEORY_FIGURES = {"theory-risk": "theory", "theory-region": "theory-region"}
-
-
-def _selection(study: Study) -> dict[str, Any]:
-    """What determines the selections of a study, beside dataset and modality."""
-    spec = study.model_dump(mode="json", include={"selection", "split", "seeds"})
-    # Where the dataset fixes the split there is one selection for all seeds.
-    return spec if study.split else spec | {"seeds": 1}
-
 
 def selection_name(study: Study, modality: str) -> str:
     """Name of a study's selection; studies that agree in it on one dataset share the file."""
-    return f"{modality}-{digest(_selection(study))[:8]}"
+    spec = select_spec(study, modality).model_dump(mode="json", exclude={"dataset", "modality"})
+    return f"{modality}-{digest(spec)[:8]}"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Tables and figures that rest on the same jobs, and so are made in one.
+
+    Attributes:
+        name: of the first of them.
+        layouts: their names.
+    """
+
+    name: str
+    layouts: list[str]
 
 
 class Plan:
@@ -163,6 +128,15 @@ class Plan:
         """Records of a dataset's raw files; a file without one is taken in first."""
         return [f"{path}.record.json" for path in self.raw_list(dataset)]
 
+    def records(self, name: str) -> list[str]:
+        """The records of a layout's outputs."""
+        kind, made = self.layouts[name].kind, []
+        if kind != "samples":
+            made.append(self.paths.table(name, "record.json"))
+        if kind != "table":
+            made.append(self.paths.figure(name, "record.json"))
+        return made
+
     def layout_files(self, name: str) -> list[str]:
         """The outputs of a layout: table, figure, or the figure with the numbers behind it."""
         kind = self.layouts[name].kind
@@ -174,16 +148,43 @@ class Plan:
         return files
 
     def layout_inputs(self, name: str) -> list[str]:
-        """The runs, estimates and datasets that a layout's cells read."""
+        """The runs, estimates and datasets that a layout reads."""
+        if self.layouts[name].kind == "samples":
+            study = self.config.studies[self.layouts[name].study]
+            return [self.paths.dataset(study.dataset)]
         return layout_inputs(self.layouts[name], self.config)
 
-    def title(self, name: str) -> str:
-        """Number and title of a table or figure."""
-        return f"{self.layouts[name].number}. {titled(self.layouts[name], self.config)}"
+    def bundles(self) -> list[Bundle]:
+        """Tables and figures by the jobs that they rest on, directly or through others."""
+        by_jobs: dict[frozenset[str], list[str]] = {}
+        for name in self.layouts:
+            by_jobs.setdefault(self._behind(self.layout_inputs(name)), []).append(name)
+        return [Bundle(names[0], names) for names in by_jobs.values()]
 
-    def sample_dataset(self, name: str) -> str:
-        """The dataset file that a figure of samples shows."""
-        return self.paths.dataset(self.config.studies[self.layouts[name].study].dataset)
+    def _behind(self, files: Iterable[str]) -> frozenset[str]:
+        """Files of a study's jobs, with all that they are made from."""
+        found, waiting = set(), list(files)
+        while waiting:
+            path = waiting.pop()
+            if path not in found:
+                found.add(path)
+                waiting += self._made_from.get(path, ())
+        return frozenset(found)
+
+    @functools.cached_property
+    def _made_from(self) -> dict[str, list[str]]:
+        """What each file of runs, estimates and calibrations is made from."""
+        made: dict[str, list[str]] = {}
+        for name, study in self.config.studies.items():
+            for role in SPECS:
+                made[self.paths.runs(name, role)] = list(self.training_inputs(name, role).values())
+            runs = list(self.representations(name).values())
+            wanted = study.information
+            for job in wanted.jobs(wanted.estimators):
+                made[self.paths.information(name, job)] = runs
+            for job in wanted.jobs(wanted.calibrated):
+                made[self.paths.calibration(name, job)] = runs
+        return made
 
     def documents(self, studies: Iterable[str]) -> list[str]:
         """The JSON documents of the paper's tables and figures over these studies."""
@@ -213,6 +214,16 @@ class Plan:
         files["theory"] = [path for part in files.values() for path in part]
         return files
 
+    def theory_records(self) -> list[str]:
+        """The records of the tables and figures of the target ``theory``."""
+        tables = [self.paths.table(name, "record.json") for name in THEORY_FIGURES.values()]
+        return tables + [self.paths.figure(name, "record.json") for name in THEORY_FIGURES]
+
+    def null_files(self) -> list[str]:
+        """The table and figure of what estimators give at LIHC's sizes for no gap."""
+        tables = [self.paths.table("null-lihc", s) for s in ("json", "csv", "md", "tex")]
+        return tables + [self.paths.figure("null-lihc", s) for s in ("pdf", "png")]
+
     @property
     def comparison(self) -> str:
         """The page that lists every cell beside the paper's."""
@@ -241,10 +252,7 @@ class Plan:
         for name in self.layouts:
             named[name] = self.layout_files(name)
         # Of no study and asked for by name: what estimators give at LIHC's sizes for no gap.
-        named["null-lihc"] = [
-            self.paths.table("null-lihc", s) for s in ("json", "csv", "md", "tex")
-        ]
-        named["null-lihc"] += [self.paths.figure("null-lihc", s) for s in ("pdf", "png")]
+        named["null-lihc"] = self.null_files()
         return named | self.theory_targets()
 
     def fetchable(self) -> list[str]:
@@ -340,31 +348,58 @@ class Plan:
             f"there are {', '.join(known)}",
         )  # fmt: skip
 
-    # Parameters of rules: a change of one of these makes a rule's outputs stale, nothing else does
+    # Specifications of jobs: all that determines their outputs beside their inputs
 
-    def dataset_spec(self, name: str) -> str:
+    def prepare_spec(self, name: str) -> str:
         """What determines a dataset, beside its raw files."""
-        content = self.config.datasets[name].model_dump(mode="json", exclude={"title"})
-        return canonical_json(content)
-
-    def theory_spec(self) -> str:
-        """What determines the target ``theory``."""
-        return canonical_json(self.config.theory.model_dump(mode="json"))
+        files = self.raw_files(name)
+        return as_json(
+            PrepareSpec(
+                name=name,
+                dataset=self.config.datasets[name].model_copy(update={"title": ""}),
+                readers={source: self.table.source(source).reader for source in files},
+                files=[(source, role) for source, paths in files.items() for role in paths],
+            )
+        )
 
     def ledger_spec(self) -> str:
         """What determines the ledger, beside the tables, as one digest."""
         return digest(self.claims.model_dump(mode="json"))
 
-    def training_spec(self, study: str, role: str) -> str:
-        """What determines the runs of a role, beside the dataset and the teacher."""
-        return canonical_json(
-            self.config.studies[study].model_dump(mode="json", include=SPEC[role])
-        )
+    def train_spec(self, study: str, role: str) -> str:
+        """What determines the runs of a role, beside the files that it reads."""
+        return as_json(train_spec(study, self.config.studies[study], role))
 
-    def selection_spec(self, dataset: str, selection: str) -> str:
+    def select_spec(self, dataset: str, selection: str) -> str:
         """What determines which features are selected, beside the dataset."""
         study, modality = self.selections[dataset, selection]
-        return canonical_json(_selection(self.config.studies[study]) | {"modality": modality})
+        return as_json(select_spec(self.config.studies[study], modality))
+
+    def estimate_spec(self, study: str, job: str) -> str:
+        """What determines the estimates of a job, beside the runs."""
+        wanted = self.config.studies[study].information
+        return as_json(estimate_spec(study, wanted, wanted.jobs(wanted.estimators)[job]))
+
+    def calibrate_spec(self, study: str, job: str) -> str:
+        """What determines the calibrations of a job, beside the runs."""
+        wanted = self.config.studies[study].information
+        return as_json(calibrate_spec(study, wanted, wanted.jobs(wanted.calibrated)[job]))
+
+    def simulate_spec(self) -> str:
+        """What determines the simulations of the theory."""
+        return as_json(self.config.theory)
+
+    def theory_spec(self) -> str:
+        """What determines the tables of the theory, beside its simulations."""
+        return as_json(TheorySpec(theory=self.config.theory, results=self.paths.results))
+
+    def table_spec(self, name: str) -> str:
+        """What determines a table or figure, beside the files that its cells read."""
+        layout = self.layouts[name]
+        stand_ins = self.stand_ins(layout.studies)
+        return as_json(table_spec(name, layout, self.config, self.claims, stand_ins))
+
+    # Inputs of jobs
 
     @functools.cached_property
     def selections(self) -> dict[tuple[str, str], tuple[str, str]]:
@@ -385,42 +420,11 @@ class Plan:
         if spec.selection:
             for part in READS[role]:
                 name = selection_name(spec, getattr(spec, part))
-                files[f"{part}_features"] = self.paths.features(spec.dataset, name)
+                files[getattr(spec, part)] = self.paths.features(spec.dataset, name)
         return files
 
-    def chosen(self, study: str, inputs: Mapping[str, str]) -> dict[str, str]:
-        """The selection files among a training job's inputs, by modality."""
-        spec = self.config.studies[study]
-        parts = {f"{part}_features": getattr(spec, part) for part in ("teacher", "student")}
-        return {parts[name]: path for name, path in inputs.items() if name in parts}
-
-    def information_spec(self, study: str, estimator: str) -> str:
-        """What determines the estimates of an estimator, beside the runs."""
-        spec = self.config.studies[study].information
-        options = spec.options.get(estimator, {})
-        return canonical_json({"options": options, "rows": spec.rows, "limit": spec.limit})
-
-    def information_inputs(self, study: str, quantity: str) -> dict[str, str]:
-        """The runs that a quantity is estimated from, by role."""
-        return {role: self.paths.runs(study, role) for role in ROLES[quantity]}
-
-    def calibration_spec(self, study: str, estimator: str) -> str:
-        """What determines the calibration of an estimator, beside the runs."""
-        spec = self.config.studies[study].information
-        asked = spec.calibration.model_dump(mode="json") if spec.calibration else {}
-        settings = asked.pop("settings", {}).get(estimator, {})
-        asked.pop("estimators", None)
-        return canonical_json(
-            {
-                "study": study,
-                "options": spec.options.get(estimator, {}),
-                "limit": spec.limit,
-                "calibration": asked | {"settings": settings},
-            }
-        )
-
-    def calibration_inputs(self, study: str) -> dict[str, str]:
-        """The runs whose sizes an estimator is calibrated at, by role."""
+    def representations(self, study: str) -> dict[str, str]:
+        """The runs that information is estimated from, by role."""
         return {role: self.paths.runs(study, role) for role in ("teacher", "baseline")}
 
     def null_lihc_inputs(self) -> list[str]:
@@ -428,31 +432,12 @@ class Plan:
         used = [e for study in self.config.studies.values() for e in study.information.estimators]
         return [self.paths.calibration("lihc-null", name) for name in dict.fromkeys(used)]
 
-    def layout_spec(self, name: str) -> str:
-        """What determines a table or figure, beside runs and estimates, as one digest."""
-        layout = self.layouts[name]
-        studies = [self.config.studies[study] for study in layout.studies]
-        datasets = [self.config.datasets[study.dataset] for study in studies]
-        return digest(
-            {
-                "layout": layout.model_dump(mode="json"),
-                "studies": [study.model_dump(mode="json") for study in studies],
-                "datasets": [dataset.model_dump(mode="json") for dataset in datasets],
-                "claims": [str(claim) for claim in self.claims.cells(name).items()],
-                "marks": self.marks(layout.studies),
-            }
-        )
-
     def stand_ins(self, studies: Sequence[str]) -> list[str]:
         """What to say of stand-in data that studies rest on."""
         names = [self.config.studies[study].dataset for study in studies]
         needed = [s for name in names for s in required_sources(name, self.config.datasets[name])]
         said = [self.table.source(source).stand_in for source in needed]
         return list(dict.fromkeys(text for text in said if text))
-
-    def marks(self, studies: Sequence[str]) -> list[str]:
-        """All that sets studies apart from the paper's, in words."""
-        return self.stand_ins(studies) + all_deviations(self.config, self.claims, studies)
 
     def code(self, script: str) -> str:
         """Digest of a workflow script with all library modules behind it."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cch.config import Compute
 from cch.errors import CchError
 from cch.record import Recorder
 
@@ -35,8 +36,55 @@ def log_to(path: str | None) -> None:
         logger.addHandler(handler)
 
 
+class Job:
+    """One running job, for its script: what was asked, what it may use, and what it did.
+
+    Attributes:
+        facts: what the record says besides; the script adds to it.
+        made: outputs beside those that the rule names.
+    """
+
+    def __init__(self, job: Any, script: str) -> None:
+        self._job, self._script = job, script
+        self.facts: dict[str, Any] = {"threads": job.threads, **allocation()}
+        self.made: list[str] = []
+        self._recorder = self._record(_without_records(job.input), job.params.get("spec"))
+
+    @property
+    def spec(self) -> Any:
+        """The specification as the rule passes it: JSON, or a list of them."""
+        return self._job.params.spec
+
+    @property
+    def compute(self) -> Compute:
+        """What the job may use; no number depends on it, so it is no part of a specification."""
+        return Compute.model_validate(self._job.config.get("compute") or {})
+
+    def record(self, path: str, inputs: list[str], outputs: list[str], spec: str) -> None:
+        """Write the record of some outputs of a job that makes several things."""
+        self._record(inputs, spec).write(path, outputs)
+
+    def close(self) -> None:
+        """Write the record of all outputs, where the rule names one."""
+        record = self._job.output.get("record")
+        if record is not None:
+            outputs = [str(path) for path in self._job.output if str(path) != str(record)]
+            self._recorder.made = self.made
+            self._recorder.write(record, outputs)
+
+    def _record(self, inputs: list[str], spec: Any) -> Recorder:
+        params = {"code": self._job.params.code} | ({} if spec is None else {"spec": spec})
+        return Recorder(Path(self._script).stem, self._script, inputs, params, self.facts)
+
+
+def _without_records(paths: Any) -> list[str]:
+    """Input files; records say what files are, and are no part of what a number is made of."""
+    names = {str(path) for path in paths}
+    return sorted(name for name in names if not name.endswith(".record.json"))
+
+
 @contextmanager
-def stage(job: Any, script: str) -> Iterator[Recorder]:
+def stage(job: Any, script: str) -> Iterator[Job]:
     """Run the body of a workflow script; ``job`` is the ``snakemake`` object.
 
     The body makes all outputs but ``job.output.record``, which is written when it ends well. A
@@ -45,20 +93,10 @@ def stage(job: Any, script: str) -> Iterator[Recorder]:
     log_to(job.log[0] if job.log else None)
     limit_threads(job.threads)
     share_gpus(job.config)
-    outputs = [str(path) for path in job.output if str(path) != str(job.output.record)]
-    parameters = dict(job.params.items())
-    # Records say what files are; they are no part of what a number is made of.
-    records = {str(path) for path in job.input if str(path).endswith(".record.json")}
-    recorder = Recorder(
-        rule=job.rule,
-        script=script,
-        inputs=sorted({str(path) for path in job.input} - records),
-        params=parameters,
-        facts={"threads": job.threads, **allocation()},
-    )
     try:
-        yield recorder
-        recorder.write(job.output.record, outputs)
+        running = Job(job, script)
+        yield running
+        running.close()
     except CchError as error:
         logging.getLogger("cch").error("error in rule %s: %s", job.rule, error)
         sys.exit(1)

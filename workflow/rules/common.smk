@@ -18,6 +18,7 @@ from cch.array_task import become_own_job
 from cch.errors import CchError
 from cch.failures import Heard, failures
 from cch.planning import Plan
+from cch.specs import SPECS
 from cch.snakemake_targets import asked_targets, check_overlays
 
 become_own_job()
@@ -107,15 +108,20 @@ wildcard_constraints:
     study=alternatives(CONFIG.studies),
     selection="[^/]+",
     estimator="[a-z0-9-]+",
-    quantity="teacher-student|student-label|teacher-label",
-    table=alternatives(n for n, l in PLAN.layouts.items() if l.kind != "samples"),
-    curves=alternatives(n for n, l in PLAN.layouts.items() if l.kind == "curves"),
-    architectures=alternatives(
-        n for n, l in PLAN.layouts.items() if l.kind == "architecture"
-    ),
-    calibrations=alternatives(
-        n for n, l in PLAN.layouts.items() if l.kind == "calibration"
-    ),
-    samples=alternatives(n for n, l in PLAN.layouts.items() if l.kind == "samples"),
-    theory_table=alternatives(dict.fromkeys(PLAN.theory_figures.values())),
-    theory_figure=alternatives(PLAN.theory_figures),
+    role=alternatives(SPECS),
+    job="[a-z0-9-]+",
+
+
+def shown(path):
+    """A file of a table or figure; one form of each stands in Snakemake's own report."""
+    name, kind = Path(path).stem, "Figures" if path.endswith(".png") else "Tables"
+    if not path.endswith((".csv", ".png")):
+        return path
+    samples = name in PLAN.layouts and PLAN.layouts[name].kind == "samples"
+    caption = "table" if kind == "Tables" else "samples" if samples else "figure"
+    return report(
+        path,
+        caption=f"../report/{caption}.rst",
+        category=kind,
+        labels={caption.replace("samples", "figure"): name},
+    )

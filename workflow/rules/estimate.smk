@@ -1,23 +1,23 @@
-# Representations to mutual information: one quantity by one estimator.
-rule estimate_information:
+# Representations to mutual information: a study's quantities, by one estimator or all of them.
+rule estimate:
     input:
-        unpack(lambda w: PLAN.information_inputs(w.study, w.quantity)),
+        unpack(lambda w: PLAN.representations(w.study)),
     output:
-        estimates=PATHS.information("{study}", "{estimator}", "{quantity}"),
-        record=f"{RESULTS}/information/{{study}}/{{estimator}}.{{quantity}}.record.json",
+        estimates=PATHS.information("{study}", "{job}"),
+        record=f"{RESULTS}/information/{{study}}/{{job}}.record.json",
     log:
-        f"{RESULTS}/logs/estimate/{{study}}.{{estimator}}.{{quantity}}.log",
+        f"{RESULTS}/logs/estimate/{{study}}.{{job}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/estimate/{{study}}.{{estimator}}.{{quantity}}.tsv"
+        f"{RESULTS}/benchmarks/estimate/{{study}}.{{job}}.tsv"
     conda:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads
     resources:
         mem_mb=growing(8000),
-        runtime=patience("estimate_information"),
+        runtime=patience("estimate"),
         gpu=GPUS,
     params:
-        spec=lambda w: PLAN.information_spec(w.study, w.estimator),
+        spec=lambda w: PLAN.estimate_spec(w.study, w.job),
         code=PLAN.code("estimate.py"),
     script:
         "../scripts/estimate.py"

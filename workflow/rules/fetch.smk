@@ -21,4 +21,4 @@ rule fetch_raw:
             exclude_none=True
         ),
     script:
-        "../scripts/fetch.py"
+        "../scripts/fetch_raw.py"

@@ -18,7 +18,7 @@ rule prepare_dataset:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
-        spec=lambda w: PLAN.dataset_spec(w.dataset),
-        code=PLAN.code("prepare.py"),
+        spec=lambda w: PLAN.prepare_spec(w.dataset),
+        code=PLAN.code("prepare_dataset.py"),
     script:
-        "../scripts/prepare.py"
+        "../scripts/prepare_dataset.py"

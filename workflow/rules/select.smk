@@ -16,7 +16,7 @@ rule select_features:
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
-        spec=lambda w: PLAN.selection_spec(w.dataset, w.selection),
+        spec=lambda w: PLAN.select_spec(w.dataset, w.selection),
         code=PLAN.code("select_features.py"),
     script:
         "../scripts/select_features.py"

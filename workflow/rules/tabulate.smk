@@ -1,22 +1,48 @@
-# Runs and estimates to cells. JSON is the truth; the other formats are rendered from it.
-rule tabulate:
+# Runs and estimates to cells, and cells to figures. JSON is the truth; the other formats are
+# rendered from it, and figures are drawn from it. Tables that rest on the same jobs are made in one.
+for bundle in PLAN.bundles():
+
+    rule:
+        name:
+            f"tabulate_{bundle.name}"
+        input:
+            sorted(
+                {path for name in bundle.layouts for path in PLAN.layout_inputs(name)}
+            ),
+        output:
+            [shown(path) for name in bundle.layouts for path in PLAN.layout_files(name)],
+            [path for name in bundle.layouts for path in PLAN.records(name)],
+        log:
+            f"{RESULTS}/logs/tabulate/{bundle.name}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/tabulate/{bundle.name}.tsv"
+        localrule: True
+        conda:
+            "../../envs/cch.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=15,
+        params:
+            spec=lambda w, names=bundle.layouts: [
+                PLAN.table_spec(name) for name in names
+            ],
+            code=PLAN.code("tabulate.py"),
+        script:
+            "../scripts/tabulate.py"
+
+
+rule tabulate_null:
     input:
-        lambda w: PLAN.layout_inputs(w.table),
+        PLAN.null_lihc_inputs(),
     output:
-        json=PATHS.table("{table}", "json"),
-        csv=report(
-            PATHS.table("{table}", "csv"),
-            caption="../report/table.rst",
-            category="Tables",
-            labels={"table": "{table}"},
-        ),
-        md=PATHS.table("{table}", "md"),
-        tex=PATHS.table("{table}", "tex"),
-        record=PATHS.table("{table}", "record.json"),
+        [shown(path) for path in PLAN.null_files()],
+        PATHS.table("null-lihc", "record.json"),
+        PATHS.figure("null-lihc", "record.json"),
     log:
-        f"{RESULTS}/logs/tabulate/{{table}}.log",
+        f"{RESULTS}/logs/tabulate/null-lihc.log",
     benchmark:
-        f"{RESULTS}/benchmarks/tabulate/{{table}}.tsv"
+        f"{RESULTS}/benchmarks/tabulate/null-lihc.tsv"
     localrule: True
     conda:
         "../../envs/cch.yaml"
@@ -25,10 +51,10 @@ rule tabulate:
         mem_mb=2000,
         runtime=15,
     params:
-        spec=lambda w: PLAN.layout_spec(w.table),
-        code=PLAN.code("tabulate.py"),
+        spec=RESULTS,
+        code=PLAN.code("tabulate_null.py"),
     script:
-        "../scripts/tabulate.py"
+        "../scripts/tabulate_null.py"
 
 
 # Every cell of every available table beside the paper's, on one page.

@@ -1,24 +1,10 @@
-"""Estimate one quantity by one estimator: information/<study>/<estimator>.<quantity>.json."""
+"""Estimate mutual information: results/information/<study>/<job>.json."""
 
-from pathlib import Path
-
-from cch.device import device_name, pick_device
 from cch.information.stage import estimate
-from cch.planning import Plan
+from cch.specs import EstimateSpec
 from cch.stage import stage
 
-with stage(snakemake, __file__) as record:  # noqa: F821
-    plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
-    asked = snakemake.wildcards  # noqa: F821
-    device = pick_device(plan.config.compute.device)
-    record.facts["device"] = device_name(device)
-    estimate(
-        asked.study,
-        plan.config.studies[asked.study].information,
-        asked.estimator,
-        asked.quantity,
-        dict(snakemake.input.items()),  # noqa: F821
-        snakemake.output.estimates,  # noqa: F821
-        device=device,
-        memory_gb=plan.config.compute.memory_gb,
-    )
+with stage(snakemake, __file__) as job:  # noqa: F821
+    spec = EstimateSpec.model_validate_json(job.spec)
+    runs = dict(snakemake.input.items())  # noqa: F821
+    job.facts |= estimate(spec, runs, snakemake.output.estimates, job.compute)  # noqa: F821

@@ -1,21 +1,10 @@
 """Select the features of one modality for every split: features/<dataset>/<selection>.h5."""
 
-from pathlib import Path
-
-from cch.features import select_modality
-from cch.paired import PairedDataset
-from cch.planning import Plan
+from cch.features import select
+from cch.specs import SelectSpec
 from cch.stage import stage
 
-with stage(snakemake, __file__) as record:  # noqa: F821
-    plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
-    wanted = snakemake.wildcards  # noqa: F821
-    study, modality = plan.selections[wanted.dataset, wanted.selection]
-    with PairedDataset(snakemake.input.dataset) as dataset:  # noqa: F821
-        record.facts["notes"] = select_modality(
-            wanted.dataset,
-            plan.config.studies[study],
-            dataset,
-            modality,
-            snakemake.output.features,  # noqa: F821
-        )
+with stage(snakemake, __file__) as job:  # noqa: F821
+    spec = SelectSpec.model_validate_json(job.spec)
+    dataset, features = snakemake.input.dataset, snakemake.output.features  # noqa: F821
+    job.facts["notes"] = select(spec, dataset, features)

@@ -1,28 +1,16 @@
 """Train the runs of one role of a study: results/runs/<study>/<role>.h5."""
 
-from pathlib import Path
-
-from cch.paired import PairedDataset
-from cch.planning import Plan
+from cch.specs import read_train_spec
 from cch.stage import stage
-from cch.training.stage import Laboratory, train_role
+from cch.training.stage import train
 
-with stage(snakemake, __file__) as record:  # noqa: F821
-    plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
-    study = snakemake.wildcards.study  # noqa: F821
-    inputs = dict(snakemake.input.items())  # noqa: F821
-    with PairedDataset(inputs["dataset"]) as dataset:
-        laboratory = Laboratory(
-            study,
-            plan.config.studies[study],
-            dataset,
-            plan.config.compute,
-            record.facts,
-            features=plan.chosen(study, inputs),
-        )
-        train_role(
-            laboratory,
-            snakemake.params.role,  # noqa: F821
-            snakemake.output.runs,  # noqa: F821
-            teacher=inputs.get("teacher"),
-        )
+with stage(snakemake, __file__) as job:  # noqa: F821
+    spec, inputs = read_train_spec(job.spec), dict(snakemake.input.items())  # noqa: F821
+    job.facts |= train(
+        spec,
+        inputs.pop("dataset"),
+        snakemake.output.runs,  # noqa: F821
+        compute=job.compute,
+        teacher=inputs.pop("teacher", None),
+        features=inputs,
+    )

@@ -190,14 +190,21 @@ def fusion_effect(query: Query, place: Place, facts: Facts) -> Derived:
 # Information
 
 
+def _inputs_below(folder: str, place: Place, facts: Facts) -> list[str]:
+    """The input files of a cell that are of its study and of this kind."""
+    below = facts.path(folder, place.study, "")
+    return [item["path"] for item in place.cell["inputs"] if item["path"].startswith(below)]
+
+
 def _estimates(
     query: Query, quantity: str, level: str | None, place: Place, facts: Facts
 ) -> list[dict[str, Any]]:
     """Estimates of a quantity at a level, in order of seed; none where none were made."""
-    name = facts.path("information", place.study, f"{query['estimator']}.{quantity}.json")
-    if not place.cell["inputs"] and name not in facts.tree.made:
-        return []
-    found = facts.estimates(place.study, query["estimator"], quantity)
+    found = [
+        entry
+        for name in _inputs_below("information", place, facts)
+        for entry in facts.estimates(name, query["estimator"], quantity)
+    ]
     chosen = [e for e in found if level is None or e["level"] is None or e["level"] == level]
     return sorted(chosen, key=lambda estimate: estimate["seed"])
 
@@ -249,9 +256,8 @@ def _interval(
     gaps = [a - b for a, b in zip(*sides, strict=True)]
     gap, n = statistics.fmean(gaps), len(gaps)
     readings, parts = [gap], []
-    name = facts.path("calibration", place.study, f"{query['estimator']}.json")
-    if name in [item["path"] for item in place.cell["inputs"]]:
-        results = facts.calibration(place.study, query["estimator"])
+    for name in _inputs_below("calibration", place, facts):
+        results = facts.calibration(name, query["estimator"])
         errs = [
             _error_at([r for r in results if r["quantity"] == quantity and not r["options"]], mean)
             for quantity, mean in zip(
@@ -305,7 +311,12 @@ def _mean(pool: Sequence[tuple[float, float, float]], place: int) -> float:
 def calibration(query: Query, place: Place, facts: Facts) -> Derived:
     """What an estimator gave on one case of known truth."""
     wanted = (query["quantity"], query["case"], query["options"])
-    for entry in facts.calibration(place.study, query["estimator"]):
+    results = [
+        entry
+        for name in _inputs_below("calibration", place, facts)
+        for entry in facts.calibration(name, query["estimator"])
+    ]
+    for entry in results:
         if (entry["quantity"], entry["name"], entry["options"]) == wanted:
             break
     else:

@@ -88,16 +88,17 @@ class Facts:
             self._json[name] = self.tree.json(name)
         return self._json[name]
 
-    def estimates(self, study: str, estimator: str, quantity: str) -> list[dict[str, Any]]:
-        """All estimates of a quantity by an estimator."""
-        name = self.path("information", study, f"{estimator}.{quantity}.json")
+    def estimates(self, name: str, estimator: str, quantity: str) -> list[dict[str, Any]]:
+        """Estimates of a quantity by an estimator in a file; each file is counted once."""
         if name not in self._json:
             self.report.count("estimates", len(self.json(name)["estimates"]))
-        return self.json(name)["estimates"]
+        wanted = (estimator, quantity)
+        found = self.json(name)["estimates"]
+        return [entry for entry in found if (entry["estimator"], entry["quantity"]) == wanted]
 
-    def calibration(self, study: str, estimator: str) -> list[dict[str, Any]]:
-        """All calibration results of an estimator."""
-        return self.json(self.path("calibration", study, f"{estimator}.json"))["results"]
+    def calibration(self, name: str, estimator: str) -> list[dict[str, Any]]:
+        """Calibration results of an estimator in a file."""
+        return [entry for entry in self.json(name)["results"] if entry["estimator"] == estimator]
 
     def recorded_settings(self, study: str) -> dict[str, Any]:
         """What the records of a study's jobs say of its configuration, put together.
@@ -112,6 +113,7 @@ class Facts:
                     merged |= specification(recorded.content)
             data = self.path("datasets", f"{merged.get('dataset')}.h5")
             if data in self.tree.made:
-                merged["dataset"] = specification(self.tree.made[data].content)
+                given = specification(self.tree.made[data].content).get("dataset", {})
+                merged["dataset"] = {k: v for k, v in given.items() if k != "title"}
             self._specs[study] = merged
         return self._specs[study]

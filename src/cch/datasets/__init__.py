@@ -6,7 +6,7 @@ raw source is a function and an entry in ``READERS``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from cch.datasets import (
 )
 from cch.errors import CchError
 from cch.paired import Contents
+from cch.specs import PrepareSpec
 
-__all__ = ["KINDS", "READERS", "Kind", "Reader", "prepare_dataset", "required_sources"]
+__all__ = ["KINDS", "READERS", "Kind", "Reader", "prepare", "prepare_dataset", "required_sources"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,18 @@ KINDS: dict[str, Kind] = {
 def required_sources(name: str, spec: Any) -> list[str]:
     """Return the names of the sources that the dataset ``name`` is prepared from, each once."""
     return list(dict.fromkeys(source for source, _ in KINDS[spec.kind].needs(name, spec).values()))
+
+
+def prepare(spec: PrepareSpec, raw: Sequence[str | Path]) -> Contents:
+    """Prepare a dataset from its raw files.
+
+    Raises:
+        CchError: as ``prepare_dataset``.
+    """
+    files: dict[str, dict[str, Path]] = {source: {} for source in spec.readers}
+    for (source, role), path in zip(spec.files, raw, strict=True):
+        files[source][role] = Path(path)
+    return prepare_dataset(spec.name, spec.dataset, files, spec.readers)
 
 
 def prepare_dataset(

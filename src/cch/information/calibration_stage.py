@@ -1,4 +1,4 @@
-"""The calibration stage: an estimator on known truth at the sizes of a study's own estimates.
+"""The calibration stage: estimators on known truth at the sizes of a study's own estimates.
 
 What is calibrated is what the criterion compares, I(teacher; student) and I(student; label), on
 the pair of the first level and the first run that did not diverge: its rows, its columns with
@@ -7,7 +7,6 @@ their spectrum, its classes. The rows are those that the estimation stage gives 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from cch.config import Calibration, Information
-from cch.errors import CchError
+from cch.config import Calibration, Compute
+from cch.device import device_name, pick_device
 from cch.files import digest, write_json
 from cch.information import Estimator, get_estimator
 from cch.information.calibrate import (
@@ -26,9 +25,10 @@ from cch.information.calibrate import (
     calibrate_labels,
     sweep_settings,
 )
-from cch.information.stage import Pair, pairs, with_resources
+from cch.information.stage import Pair, pairs, read_entries, with_resources
 from cch.paths import ROLES
 from cch.progress import Progress
+from cch.specs import CalibrateSpec
 from cch.training.store import RunsFile
 
 FORMAT = "cch-calibration-1"
@@ -36,34 +36,38 @@ QUANTITIES = ("teacher-student", "student-label")
 
 
 def calibrate(
-    study: str,
-    spec: Information,
-    estimator_name: str,
-    runs: Mapping[str, str],
-    out: str | Path,
-    device: str = "cpu",
-    memory_gb: float = 4.0,
-) -> None:
-    """Calibrate one estimator for a study and write its results, in nats.
+    spec: CalibrateSpec, runs: Mapping[str, str], out: str | Path, compute: Compute
+) -> dict[str, str]:
+    """Calibrate estimators for a study and write their results, in nats.
 
     Args:
-        study: name of the study: part of the key of all samples, and for the log.
-        spec: rows, options of estimators, and what is calibrated.
-        estimator_name: a registered estimator.
+        spec: estimators with their options, rows, and what is calibrated.
         runs: paths of the teacher's and the baseline's runs by role.
         out: the JSON file to write.
-        device: torch device of estimators that compute on one; others ignore it.
-        memory_gb: budget of one stack of estimates.
+        compute: device and memory of estimators that train networks; others ignore them.
+
+    Returns:
+        What the record of the job says besides: the device.
 
     Raises:
-        CchError: a runs file is broken, or the estimator refuses the data.
+        CchError: a runs file is broken, or an estimator refuses the data.
     """
-    asked = spec.calibration or Calibration()
-    estimator = with_resources(
-        get_estimator(estimator_name, spec.options.get(estimator_name)), device, memory_gb
+    device = pick_device(compute.device)
+    entries: list[dict[str, Any]] = []
+    for name, options in spec.estimators.items():
+        estimator = with_resources(get_estimator(name, options), device, compute.memory_gb)
+        entries += _calibrated(spec, estimator, runs)
+    write_json(out, {"format": FORMAT, "study": spec.study, "unit": "nats", "results": entries})
+    return {"device": device_name(device)}
+
+
+def _calibrated(
+    spec: CalibrateSpec, estimator: Estimator, runs: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    grid = spec.calibration.settings.get(estimator.name, {})
+    progress = Progress(
+        f"{spec.study} calibration of {estimator.name}", len(QUANTITIES), "quantities"
     )
-    grid = asked.settings.get(estimator_name, {})
-    progress = Progress(f"{study} calibration of {estimator_name}", len(QUANTITIES), "quantities")
     entries = []
     for quantity in QUANTITIES:
         pair = usable_pair(quantity, runs)
@@ -72,22 +76,14 @@ def calibrate(
         def cases(
             one: Estimator, x: np.ndarray = x, y: np.ndarray = y, quantity: str = quantity
         ) -> list[CaseResult]:
-            return pair_cases(one, x, y, asked, key=(study, quantity), quantity=quantity)
+            key = (spec.study, quantity)
+            return pair_cases(one, x, y, spec.calibration, key=key, quantity=quantity)
 
         results = cases(estimator)
         varied = sweep_settings(estimator, grid, cases) if grid else []
-        entries += [_entry(result, estimator, pair, spec) for result in [*results, *varied]]
+        entries += [_entry(result, estimator, pair, spec.rows) for result in [*results, *varied]]
         progress.advance()
-    write_json(
-        out,
-        {
-            "format": FORMAT,
-            "study": study,
-            "estimator": estimator_name,
-            "unit": "nats",
-            "results": entries,
-        },
-    )
+    return entries
 
 
 def usable_pair(quantity: str, runs: Mapping[str, str]) -> Pair:
@@ -155,16 +151,15 @@ def pair_cases(
     return results
 
 
-def _entry(
-    result: CaseResult, estimator: Estimator, pair: Pair, spec: Information
-) -> dict[str, Any]:
+def _entry(result: CaseResult, estimator: Estimator, pair: Pair, rows: str) -> dict[str, Any]:
     """One result with the runs whose sizes it has, and its identity."""
     content = result.to_json()
     about = {
-        "estimator": f"{estimator.name} {estimator.version}",
+        "estimator": estimator.name,
+        "version": estimator.version,
         "runs": pair.runs,
         "level": pair.level,
-        "rows_of": spec.rows,
+        "rows_of": rows,
     }
     identity = about | {k: v for k, v in content.items() if k not in ("values", "bias", "sd")}
     return {"id": digest(identity)[:16], **about, **content}
@@ -176,24 +171,16 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         CchError: it is missing, no JSON, or of another format.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CchError(path, "there is no such calibration", "build it first") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CchError(path, f"is no JSON ({error})", "delete it and build it again") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CchError(path, f"is no calibration of format {FORMAT!r}")
-    return content["results"]
+    return read_entries(path, FORMAT, "results")
 
 
-def read_responses(path: str | Path) -> dict[str, Response]:
+def read_responses(path: str | Path, estimator: str) -> dict[str, Response]:
     """Return an estimator's response by quantity, at the study's own settings.
 
     Raises:
         CchError: as ``read_results``.
     """
-    results = [CaseResult.from_json(entry) for entry in read_results(path)]
+    results = [CaseResult.from_json(e) for e in read_results(path) if e["estimator"] == estimator]
     plain = [result for result in results if not result.case.options]
     return {
         quantity: Response.of([r for r in plain if r.case.quantity == quantity])

@@ -1,4 +1,4 @@
-"""The estimation stage: representations in, estimates of one quantity by one estimator out.
+"""The estimation stage: representations in, estimates of mutual information out.
 
 The student's representation is that of the baseline: the criterion is meant to be known before
 anything is distilled, and the paper's I(student; label) is one value for all levels.
@@ -6,19 +6,23 @@ anything is distilled, and the paper's I(student; label) is one value for all le
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cch.config import Information
+from cch.config import Compute
+from cch.device import device_name, pick_device
+from cch.errors import CchError
 from cch.files import digest, write_json
 from cch.information import Estimator, get_estimator
 from cch.paths import ROLES
 from cch.progress import Progress
+from cch.specs import EstimateSpec
 from cch.training.store import RunsFile
 
 log = logging.getLogger("cch.information")
@@ -85,57 +89,47 @@ def _ids(file: RunsFile, seed: int, level: str | None) -> list[str]:
 
 
 def estimate(
-    study: str,
-    spec: Information,
-    estimator_name: str,
-    quantity: str,
-    runs: dict[str, str],
-    out: str | Path,
-    device: str = "cpu",
-    memory_gb: float = 4.0,
-) -> None:
-    """Estimate one quantity at every level and run, in nats, and write the estimates.
+    spec: EstimateSpec, runs: Mapping[str, str], out: str | Path, compute: Compute
+) -> dict[str, str]:
+    """Estimate every quantity at every level and run, in nats, and write the estimates.
 
     The generator of an estimate is keyed by estimator, quantity and seed, not by level: within a
     run the levels share the estimator's own randomness, so their differences are paired.
 
     Args:
-        study: name of the study, for the log.
-        spec: which rows, and options of estimators.
-        estimator_name: a registered estimator.
-        quantity: teacher-student, student-label or teacher-label.
-        runs: paths of runs files by role.
+        spec: estimators with their options, and rows.
+        runs: paths of the teacher's and the baseline's runs by role.
         out: the JSON file to write.
-        device: torch device of estimators that compute on one; others ignore it.
-        memory_gb: budget of one stack of estimates.
+        compute: device and memory of estimators that train networks; others ignore them.
+
+    Returns:
+        What the record of the job says besides: the device.
     """
-    estimator = with_resources(
-        get_estimator(estimator_name, spec.options.get(estimator_name)), device, memory_gb
-    )
-    files = {role: RunsFile(runs[role]) for role in ROLES[quantity]}
-    todo = list(pairs(quantity, files))
-    progress = Progress(f"{study} {quantity} by {estimator_name}", len(todo), "estimates")
+    device = pick_device(compute.device)
+    files = {role: RunsFile(path) for role, path in runs.items()}
     estimates = []
+    for name, options in spec.estimators.items():
+        estimator = with_resources(get_estimator(name, options), device, compute.memory_gb)
+        for quantity in ROLES:
+            estimates += _estimates(spec, estimator, quantity, files)
+    for file in files.values():
+        file.close()
+    write_json(out, {"format": FORMAT, "study": spec.study, "unit": "nats", "estimates": estimates})
+    return {"device": device_name(device)}
+
+
+def _estimates(
+    spec: EstimateSpec, estimator: Estimator, quantity: str, files: dict[str, RunsFile]
+) -> Iterator[dict[str, Any]]:
+    todo = list(pairs(quantity, files))
+    progress = Progress(f"{spec.study} {quantity} by {estimator.name}", len(todo), "estimates")
     for some in _slices(todo, spec.limit):
         arrays = [(pair.x[: spec.limit], pair.y[: spec.limit]) for pair in some]
         keys = [(quantity, pair.seed) for pair in some]
         for pair, one in zip(some, estimator.estimate_many(arrays, keys=keys), strict=True):
-            _warn(f"{study} {quantity} level {pair.level} seed {pair.seed}", one.flags)
-            estimates.append(_entry(pair, quantity, estimator_name, spec, one.to_json()))
+            _warn(f"{spec.study} {quantity} level {pair.level} seed {pair.seed}", one.flags)
+            yield _entry(pair, quantity, estimator.name, spec.rows, one.to_json())
         progress.advance(len(some))
-    for file in files.values():
-        file.close()
-    write_json(
-        out,
-        {
-            "format": FORMAT,
-            "study": study,
-            "estimator": estimator_name,
-            "quantity": quantity,
-            "unit": "nats",
-            "estimates": estimates,
-        },
-    )
 
 
 def with_resources(estimator: Estimator, device: str, memory_gb: float) -> Estimator:
@@ -168,7 +162,7 @@ def _warn(where: str, flags: Sequence[str]) -> None:
 
 
 def _entry(
-    pair: Pair, quantity: str, estimator: str, spec: Information, found: dict[str, Any]
+    pair: Pair, quantity: str, estimator: str, rows: str, found: dict[str, Any]
 ) -> dict[str, Any]:
     identity = {
         "estimator": f"{estimator} {found['fit']['version']}",
@@ -176,16 +170,44 @@ def _entry(
         "quantity": quantity,
         "level": pair.level,
         "runs": pair.runs,
-        "rows": spec.rows,
+        "rows": rows,
         "n": found["n"],
         "seed": found["seed"],
     }
     return {
         "id": digest(identity)[:16],
+        "estimator": estimator,
+        "quantity": quantity,
         "level": pair.level,
-        "rows": spec.rows,
+        "rows": rows,
         "runs": pair.runs,
         **found,
         "generator_seed": found["seed"],
         "seed": pair.seed,
     }
+
+
+def read_estimates(path: str | Path) -> list[dict[str, Any]]:
+    """Return the entries of a file of estimates, each with its estimator and quantity.
+
+    Raises:
+        CchError: it is missing, no JSON, or of another format.
+    """
+    return read_entries(path, FORMAT, "estimates")
+
+
+def read_entries(path: str | Path, wanted: str, key: str) -> list[dict[str, Any]]:
+    """Return the entries under ``key`` of a JSON file whose format is ``wanted``.
+
+    Raises:
+        CchError: it is missing, no JSON, or of another format.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CchError(path, "there is no such file", "build it first") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CchError(path, f"is no JSON ({error})", "delete it and build it again") from None
+    if not isinstance(content, dict) or content.get("format") != wanted:
+        raise CchError(path, f"is not of format {wanted!r}", "build it again")
+    return content[key]

@@ -17,22 +17,14 @@ STAGES = {
     "fetch": ("fetch_raw",),
     "prepare": ("prepare_dataset",),
     "select": ("select_features",),
-    "train": ("train_teacher", "train_baseline", "train_student", "train_fusion"),
-    "estimate": ("estimate_information",),
-    "calibrate": ("calibrate_estimator", "calibrate_lihc"),
-    "theory": ("theory_simulate", "theory_tabulate"),
-    "tabulate": ("tabulate", "tabulate_lihc"),
-    "plot": (
-        "plot_curves",
-        "plot_samples",
-        "plot_architecture",
-        "plot_calibration",
-        "plot_theory",
-        "plot_lihc",
-    ),
+    "train": ("train",),
+    "estimate": ("estimate",),
+    "calibrate": ("calibrate", "estimate_null"),
+    "theory": ("simulate_theory", "tabulate_theory"),
+    "tabulate": ("tabulate", "tabulate_null"),
     "compare": ("compare", "ledger"),
 }
-"""The rules of each stage, in the order in which data move."""
+"""The scripts of each stage, in the order in which data move."""
 
 
 LATER = ("report.record.json", "audit.record.json", "crate.record.json")

@@ -19,14 +19,15 @@ import numpy as np
 from cch.config import Config
 from cch.errors import CchError
 from cch.files import sha256_file
-from cch.paired import PairedDataset
+from cch.paired import PairedDataset, split_of
 from cch.paths import Paths
 from cch.tables import layouts
-from cch.tables.claims import Claim, Claims, all_deviations, filled, setting, titled
+from cch.tables.claims import Claim, filled, setting, titled
 from cch.tables.compare import compare_numbers, compare_texts
 from cch.tables.judged import criterion, effect
 from cch.tables.layouts import Layout, layout_inputs
 from cch.tables.render import format_value
+from cch.tables.spec import TableSpec
 from cch.training.store import RunsFile
 from cch.units import to_bits
 
@@ -69,7 +70,7 @@ class Source:
         self.study = config.studies[study]
         self.paths = Paths.of(config)
         self._runs: dict[str, list[dict[str, Any]]] = {}
-        self._estimates: dict[str, list[dict[str, Any]]] = {}
+        self._entries: dict[str, list[dict[str, Any]]] = {}
         self._digests: dict[str, str] = {}
 
     def runs(self, role: str) -> list[dict[str, Any]]:
@@ -82,17 +83,27 @@ class Source:
 
     def estimates(self, estimator: str, quantity: str) -> list[dict[str, Any]]:
         """All estimates of a quantity by an estimator."""
-        path = self.paths.information(self.name, estimator, quantity)
-        if path not in self._estimates:
-            self._estimates[path] = json.loads(Path(path).read_text(encoding="utf-8"))["estimates"]
-        return self._estimates[path]
+        entries = self._read(self.estimates_path(estimator), "estimates")
+        wanted = (estimator, quantity)
+        return [entry for entry in entries if (entry["estimator"], entry["quantity"]) == wanted]
+
+    def estimates_path(self, estimator: str) -> str:
+        """The file of an estimator's estimates."""
+        return self.paths.information(self.name, self.study.information.job_of(estimator))
 
     def calibration(self, estimator: str) -> list[dict[str, Any]]:
         """All calibration results of an estimator."""
-        path = self.paths.calibration(self.name, estimator)
-        if path not in self._estimates:
-            self._estimates[path] = json.loads(Path(path).read_text(encoding="utf-8"))["results"]
-        return self._estimates[path]
+        entries = self._read(self.calibration_path(estimator), "results")
+        return [entry for entry in entries if entry["estimator"] == estimator]
+
+    def calibration_path(self, estimator: str) -> str:
+        """The file of an estimator's calibration."""
+        return self.paths.calibration(self.name, self.study.information.job_of(estimator))
+
+    def _read(self, path: str, key: str) -> list[dict[str, Any]]:
+        if path not in self._entries:
+            self._entries[path] = json.loads(Path(path).read_text(encoding="utf-8"))[key]
+        return self._entries[path]
 
     def dataset(self) -> PairedDataset:
         """The prepared dataset, opened."""
@@ -223,7 +234,7 @@ def _information(query: layouts.Information, source: Source) -> Answer:
     if query.estimator not in source.study.information.estimators:
         found.flags.append(f"not estimated in this configuration: {query.estimator}")
         return found
-    path = source.paths.information(source.name, query.estimator, query.quantity)
+    path = source.estimates_path(query.estimator)
     found.files = [path]
     for estimate in _pick(source, query.estimator, query.quantity, query.level):
         found.flags += [f"seed {estimate['seed']}: {flag}" for flag in estimate["flags"]]
@@ -252,9 +263,8 @@ def _gap(query: layouts.Gap, source: Source) -> Answer:
     if query.estimator not in source.study.information.estimators:
         found.flags.append(f"not estimated in this configuration: {query.estimator}")
         return found
-    first = source.paths.information(source.name, query.estimator, "teacher-student")
-    second = source.paths.information(source.name, query.estimator, "student-label")
-    found.files = [first, second]
+    path = source.estimates_path(query.estimator)
+    found.files = [path]
     labels = {e["seed"]: e for e in _pick(source, query.estimator, "student-label", None)}
     for estimate in _pick(source, query.estimator, "teacher-student", query.level):
         other = labels.get(estimate["seed"])
@@ -263,8 +273,8 @@ def _gap(query: layouts.Gap, source: Source) -> Answer:
             continue
         value = estimate["value"] - other["value"]
         found.values.append(value)
-        member = _estimate_member(first, estimate, value)
-        found.members.append(member | {"minus": other["id"], "minus_file": second})
+        member = _estimate_member(path, estimate, value)
+        found.members.append(member | {"minus": other["id"], "minus_file": path})
     return found
 
 
@@ -278,7 +288,7 @@ def _criterion(query: layouts.Criterion, source: Source) -> Answer:
     )
     found = Answer(members=gap.members, files=list(gap.files), flags=judged.flags)
     if query.estimator in source.study.information.calibrated:
-        found.files.append(source.paths.calibration(source.name, query.estimator))
+        found.files.append(source.calibration_path(query.estimator))
     if query.measure == "verdict":
         found.text, found.aggregation = judged.verdict, "where the gap's interval lies"
         return found
@@ -346,7 +356,7 @@ def _fusion_effect(query: layouts.FusionEffect, source: Source) -> Answer:
 
 
 def _calibration(query: layouts.Calibration, source: Source) -> Answer:
-    path = source.paths.calibration(source.name, query.estimator)
+    path = source.calibration_path(query.estimator)
     for entry in source.calibration(query.estimator):
         wanted = (query.quantity, query.case, query.options)
         if (entry["quantity"], entry["name"], entry["options"]) == wanted:
@@ -401,7 +411,7 @@ def _shown_setting(item: Any) -> str:
 
 def _count(query: layouts.Count, source: Source) -> Answer:
     with source.dataset() as dataset:
-        split = source.study.split.build(source.study.dataset) if source.study.split else None
+        split = split_of(source.study.split, source.study.dataset)
         counts = [len(dataset.rows(part, 0, split)) for part in query.parts]
     shares = [f"{100 * count / max(sum(counts), 1):.0f}%" for count in counts]
     return Answer(
@@ -504,21 +514,13 @@ def _in_unit(nats: float | None, bits: bool) -> float | None:
     return to_bits(nats) if bits and nats is not None else nats
 
 
-def build_document(
-    name: str, layout: Layout, config: Config, claims: Claims, stand_ins: list[str]
-) -> dict[str, Any]:
+def build_document(spec: TableSpec) -> dict[str, Any]:
     """Return a table, or the numbers behind a figure, as a JSON document.
-
-    Args:
-        name: id of the table or figure.
-        layout: what its cells are.
-        config: the configuration.
-        claims: what the paper printed.
-        stand_ins: what to say of data that stand in for the paper's; empty where none does.
 
     Raises:
         CchError: a file that a cell reads is missing or broken.
     """
+    name, layout, config, claims = spec.name, spec.layout, spec.config, spec.claims
     for path in layout_inputs(layout, config):
         if not Path(path).is_file():
             raise CchError(name, f"needs {path}, which does not exist", "build it first")
@@ -531,7 +533,7 @@ def build_document(
             query,
             sources[study],
             printed.get(key),
-            bool(stand_ins),
+            bool(spec.stand_ins),
             bits=layout.in_bits(key),
         )
         for key, study, query in layout.queries(config)
@@ -545,7 +547,7 @@ def build_document(
         "caption": layout.caption,
         "study": layout.study,
         "row_label": layout.row_label,
-        "marks": stand_ins + all_deviations(config, claims, layout.studies),
+        "marks": spec.deviations,
         "settings": _settings(layout, config),
         "columns": [
             column.model_dump(mode="json", exclude={"query"})

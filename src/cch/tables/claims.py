@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,13 @@ class Claims(Model):
             for key, claim in self.cells(table).items()
         }
 
+    def of(self, table: str, studies: Iterable[str]) -> Claims:
+        """What is printed in one table, and stated of some studies."""
+        return Claims(
+            tables={name: one for name, one in self.tables.items() if name == table},
+            settings={name: one for name, one in self.settings.items() if name in studies},
+        )
+
 
 def load_claims(path: str | Path) -> Claims:
     """Read the transcription.
@@ -212,8 +219,12 @@ def _differences(path: str, ours: Any, accepted: list[Any]) -> Iterator[tuple[st
         yield path, ours, accepted
 
 
-def all_deviations(config: Config, claims: Claims, studies: Sequence[str]) -> list[str]:
-    """The deviations of all studies of a layout, each once."""
+def all_deviations(config: Config, claims: Claims, layout: Layout) -> list[str]:
+    """The deviations of all studies of a layout, each once.
+
+    A study's own table states no number of the paper, so a study without settings there is none.
+    """
+    studies = [s for s in layout.studies if s in claims.settings or not layout.own]
     return list(
         dict.fromkeys(mark for study in studies for mark in deviations(config, claims, study))
     )

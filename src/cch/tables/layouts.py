@@ -602,23 +602,18 @@ def query_inputs(query: Any, study_name: str, study: Study, paths: Paths) -> set
             return {paths.runs(study_name, "student"), paths.runs(study_name, "baseline")}
         case FusionMetric() | FusionDifference() | FusionEffect():
             return {paths.runs(study_name, "fusion")} if study.fusion else set()
+        case Information() | Gap() if query.estimator not in study.information.estimators:
+            return set()
         case Information() | Gap():
-            if query.estimator not in study.information.estimators:
-                return set()
-            quantities = (
-                ["teacher-student", "student-label"] if isinstance(query, Gap) else [query.quantity]
-            )
-            return {paths.information(study_name, query.estimator, q) for q in quantities}
+            return {paths.information(study_name, study.information.job_of(query.estimator))}
         case Criterion():
-            files = {
-                paths.information(study_name, query.estimator, q)
-                for q in ("teacher-student", "student-label")
-            }
+            job = study.information.job_of(query.estimator)
+            files = {paths.information(study_name, job)}
             if query.estimator in study.information.calibrated:
-                files.add(paths.calibration(study_name, query.estimator))
+                files.add(paths.calibration(study_name, job))
             return files
         case Calibration():
-            return {paths.calibration(study_name, query.estimator)}
+            return {paths.calibration(study_name, study.information.job_of(query.estimator))}
         case Count() | Cases() | Outputs():
             return {paths.dataset(study.dataset)}
         case _:

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from cch.config import Study
 from cch.degrade import degrade
 from cch.errors import CchError
 from cch.files import sha256_file
 from cch.paired import PairedDataset
 from cch.selection import SelectionFile, fit_columns
+from cch.specs import TrainSpec
 
 
 class Inputs:
     """Tables of a study's modalities, as stored, standardised or selected; clean or degraded.
 
     Args:
-        study: its configuration.
+        spec: what determines the runs.
         dataset: the dataset, opened.
         train_rows: (S, n) training rows of every seed: all that anything here is fitted on.
         features: selection files by modality, where the study selects.
@@ -35,15 +35,15 @@ class Inputs:
 
     def __init__(
         self,
-        study: Study,
+        spec: TrainSpec,
         dataset: PairedDataset,
         train_rows: np.ndarray,
         features: Mapping[str, str | Path] | None = None,
     ) -> None:
-        self.study, self.dataset, self.train_rows = study, dataset, train_rows
+        self.spec, self.dataset, self.train_rows = spec, dataset, train_rows
         self.selected = {m: SelectionFile(path) for m, path in (features or {}).items()}
         for file in self.selected.values():
-            _check_selection(file, study, dataset)
+            _check_selection(file, spec, dataset)
         self.tables = max((len(file.seeds) for file in self.selected.values()), default=1)
         self._table: dict[str, np.ndarray] = {}
         self._degraded: dict[tuple[str, float, int | None], np.ndarray] = {}
@@ -54,7 +54,7 @@ class Inputs:
             self._table.clear()
             values = self.dataset.values(modality)
             values = values.reshape(len(values), -1)
-            if self.study.selection:
+            if self.spec.selection:
                 values = self._chosen(modality).inputs(values)
                 values = values.reshape(-1, values.shape[-1])
             elif self.dataset.missing(modality):
@@ -63,7 +63,7 @@ class Inputs:
                     f"modality {modality!r} has missing values",
                     "give the study a `selection`, which fills them in",
                 )
-            elif self.study.inputs == "standardised":
+            elif self.spec.inputs == "standardised":
                 values = fit_columns(values, self.train_rows[0]).transform(values)
             self._table[modality] = values
         return self._table[modality]
@@ -75,7 +75,7 @@ class Inputs:
 
     def scale(self, modality: str) -> float:
         """The factor from the values of ``table`` to network inputs."""
-        fitted = self.study.selection or self.study.inputs == "standardised"
+        fitted = self.spec.selection or self.spec.inputs == "standardised"
         return 1.0 if fitted else self.dataset.scale(modality)
 
     def labels(self) -> np.ndarray:
@@ -105,7 +105,7 @@ class Inputs:
         Returns:
             For each table: which of the M networks read it, the table, their places in it.
         """
-        if level and self.study.degradation.kind == "noise":
+        if level and self.spec.degradation.kind == "noise":
             return [
                 ([network], self._noisy(modality, level, seed), rows[[network]])
                 for network, seed in enumerate(seeds)
@@ -117,7 +117,7 @@ class Inputs:
         clean = self.table(modality)
         if self.tables > 1:
             clean = clean[seed * len(self.dataset) :][: len(self.dataset)]
-        std = clean[self.train_rows[seed]].std(axis=0) * self.study.degradation.scale
+        std = clean[self.train_rows[seed]].std(axis=0) * self.spec.degradation.scale
         return self._keep((modality, level, seed), clean, std)
 
     def _blurred(self, modality: str, level: float) -> np.ndarray:
@@ -132,7 +132,7 @@ class Inputs:
             modality, level, seed = key
             self._degraded[key] = degrade(
                 clean,
-                self.study.degradation.kind,
+                self.spec.degradation.kind,
                 level,
                 shape=self.dataset.shape(modality),
                 std=std,
@@ -141,9 +141,9 @@ class Inputs:
         return self._degraded[key]
 
 
-def _check_selection(file: SelectionFile, study: Study, dataset: PairedDataset) -> None:
-    seeds = list(range(study.seeds if study.split else 1))
+def _check_selection(file: SelectionFile, spec: TrainSpec, dataset: PairedDataset) -> None:
+    seeds = list(range(spec.seeds if spec.split else 1))
     if file.header["dataset"] != sha256_file(dataset.path):
         raise CchError(file.path, "was selected from another dataset file", "select again")
     if file.seeds[: len(seeds)] != seeds:
-        raise CchError(file.path, f"holds seeds {file.seeds}, {study.seeds} are asked for")
+        raise CchError(file.path, f"holds seeds {file.seeds}, {spec.seeds} are asked for")

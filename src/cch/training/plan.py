@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from cch.config import Study
 from cch.files import digest
+from cch.specs import (
+    BaselineSpec,
+    FusionSpec,
+    Role,
+    StudentSpec,
+    TeacherSpec,
+    TrainSpec,
+)
 
-Role = Literal["teacher", "baseline", "student", "fusion"]
 Arm = Literal["direct", "kd", "heads"]
 """What a fusion minimises; see ``cch.training.fusion``."""
 
@@ -52,60 +58,60 @@ class Run:
         return (part, self.seed)
 
 
-def teacher_modality(study: Study, level: float) -> str:
+def teacher_modality(spec: TeacherSpec, level: float) -> str:
     """The teacher's modality at a level: one for all, or one for each level."""
-    if study.degradation.kind == "modality":
-        return f"{study.teacher}@{level_name(level)}"
-    return study.teacher
+    if spec.degradation.kind == "modality":
+        return f"{spec.teacher}@{level_name(level)}"
+    return spec.teacher
 
 
-def teacher_runs(study: Study) -> list[Run]:
+def teacher_runs(spec: TeacherSpec) -> list[Run]:
     """One teacher a seed, or one a seed and level where every level is a modality of its own."""
-    seeds = range(study.seeds)
-    if study.degradation.kind != "modality":
-        return [Run("teacher", study.teacher, seed) for seed in seeds]
+    seeds = range(spec.seeds)
+    if spec.degradation.kind != "modality":
+        return [Run("teacher", spec.teacher, seed) for seed in seeds]
     return [
-        Run("teacher", teacher_modality(study, level), seed, level)
-        for level in study.degradation.levels
+        Run("teacher", teacher_modality(spec, level), seed, level)
+        for level in spec.degradation.levels
         for seed in seeds
     ]
 
 
-def baseline_runs(study: Study) -> list[Run]:
+def baseline_runs(spec: BaselineSpec) -> list[Run]:
     """One student without distillation a seed; it depends on no level of the teacher."""
-    return [Run("baseline", study.student, seed) for seed in range(study.seeds)]
+    return [Run("baseline", spec.student, seed) for seed in range(spec.seeds)]
 
 
-def student_runs(study: Study) -> list[Run]:
+def student_runs(spec: StudentSpec) -> list[Run]:
     """One student for every level, temperature, weight and seed."""
     return [
-        Run("student", study.student, seed, level, temperature, weight)
-        for level in study.degradation.levels
-        for temperature in study.distillation.temperatures
-        for weight in study.distillation.weights
-        for seed in range(study.seeds)
+        Run("student", spec.student, seed, level, temperature, weight)
+        for level in spec.degradation.levels
+        for temperature in spec.distillation.temperatures
+        for weight in spec.distillation.weights
+        for seed in range(spec.seeds)
     ]
 
 
-def fusion_runs(study: Study) -> list[Run]:
+def fusion_runs(spec: FusionSpec) -> list[Run]:
     """One fusion for every arm and seed; none where the study has no fusion."""
-    if study.fusion is None:
+    if spec.fusion is None:
         return []
-    pair = f"{study.teacher}+{study.student}"
-    temperature, weight = study.fusion.temperature, study.fusion.weight
+    pair = f"{spec.teacher}+{spec.student}"
+    temperature, weight = spec.fusion.temperature, spec.fusion.weight
     return [
         Run("fusion", pair, seed, None, temperature, weight if arm == "kd" else 0.0, arm)
         for arm in get_args(Arm)
-        for seed in range(study.seeds)
+        for seed in range(spec.seeds)
     ]
 
 
-def run_id(run: Run, study: Study, dataset_digest: str, teacher: str | None = None) -> str:
+def run_id(run: Run, spec: TrainSpec, dataset_digest: str, teacher: str | None = None) -> str:
     """Identity of a run: a digest of everything that determines its numbers.
 
     Args:
         run: the run.
-        study: the study that it belongs to.
+        spec: the specification that it belongs to.
         dataset_digest: SHA-256 of the dataset file.
         teacher: id of the teacher that it is distilled from (students).
     """
@@ -113,21 +119,21 @@ def run_id(run: Run, study: Study, dataset_digest: str, teacher: str | None = No
         "dataset": dataset_digest,
         "role": run.role,
         "modality": run.modality,
-        "split": study.split.model_dump(mode="json") if study.split else "dataset",
+        "split": spec.split.model_dump(mode="json") if spec.split else "dataset",
         "seed": run.seed,
         "level": run.level,
     }
-    if study.inputs != "stored":
-        identity["inputs"] = study.inputs
-    parts = ["selection"] if study.selection else []
+    if spec.inputs != "stored":
+        identity["inputs"] = spec.inputs
+    parts = ["selection"] if spec.selection else []
     parts += ["fusion"] if run.role == "fusion" else ["network", "training"]
-    identity |= {part: getattr(study, part).model_dump(mode="json") for part in parts}
+    identity |= {part: getattr(spec, part).model_dump(mode="json") for part in parts}
     if run.role == "fusion":
         identity["arm"] = run.arm
     if run.role == "student":
         identity |= {
             "teacher": teacher,
-            "degradation": study.degradation.model_dump(mode="json", exclude={"levels", "symbol"}),
+            "degradation": spec.degradation.model_dump(mode="json", include={"kind", "scale"}),
             "temperature": run.temperature,
             "weight": run.weight,
         }

@@ -15,11 +15,19 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from cch.config import Compute, Study
+from cch.config import Compute
 from cch.device import device_name, pick_device
 from cch.errors import CchError
 from cch.files import sha256_file
-from cch.paired import PairedDataset, Part
+from cch.paired import PairedDataset, Part, split_of
+from cch.specs import (
+    BaselineSpec,
+    FusionSpec,
+    StoredRows,
+    StudentSpec,
+    TeacherSpec,
+    TrainSpec,
+)
 from cch.training.fusion import FusionMember, train_fusion
 from cch.training.inputs import Inputs
 from cch.training.metrics import evaluate
@@ -46,19 +54,17 @@ asking for fewer or more trains nothing again."""
 
 @dataclass
 class Laboratory:
-    """What all roles of a study share: its dataset, the rows of each seed, the device.
+    """What training the runs of a role takes: the dataset, the rows of each seed, the device.
 
     Args:
-        name: the study's name.
-        study: its configuration.
+        spec: what determines the runs.
         dataset: the dataset, opened.
         compute: device, memory and threads.
         facts: what the record of the job says besides; filled in here.
         features: selection files by modality, where the study selects.
     """
 
-    name: str
-    study: Study
+    spec: TrainSpec
     dataset: PairedDataset
     compute: Compute
     facts: dict[str, Any] = field(default_factory=dict)
@@ -68,18 +74,21 @@ class Laboratory:
         self.dataset_digest = sha256_file(self.dataset.path)
         self.device = pick_device(self.compute.device)
         self.facts["device"] = device_name(self.device)
-        split = self.study.split.build(self.study.dataset) if self.study.split else None
-        seeds = range(self.study.seeds)
+        split = split_of(self.spec.split, self.spec.dataset)
+        seeds = range(self.spec.seeds)
         self.train_rows = np.stack([self.dataset.rows("train", seed, split) for seed in seeds])
         self.test_rows = np.stack([self.dataset.rows("test", seed, split) for seed in seeds])
-        wanted = self.study.information
+        self.inputs = Inputs(self.spec, self.dataset, self.train_rows, self.features)
+
+    def information_rows(self, wanted: StoredRows) -> np.ndarray:
+        """Rows (S', n) whose representations are stored, of the first seeds."""
+        split = split_of(self.spec.split, self.spec.dataset)
         parts = get_args(Part) if wanted.rows == "all" else (wanted.rows,)
         pool = [
             np.sort(np.concatenate([self.dataset.rows(part, seed, split) for part in parts]))
             for seed in range(wanted.runs)
         ]
-        self.information_rows = np.stack(pool)[:, :KEPT_ROWS]
-        self.inputs = Inputs(self.study, self.dataset, self.train_rows, self.features)
+        return np.stack(pool)[:, :KEPT_ROWS]
 
     @property
     def outputs(self) -> int:
@@ -105,8 +114,8 @@ class Laboratory:
             for index, run in enumerate(runs)
         ]
         trained = train_stack(
-            network=self.study.network,
-            training=self.study.training,
+            network=self.spec.network,
+            training=self.spec.training,
             task=self.dataset.task,
             inputs=torch.from_numpy(self.inputs.table(modality)),
             input_scale=self.inputs.scale(modality),
@@ -120,14 +129,14 @@ class Laboratory:
 
     def shared(self, role: str) -> dict[str, Any]:
         """What networks and fusions are trained with alike."""
-        places = self.inputs.places(self.train_rows, range(self.study.seeds))
+        places = self.inputs.places(self.train_rows, range(self.spec.seeds))
         return {
             "labels": torch.from_numpy(self.inputs.labels()),
             "row_sets": [torch.from_numpy(rows) for rows in places],
             "outputs": self.outputs,
             "device": self.device,
             "memory_bytes": int(self.compute.memory_gb * 2**30),
-            "label": f"{self.name} {role}",
+            "label": f"{self.spec.study} {role}",
         }
 
     def predict(
@@ -164,7 +173,7 @@ class Laboratory:
     def header(self, role: str, modality: str) -> dict[str, Any]:
         """What a runs file says about itself."""
         return {
-            "study": self.name,
+            "study": self.spec.study,
             "role": role,
             "task": self.dataset.task,
             "class_names": self.dataset.class_names,
@@ -176,21 +185,20 @@ class Laboratory:
             "test_rows": int(self.test_rows.shape[1]),
         }
 
-    def rows_and_labels(self) -> dict[str, np.ndarray]:
+    def tested(self) -> dict[str, np.ndarray]:
         """The arrays that let a reader match stored outputs with samples."""
-        return {
-            "test_rows": self.test_rows,
-            "test_label": self.dataset.label[self.test_rows],
-            "information_rows": self.information_rows,
-            "information_label": self.dataset.label[self.information_rows],
-        }
+        return {"test_rows": self.test_rows, "test_label": self.dataset.label[self.test_rows]}
+
+    def informed(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The same of stored representations."""
+        return {"information_rows": rows, "information_label": self.dataset.label[rows]}
 
     def describe(self, run: Run, identity: str, logits: np.ndarray, diverged: int | None) -> dict:
         """The entry of one run in the file: identity, treatment, metrics at the last epoch."""
         if diverged is not None:
             log.warning(
                 "%s: %s seed %d diverged in epoch %d; it is reported and left out of every mean",
-                self.name,
+                self.spec.study,
                 run.role,
                 run.seed,
                 diverged,
@@ -210,55 +218,74 @@ class Laboratory:
         }
 
 
-def train_role(
-    lab: Laboratory,
-    role: str,
+def train(
+    spec: TrainSpec,
+    dataset: str | Path,
     out: str | Path,
+    *,
+    compute: Compute,
     teacher: str | Path | None = None,
+    features: Mapping[str, str | Path] | None = None,
     arms: Sequence[Arm] | None = None,
-) -> None:
+) -> dict[str, Any]:
     """Train all runs of a role and write them.
 
     Args:
-        lab: the study's.
-        role: teacher, baseline, student or fusion.
+        spec: what determines the runs.
+        dataset: the dataset file.
         out: the runs file to write.
+        compute: device, memory and threads.
         teacher: runs of their teachers, which students need.
+        features: selection files by modality, where the study selects.
         arms: fusions of these alone; all where None.
 
+    Returns:
+        What the record of the job says besides: device, and how the runs were stacked.
+
     Raises:
-        CchError: students without teachers, teachers of another dataset, fusions that the study
-            does not ask for, or what training itself raises.
+        CchError: students without teachers, teachers of another dataset, a selection of another
+            dataset, or what training itself raises.
     """
-    if role == "teacher":
-        train_teachers(lab, out)
-    elif role == "baseline":
-        train_baselines(lab, out)
-    elif role == "fusion":
-        train_fusions(lab, out, arms)
-    elif teacher is None:
-        raise CchError(lab.name, "students need the runs of their teachers")
-    else:
-        train_students(lab, teacher, out)
+    with PairedDataset(dataset) as opened:
+        lab = Laboratory(spec, opened, compute, features=features or {})
+        if isinstance(spec, TeacherSpec):
+            train_teachers(lab, spec, out)
+        elif isinstance(spec, BaselineSpec):
+            train_baselines(lab, spec, out)
+        elif isinstance(spec, FusionSpec):
+            train_fusions(lab, spec, out, arms)
+        elif teacher is None:
+            raise CchError(spec.study, "students need the runs of their teachers")
+        else:
+            train_students(lab, spec, teacher, out)
+    return lab.facts
 
 
-def train_teachers(lab: Laboratory, out: str | Path) -> None:
+def train_teachers(lab: Laboratory, spec: TeacherSpec, out: str | Path) -> None:
     """Train the teachers of a study; store soft targets and representations at every level."""
-    study, entries, arrays = lab.study, [], lab.rows_and_labels()
+    seen = lab.information_rows(spec.information)
+    arrays = lab.tested() | lab.informed(seen)
+    entries: list[dict[str, Any]] = []
     by_modality: dict[str, list[Run]] = {}
-    for run in teacher_runs(study):
+    for run in teacher_runs(spec):
         by_modality.setdefault(run.modality, []).append(run)
     logits, losses = [], []
     for modality, runs in by_modality.items():
         trained = lab.train(modality, runs)
         clean = lab.predict(trained, modality, 0.0, lab.test_rows).logits.numpy()
         mine = [
-            lab.describe(run, run_id(run, study, lab.dataset_digest), *outcome)
+            lab.describe(run, run_id(run, spec, lab.dataset_digest), *outcome)
             for run, *outcome in zip(runs, clean, trained.diverged, strict=True)
         ]
-        for level in study.degradation.levels:
-            if teacher_modality(study, level) == modality:
-                _add_level(lab, trained, modality, level, arrays, mine)
+        for level in spec.degradation.levels:
+            if teacher_modality(spec, level) == modality:
+                # Where every level is a modality of its own, the level is in the data already.
+                amount = 0.0 if spec.degradation.kind == "modality" else level
+                soft = lab.predict(trained, modality, amount, lab.train_rows)
+                found = lab.predict(trained, modality, amount, seen, representation=True)
+                arrays[f"soft_target/{level_name(level)}"] = soft.logits.numpy()
+                arrays[f"representation/{level_name(level)}"] = found.representation.numpy()
+                _add_degraded(lab, trained, modality, level, amount, mine)
         entries += mine
         logits.append(clean)
         losses.append(trained.losses.numpy())
@@ -266,86 +293,82 @@ def train_teachers(lab: Laboratory, out: str | Path) -> None:
     write_runs(out, lab.header("teacher", next(iter(by_modality))), entries, arrays)
 
 
-def _add_level(
+def _add_degraded(
     lab: Laboratory,
     trained: TrainedStack,
     modality: str,
     level: float,
-    arrays: dict[str, np.ndarray],
+    amount: float,
     entries: list[dict[str, Any]],
 ) -> None:
-    """Add what frozen teachers say at a level: soft targets, representations, test metrics."""
-    name = level_name(level)
-    # Where every level is a modality of its own, the level is in the data already.
-    amount = 0.0 if lab.study.degradation.kind == "modality" else level
-    soft = lab.predict(trained, modality, amount, lab.train_rows)
-    arrays[f"soft_target/{name}"] = soft.logits.numpy()
-    seen = lab.predict(trained, modality, amount, lab.information_rows, representation=True)
-    arrays[f"representation/{name}"] = seen.representation.numpy()
+    """Add to the teachers' entries their test metrics at a level."""
     outputs = lab.predict(trained, modality, amount, lab.test_rows).logits.numpy()
     for seed, entry in enumerate(entries):
         label = lab.dataset.label[lab.test_rows[seed]]
         metrics = evaluate(outputs[seed], label, lab.dataset.task)
-        entry.setdefault("degraded", {})[name] = metrics
+        entry.setdefault("degraded", {})[level_name(level)] = metrics
 
 
-def train_baselines(lab: Laboratory, out: str | Path) -> None:
+def train_baselines(lab: Laboratory, spec: BaselineSpec, out: str | Path) -> None:
     """Train the students without distillation; store their representations."""
-    runs = baseline_runs(lab.study)
-    trained = lab.train(lab.study.student, runs)
-    logits = lab.predict(trained, lab.study.student, 0.0, lab.test_rows).logits.numpy()
-    seen = lab.predict(trained, lab.study.student, 0.0, lab.information_rows, representation=True)
-    arrays = lab.rows_and_labels() | {
-        f"representation/{level_name(0)}": seen.representation.numpy(),
-        "logits": logits,
-        "loss": trained.losses.numpy(),
-    }
+    runs, seen = baseline_runs(spec), lab.information_rows(spec.information)
+    trained = lab.train(spec.student, runs)
+    logits = lab.predict(trained, spec.student, 0.0, lab.test_rows).logits.numpy()
+    found = lab.predict(trained, spec.student, 0.0, seen, representation=True)
+    arrays = (
+        lab.tested()
+        | lab.informed(seen)
+        | {
+            f"representation/{level_name(0)}": found.representation.numpy(),
+            "logits": logits,
+            "loss": trained.losses.numpy(),
+        }
+    )
     entries = [
-        lab.describe(run, run_id(run, lab.study, lab.dataset_digest), *outcome)
+        lab.describe(run, run_id(run, spec, lab.dataset_digest), *outcome)
         for run, *outcome in zip(runs, logits, trained.diverged, strict=True)
     ]
-    write_runs(out, lab.header("baseline", lab.study.student), entries, arrays)
+    write_runs(out, lab.header("baseline", spec.student), entries, arrays)
 
 
-def train_students(lab: Laboratory, teacher: str | Path, out: str | Path) -> None:
+def train_students(
+    lab: Laboratory, spec: StudentSpec, teacher: str | Path, out: str | Path
+) -> None:
     """Train the distilled students of all levels, temperatures and weights in one stack."""
-    study = lab.study
+    levels = spec.degradation.levels
     with RunsFile(teacher) as file:
         if file.header["dataset"] != lab.dataset_digest:
             raise CchError(file.path, "was trained on another dataset file", "train it again")
         teachers = {(run["seed"], run["level"]): run["id"] for run in file.runs}
-        soft = np.concatenate(
-            [file.array(f"soft_target/{level_name(level)}") for level in study.degradation.levels]
-        )
-    runs = student_runs(study)
-    place = {level: number for number, level in enumerate(study.degradation.levels)}
-    positions = [place[run.level] * study.seeds + run.seed for run in runs]
-    trained = lab.train(study.student, runs, torch.from_numpy(soft), positions)
+        soft = np.concatenate([file.array(f"soft_target/{level_name(x)}") for x in levels])
+    runs = student_runs(spec)
+    place = {level: number for number, level in enumerate(levels)}
+    positions = [place[run.level] * spec.seeds + run.seed for run in runs]
+    trained = lab.train(spec.student, runs, torch.from_numpy(soft), positions)
     seeds = [run.seed for run in runs]
     rows = torch.from_numpy(lab.inputs.places(lab.test_rows[seeds], seeds))
-    inputs = torch.from_numpy(lab.inputs.table(study.student))
+    inputs = torch.from_numpy(lab.inputs.table(spec.student))
     logits = trained.predict(inputs, rows, representation=False).logits.numpy()
     entries = []
     for run, *outcome in zip(runs, logits, trained.diverged, strict=True):
         own = teachers.get((run.seed, level_name(run.level))) or teachers[run.seed, None]
-        identity = run_id(run, study, lab.dataset_digest, own)
+        identity = run_id(run, spec, lab.dataset_digest, own)
         entries.append(lab.describe(run, identity, *outcome) | {"teacher": own})
-    arrays = lab.rows_and_labels() | {"logits": logits, "loss": trained.losses.numpy()}
-    write_runs(out, lab.header("student", study.student), entries, arrays)
+    arrays = lab.tested() | {"logits": logits, "loss": trained.losses.numpy()}
+    write_runs(out, lab.header("student", spec.student), entries, arrays)
 
 
-def train_fusions(lab: Laboratory, out: str | Path, arms: Sequence[Arm] | None = None) -> None:
+def train_fusions(
+    lab: Laboratory, spec: FusionSpec, out: str | Path, arms: Sequence[Arm] | None = None
+) -> None:
     """Train the fusions of a study, all arms or some, in one stack (Fig. 3)."""
-    study = lab.study
-    runs = [run for run in fusion_runs(study) if arms is None or run.arm in arms]
-    if study.fusion is None:
-        raise CchError(f"studies.{lab.name}", "has no `fusion`", "say how to fuse")
+    runs = [run for run in fusion_runs(spec) if arms is None or run.arm in arms]
     tables = [
         torch.from_numpy(lab.inputs.table(modality)).float() * lab.inputs.scale(modality)
-        for modality in (study.teacher, study.student)
+        for modality in (spec.teacher, spec.student)
     ]
     trained = train_fusion(
-        fusion=study.fusion,
+        fusion=spec.fusion,
         teacher_inputs=tables[0],
         student_inputs=tables[1],
         members=[FusionMember(run.key, run.seed, run.arm or "direct") for run in runs],
@@ -356,8 +379,8 @@ def train_fusions(lab: Laboratory, out: str | Path, arms: Sequence[Arm] | None =
     rows = torch.from_numpy(lab.inputs.places(lab.test_rows[seeds], seeds))
     logits = trained.predict(*tables, rows, representation=False).logits.numpy()
     entries = [
-        lab.describe(run, run_id(run, study, lab.dataset_digest), *outcome)
+        lab.describe(run, run_id(run, spec, lab.dataset_digest), *outcome)
         for run, *outcome in zip(runs, logits, trained.diverged, strict=True)
     ]
-    arrays = lab.rows_and_labels() | {"logits": logits, "loss": trained.losses.numpy()}
-    write_runs(out, lab.header("fusion", study.student), entries, arrays)
+    arrays = lab.tested() | {"logits": logits, "loss": trained.losses.numpy()}
+    write_runs(out, lab.header("fusion", spec.student), entries, arrays)

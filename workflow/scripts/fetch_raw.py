@@ -6,7 +6,7 @@ from cch.planning import Plan
 from cch.sources.fetch import fetch
 from cch.stage import stage
 
-with stage(snakemake, __file__) as record:  # noqa: F821
+with stage(snakemake, __file__) as job:  # noqa: F821
     plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
     wanted = snakemake.wildcards  # noqa: F821
     fetched = fetch(
@@ -17,4 +17,4 @@ with stage(snakemake, __file__) as record:  # noqa: F821
         mirror=plan.mirror,
         lock=plan.pins,
     )
-    record.facts["raw"] = plan.raw_facts(wanted.source, wanted.file, fetched)
+    job.facts["raw"] = plan.raw_facts(wanted.source, wanted.file, fetched)

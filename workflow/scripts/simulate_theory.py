@@ -1,16 +1,13 @@
 """Simulate all that the target theory shows: results/theory/simulation.json."""
 
-from pathlib import Path
-
-from cch.planning import Plan
+from cch.config import Theory
 from cch.stage import stage
 from cch.theory.stage import simulate_all
 
-with stage(snakemake, __file__) as record:  # noqa: F821
-    plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
-    spec = plan.config.theory
+with stage(snakemake, __file__) as job:  # noqa: F821
+    spec = Theory.model_validate_json(job.spec)
     simulate_all(spec, snakemake.output.simulation)  # noqa: F821
-    record.facts["generator"] = {
+    job.facts["generator"] = {
         "kind": "theory: NumPy PCG64, keyed by ('theory', seed, n, p, replication)",
         "seed": spec.seed,
     }

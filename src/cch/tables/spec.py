@@ -1,0 +1,53 @@
+"""The specification of a job that makes tables or figures."""
+
+from __future__ import annotations
+
+from cch.config import Config, Model
+from cch.tables.claims import Claims, all_deviations, titled
+from cch.tables.layouts import Layout
+
+
+class TableSpec(Model):
+    """All that determines a table or figure, beside the files that its cells read.
+
+    Attributes:
+        name: id of the table or figure.
+        layout: what its cells are.
+        config: the configuration, cut down to the studies of the layout and their datasets.
+        claims: what the paper prints there, and what it states of these studies.
+        stand_ins: what to say of data that stand in for the paper's; empty where none does.
+    """
+
+    name: str
+    layout: Layout
+    config: Config
+    claims: Claims
+    stand_ins: list[str]
+
+    @property
+    def deviations(self) -> list[str]:
+        """All that sets it apart from the paper, in words."""
+        return self.stand_ins + all_deviations(self.config, self.claims, self.layout)
+
+    @property
+    def title(self) -> str:
+        """Its number and title."""
+        return f"{self.layout.number}. {titled(self.layout, self.config)}"
+
+
+def table_spec(
+    name: str, layout: Layout, config: Config, claims: Claims, stand_ins: list[str]
+) -> TableSpec:
+    """Return the specification of a table or figure; it holds nothing of other studies."""
+    studies = {study: config.studies[study] for study in layout.studies}
+    datasets = {study.dataset: config.datasets[study.dataset] for study in studies.values()}
+    cut = Config(
+        results=config.results, resources=config.resources, studies=studies, datasets=datasets
+    )
+    return TableSpec(
+        name=name,
+        layout=layout,
+        config=cut,
+        claims=claims.of(name, studies),
+        stand_ins=stand_ins,
+    )

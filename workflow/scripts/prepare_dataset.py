@@ -1,0 +1,16 @@
+"""Prepare one dataset: raw files, or a keyed generator, to results/datasets/<dataset>.h5."""
+
+from cch.datasets import prepare
+from cch.paired import write_paired
+from cch.sources.taken import check_raw_files
+from cch.specs import PrepareSpec
+from cch.stage import stage
+
+with stage(snakemake, __file__) as job:  # noqa: F821
+    spec, raw = PrepareSpec.model_validate_json(job.spec), snakemake.input.get("raw", [])  # noqa: F821
+    check_raw_files(raw)
+    contents = prepare(spec, raw)
+    write_paired(snakemake.output.data, contents)  # noqa: F821
+    job.facts["notes"] = dict(contents.notes)
+    if not raw:
+        job.facts["generator"] = {"kind": spec.dataset.kind, "seed": spec.dataset.seed}

@@ -1,0 +1,10 @@
+"""Make the tables and figures of the target theory: results/{tables,figures}/theory*."""
+
+from cch.specs import TheorySpec
+from cch.stage import stage
+from cch.theory.write import make
+
+with stage(snakemake, __file__) as job:  # noqa: F821
+    spec = TheorySpec.model_validate_json(job.spec)
+    for made in make(spec, snakemake.input.simulation):  # noqa: F821
+        job.record(made.record, made.inputs, made.outputs, job.spec)
