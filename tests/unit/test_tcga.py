@@ -13,9 +13,10 @@ from cch.datasets import prepare_dataset, tcga_fixture
 from cch.datasets.matrix import GeneNames, LabelTable, Matrix
 from cch.datasets.tcga import case_of, prepare
 from cch.errors import CchError
-from cch.features import select_modality
-from cch.paired import PairedDataset, write_paired
+from cch.features import select
+from cch.paired import write_paired
 from cch.selection import SelectionFile
+from cch.specs import select_spec
 
 GAP = np.nan
 
@@ -231,6 +232,5 @@ def test_lihc_of_the_open_release_is_read_and_selected_from(tmp_path):
     from test_training_stage import selecting
 
     study = selecting(teacher="rppa", student="cnv", seeds=2, selection={"features": 5})
-    with PairedDataset(tmp_path / "d.h5") as opened:
-        select_modality("lihc", study, opened, "cnv", tmp_path / "s.h5")
+    select(select_spec(study, "cnv"), tmp_path / "d.h5", tmp_path / "s.h5")
     assert SelectionFile(tmp_path / "s.h5").index.shape == (2, 5)
