@@ -43,17 +43,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run and name the calls if there were any."""
     folder = session.config.stash.get(FOLDER, None)
-    if folder is None:
+    if folder is None or not (folder / "calls").exists():
         return
-    calls = folder / "calls"
-    said = calls.read_text() if calls.exists() else ""
-    os.environ["PATH"] = os.environ["PATH"].replace(f"{folder}:", "")
-    shutil.rmtree(folder)
-    if said:
-        text = f"the tests called programs that change the machine:\n{said}"
-        place = (__file__, None, "guard")
-        report = pytest.TestReport("guard", place, {}, "failed", text, "teardown")
-        session.config.pluginmanager.get_plugin("terminalreporter").stats.setdefault(
-            "error", []
-        ).append(report)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    said = f"the tests called programs that change the machine:\n{(folder / 'calls').read_text()}"
+    report = pytest.TestReport("guard", (__file__, None, "guard"), {}, "failed", said, "teardown")
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    terminal.stats.setdefault("error", []).append(report)
+    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take the stand-ins away."""
+    if folder := config.stash.get(FOLDER, None):
+        os.environ["PATH"] = os.environ["PATH"].replace(f"{folder}:", "")
+        shutil.rmtree(folder)
