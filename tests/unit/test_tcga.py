@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -17,6 +14,7 @@ from cch.features import select
 from cch.paired import write_paired
 from cch.selection import SelectionFile
 from cch.specs import select_spec
+from support import mirror
 
 GAP = np.nan
 
@@ -210,15 +208,12 @@ def test_expression_says_more_of_the_subtype_than_proteins_and_copy_numbers(tmp_
 
 # The real open release
 
-MIRROR = Path(os.environ.get("CCH_MIRROR", "/nonexistent")) / "tcga"
 
-
-@pytest.mark.skipif(not MIRROR.is_dir(), reason="CCH_MIRROR names no folder with tcga/")
 def test_lihc_of_the_open_release_is_read_and_selected_from(tmp_path):
     files = {
-        "cnv": {"matrix": MIRROR / "TCGA-LIHC.cnv_log2ratio.tsv.gz"},
-        "rppa": {"matrix": MIRROR / "TCGA-LIHC.rppa.tsv.gz"},
-        "labels": {"labels": MIRROR / "TCGA-LIHC.icluster.tsv"},
+        "cnv": {"matrix": mirror("tcga", "TCGA-LIHC.cnv_log2ratio.tsv.gz")},
+        "rppa": {"matrix": mirror("tcga", "TCGA-LIHC.rppa.tsv.gz")},
+        "labels": {"labels": mirror("tcga", "TCGA-LIHC.icluster.tsv")},
     }
     given = {"kind": "tcga", "title": "LIHC", "cohorts": {"LIHC": {"cnv": "cnv", "rppa": "rppa"}}}
     label = {"kind": "table", "source": "labels"}
