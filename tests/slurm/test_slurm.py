@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=f"a SLURM of one's own {missing()}"),
 ]
 
-# One study, with estimates enough for arrays; the others say nothing more about a scheduler.
+# One study, with several kinds of jobs; the others say nothing more about a scheduler.
 FEW = {"studies": dict.fromkeys(("synthetic", "mnistm-a20", "mosei-vision", "brca"))}
 GPUS = {"compute": {"device": "auto"}}
 # What this site says in the profile: no accounting, and a queue that is quick to answer.
@@ -102,7 +102,6 @@ def slurm_job(process: int) -> str:
     lines = Path(f"/proc/{process}/environ").read_bytes().decode(errors="replace").split("\0")
     said = dict(one.partition("=")[::2] for one in lines)
     if "SLURM_ARRAY_JOB_ID" in said:
-        # The number alone may be the whole array's.
         return f"{said['SLURM_ARRAY_JOB_ID']}_{said['SLURM_ARRAY_TASK_ID']}"
     return said["SLURM_JOB_ID"]
 
@@ -128,7 +127,7 @@ def check_allocations(made: list[dict[str, Any]], cluster: Cluster) -> None:
     computed = {
         one["slurm"]["job"]: one
         for one in made
-        if one["rule"].startswith(("train_", "estimate_", "calibrate_"))
+        if one["rule"] in ("train", "estimate", "calibrate")
     }
     assert {one["slurm"]["gpus"] for one in computed.values()} == {"0", "1"}
     # The stand-ins are no GPUs that torch could use: the same rules run on the CPU and say so.
@@ -142,8 +141,6 @@ def check_allocations(made: list[dict[str, Any]], cluster: Cluster) -> None:
     assert together
     for one, other in together:
         assert one["slurm"]["gpus"] != other["slurm"]["gpus"], (one["outputs"], other["outputs"])
-    arrays = {one["rule"] for one in made if "_" in one.get("slurm", {}).get("job", "")}
-    assert "estimate_information" in arrays
     # What is local computes nothing that needs a node.
     assert not any("slurm" in one for one in made if one["rule"] in ("fetch_raw", "tabulate"))
 
@@ -152,9 +149,9 @@ def test_a_run_with_every_kind_of_fault_ends_with_the_same_tables(cluster, finis
     site = SITE | {
         "set-resources": {
             # Too little at first: the node kills it, and the second attempt has enough.
-            "train_student": {"mem_mb": "150 * attempt ** 4"},
-            "train_teacher": {"mem_mb": "2000 * attempt"},
-            "estimate_information": {"mem_mb": "2000 * attempt"},
+            "calibrate": {"mem_mb": "150 * attempt ** 4"},
+            "train": {"mem_mb": "2000 * attempt"},
+            "estimate": {"mem_mb": "2000 * attempt"},
         }
     }
     config = overlay(overlay(overlay(raw_config("demo"), TINY), FEW), GPUS)
@@ -176,7 +173,7 @@ def test_a_run_with_every_kind_of_fault_ends_with_the_same_tables(cluster, finis
     node = (cluster.folder / "slurmd.log").read_text(encoding="utf-8", errors="replace")
     assert len(set(re.findall(r"\[(\S+)\] error: Exceeded job memory limit", node))) == 1
     assert killed_job != cancelled
-    # Those two, and the students. No task of an array for want of another's files.
+    # Those two, and the calibration.
     assert said.count("Trying to restart job") == 3, said
     local, here = documents(finished), documents(folder)
     assert len(here) > 5
@@ -199,7 +196,7 @@ def test_what_fails_for_good_is_one_line_with_its_log(cluster, tmp_path):
     run = as_typed(folder, "results/tiny/runs/mnistm-a18/teacher.h5")
     assert run.wait(timeout=300) != 0
     lines = [line for line in said_by(folder).splitlines() if line.startswith("cch: ")]
-    assert lines[-1].startswith("cch: train_teacher of mnistm-a18.teacher failed: ")
+    assert lines[-1].startswith("cch: train of mnistm-a18, teacher failed: ")
     assert "compute.memory_gb" in lines[-1]
     assert "; log: results/tiny/logs/train/mnistm-a18.teacher.log" in lines[-1]
     log = folder / "results/tiny/logs/train/mnistm-a18.teacher.log"

@@ -43,8 +43,8 @@ def test_another_truth_makes_only_the_calibration_stale(finished, tmp_path):
     write_config(folder, {"studies": {"synthetic": {"information": calibration}}})
     done = snakemake(folder, "-n")
     jobs = planned(done.stdout + done.stderr)
-    assert jobs["calibrate_estimator"] == 3  # of the estimators of that study alone
-    assert not {"estimate_information", "train_teacher", "train_student"} & set(jobs)
+    assert jobs["calibrate"] == 1  # of that study alone
+    assert not {"estimate", "train"} & set(jobs)
 
 
 def test_lihcs_null_needs_no_data_and_leads_to_its_generator(tmp_path, monkeypatch):

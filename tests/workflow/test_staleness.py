@@ -14,6 +14,7 @@ from test_workflow import load_tiny, planned
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
+PAGES = ("compare", "ledger", "build_report")
 MODULE = "\nADDED_BY_A_TEST = 1\n"
 COMMENT = "\n# a comment that a test has added\n"
 
@@ -37,14 +38,15 @@ def plan_after(copied: Path, checkout: Path, edits: dict[str, str]) -> tuple[dic
     return planned(said), said
 
 
-def rests_on(plan: Plan, folders: set[str]) -> list[str]:
-    """Tables and figures with numbers from any of these folders of the results."""
-    return [
-        name
-        for name, layout in plan.layouts.items()
-        if layout.kind != "samples"
-        and any(Path(path).parts[2] in folders for path in plan.layout_inputs(name))
-    ]
+def tabulated(plan: Plan, folders: set[str] | None = None) -> set[str]:
+    """Jobs that make tables with numbers from any of these folders of the results; all if None."""
+    return {
+        f"tabulate_{bundle.name}"
+        for bundle in plan.bundles()
+        for name in bundle.layouts
+        if folders is None
+        or any(Path(path).parts[2] in folders for path in plan.layout_inputs(name))
+    }
 
 
 def test_a_checkout_without_an_edit_plans_nothing(copied, tmp_path):
@@ -62,26 +64,16 @@ def test_comments_and_what_no_number_rests_on_rerun_nothing(copied, tmp_path):
 def test_an_edit_in_training_reruns_training_and_what_is_after_it(copied, tmp_path):
     jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"degrade.py": MODULE})
     plan = Plan(load_tiny(copied), ROOT)
-    studies = len(plan.config.studies)
-    later = rests_on(plan, {"runs", "information", "calibration"})
-    kinds = [plan.layouts[name].kind for name in later]
-    jobs.pop("all")
-    estimated = jobs.pop("estimate_information")
-    assert estimated > studies
-    assert jobs == {
-        "train_teacher": studies,
-        "train_baseline": studies,
-        "train_student": studies,
-        "train_fusion": sum(study.fusion is not None for study in plan.config.studies.values()),
-        "calibrate_estimator": sum(
-            len(study.information.calibrated) for study in plan.config.studies.values()
-        ),
-        "tabulate": len(later),
-        "plot_curves": kinds.count("curves"),
-        "plot_calibration": kinds.count("calibration"),
+    studies = plan.config.studies.values()
+    later = tabulated(plan, {"runs", "information", "calibration"})
+    assert jobs == dict.fromkeys(later, 1) | {
+        "train": sum(3 + (study.fusion is not None) for study in studies),
+        "estimate": len(studies),
+        "calibrate": sum(study.information.calibration is not None for study in studies),
         "compare": 1,
         "ledger": 1,
         "build_report": 1,
+        "all": 1,
     }
 
 
@@ -90,29 +82,19 @@ def test_an_edit_in_estimation_trains_nothing(copied, tmp_path):
         copied, copy_checkout(tmp_path / "checkout"), {"information/stage.py": MODULE}
     )
     plan = Plan(load_tiny(copied), ROOT)
-    assert set(jobs) == {
-        "all", "estimate_information", "calibrate_estimator", "tabulate", "plot_curves",
-        "plot_calibration", "compare", "ledger", "build_report",
-    }  # fmt: skip
-    assert jobs["tabulate"] == len(rests_on(plan, {"information", "calibration"}))
+    later = tabulated(plan, {"information", "calibration"})
+    assert set(jobs) == {"all", "estimate", "calibrate", *later, *PAGES}
 
 
-def test_an_edit_in_tables_estimates_and_trains_nothing(copied, tmp_path):
-    jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"tables/judged.py": MODULE})
+@pytest.mark.parametrize("module", ["tables/judged.py", "figures.py"])
+def test_an_edit_in_tables_or_figures_estimates_and_trains_nothing(copied, tmp_path, module):
+    jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {module: MODULE})
     plan = Plan(load_tiny(copied), ROOT)
-    drawn = {"plot_curves", "plot_calibration", "plot_architecture"}
-    pages = {"compare", "ledger", "build_report"}
-    assert set(jobs) == {"all", "tabulate", *drawn, *pages}
-    assert jobs["tabulate"] == sum(layout.kind != "samples" for layout in plan.layouts.values())
+    theory = {"tabulate_theory"} if module == "figures.py" else set()
+    pages = set(PAGES) & set(jobs)
+    assert set(jobs) == {"all", *tabulated(plan), *theory, *pages}
 
 
 def test_an_edit_in_the_theory_reruns_the_theory(copied, tmp_path):
     jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"theory/risk.py": MODULE})
-    assert set(jobs) == {"all", "theory_simulate", "theory_tabulate", "plot_theory", "build_report"}
-
-
-def test_an_edit_in_drawing_draws_again(copied, tmp_path):
-    jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"figures.py": MODULE})
-    assert not {"tabulate", "compare", "ledger", "train_teacher", "theory_simulate"} & set(jobs)
-    drawn = {"plot_curves", "plot_calibration", "plot_samples", "plot_architecture"}
-    assert drawn <= set(jobs)
+    assert set(jobs) == {"all", "simulate_theory", "tabulate_theory", "build_report"}

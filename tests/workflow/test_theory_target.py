@@ -56,4 +56,4 @@ def test_the_theory_from_generator_to_figures(tmp_path, monkeypatch):
     assert "Nothing to be done" in done.stdout + done.stderr
     write_config(tmp_path, {"theory": SMALL["theory"] | {"replications": 6}})
     done = snakemake(tmp_path, "-n", "theory")
-    assert "theory_simulate" in done.stdout + done.stderr
+    assert "simulate_theory" in done.stdout + done.stderr
