@@ -88,6 +88,41 @@ def audit(
 
 
 @app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Results of one run.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Results of another run.")],
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, help="Relative difference up to which floats are equal.")
+    ] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Compare every cell of two runs, and say at which stage each differing one begins to differ.
+
+    The exit status is 0 where all cells are equal, 1 where any differs or is in one run only, and 2
+    where there is nothing to compare.
+    """
+    from cch.audit.diff import as_table
+    from cch.audit.diff import diff as compare
+
+    try:
+        found = compare(a, b, tolerance)
+    except CchError as error:
+        print(f"cch: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    else:
+        print(found.summary())
+        for line in found.one_sided():
+            print(line)
+        if found.changed:
+            width = None if sys.stdout.isatty() else 10_000
+            Console(width=width, highlight=False).print(as_table(found))
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+@app.command()
 def recompute(
     cell: Cell,
     results: Results = Path("results"),
