@@ -80,4 +80,8 @@ rule comparison:
 
 # What failed for good, a line each, below all that Snakemake and a cluster print.
 onerror:
-    say_what_failed()
+    report_end()
+
+
+onsuccess:
+    report_end()

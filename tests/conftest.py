@@ -7,7 +7,7 @@ import torch
 
 from support import raw_config
 
-pytest_plugins = ["shared"]
+pytest_plugins = ["guard", "shared"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +23,12 @@ def paper_config() -> dict[str, Any]:
 @pytest.fixture
 def demo_config() -> dict[str, Any]:
     return raw_config("demo")
+
+
+@pytest.fixture(autouse=True)
+def no_mirror(monkeypatch):
+    """Only tests that ask for a real file (``support.mirror``) see the caller's mirror."""
+    monkeypatch.delenv("CCH_MIRROR", raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -16,19 +16,27 @@ from cch.information.calibration_stage import calibrate
 from cch.information.stage import estimate
 from cch.ledger.build import build_ledger
 from cch.ledger.render import to_markdown
-from cch.paired import Contents, Modality, PairedDataset, write_paired
+from cch.paired import Contents, Modality, write_paired
 from cch.planning import Plan
 from cch.record import Recorder
 from cch.response import Case, CaseResult
+from cch.specs import (
+    CalibrateSpec,
+    EstimateSpec,
+    read_train_spec,
+)
 from cch.tables import render
-from cch.tables.cells import build_document
+from cch.tables.spec import TableSpec
+from cch.tables.write import make
 from cch.training.metrics import evaluate
 from cch.training.plan import baseline_runs, level_name, run_id, student_runs, teacher_runs
-from cch.training.stage import Laboratory, train_role
+from cch.training.stage import train
 from cch.training.store import write_runs
 from support import ROOT, overlay, raw_config
 
 STUDY, RESULTS = "mnistm-a18", "results/small"
+JOB = "all"
+"""Name of the job that makes all estimates, as the demo has it."""
 TABLES = ("table12", "table13", f"sweep-{STUDY}", f"criterion-{STUDY}", f"calibration-{STUDY}")
 CHANGE: dict[str, Any] = {
     "results": RESULTS,
@@ -65,7 +73,7 @@ def make_tree(trained: bool = False) -> Plan:
         _estimate(plan)
     else:
         write_drawn_runs(plan, STUDY, data, rng)
-        write_drawn_estimates(plan, STUDY, "ksg", rng)
+        write_drawn_estimates(plan, STUDY, rng)
         _write_calibration(plan, rng)
     for name in TABLES:
         _write_table(plan, name)
@@ -108,7 +116,7 @@ def _write_raw_and_dataset(plan: Plan, data: str, rng: np.random.Generator) -> N
         "retrieved": "2026-11-25T00:00:00+00:00",
         "licence": "CC0",
     }
-    script = ROOT / "workflow" / "scripts" / "fetch.py"
+    script = ROOT / "workflow" / "scripts" / "fetch_raw.py"
     fetched = Recorder("fetch_raw", script, [], {"entry": json.dumps({"sha256": about["sha256"]})})
     fetched.facts["raw"] = about
     fetched.write(f"{raw}.record.json", [raw])
@@ -125,33 +133,28 @@ def _write_raw_and_dataset(plan: Plan, data: str, rng: np.random.Generator) -> N
     write_paired(
         data, Contents("classification", label, list(map(str, range(rows))), values, names, split)
     )
-    record(plan, "prepare", [raw], [data], plan.dataset_spec(STUDY))
+    record(plan, "prepare_dataset", [raw], [data], plan.prepare_spec(STUDY))
 
 
 def _train(plan: Plan, data: str) -> None:
-    study, compute = plan.config.studies[STUDY], plan.config.compute
     teacher = plan.paths.runs(STUDY, "teacher")
     for role in ("teacher", "baseline", "student"):
-        path, facts = plan.paths.runs(STUDY, role), {}
-        with PairedDataset(data) as dataset:
-            train_role(Laboratory(STUDY, study, dataset, compute, facts), role, path, teacher)
+        path, given = plan.paths.runs(STUDY, role), plan.train_spec(STUDY, role)
+        facts = train(
+            read_train_spec(given), data, path, compute=plan.config.compute, teacher=teacher
+        )
         inputs = [data, teacher] if role == "student" else [data]
-        record(plan, "train", inputs, [path], plan.training_spec(STUDY, role), threads=1, **facts)
+        record(plan, "train", inputs, [path], given, threads=1, **facts)
 
 
 def _estimate(plan: Plan) -> None:
-    spec = plan.config.studies[STUDY].information
-    for quantity in ("teacher-student", "student-label", "teacher-label"):
-        path, runs = plan.paths.information(STUDY, "ksg", quantity), plan.information_inputs
-        estimate(STUDY, spec, "ksg", quantity, runs(STUDY, quantity), path)
-        inputs = list(runs(STUDY, quantity).values())
-        given = plan.information_spec(STUDY, "ksg")
-        record(plan, "estimate", inputs, [path], given, device="cpu")
-    path = plan.paths.calibration(STUDY, "ksg")
-    calibrate(STUDY, spec, "ksg", plan.calibration_inputs(STUDY), path)
-    inputs = list(plan.calibration_inputs(STUDY).values())
-    given = plan.calibration_spec(STUDY, "ksg")
-    record(plan, "calibrate", inputs, [path], given, device="cpu")
+    runs, compute = plan.representations(STUDY), plan.config.compute
+    path, given = plan.paths.information(STUDY, JOB), plan.estimate_spec(STUDY, JOB)
+    estimate(EstimateSpec.model_validate_json(given), runs, path, compute)
+    record(plan, "estimate", list(runs.values()), [path], given, device="cpu")
+    path, given = plan.paths.calibration(STUDY, JOB), plan.calibrate_spec(STUDY, JOB)
+    calibrate(CalibrateSpec.model_validate_json(given), runs, path, compute)
+    record(plan, "calibrate", list(runs.values()), [path], given, device="cpu")
 
 
 def write_drawn_runs(
@@ -163,12 +166,14 @@ def write_drawn_runs(
     header = {"study": name, "task": "classification", "train_rows": TRAIN, "test_rows": TEST}
     made = {"teacher": teacher_runs, "baseline": baseline_runs, "student": student_runs}
     for role, every in made.items():
-        runs = every(study)
+        given = plan.train_spec(name, role)
+        spec = read_train_spec(given)
+        runs = every(spec)
         logits = rng.normal(size=(len(runs), TEST, classes)).astype(np.float32)
         logits += 2 * np.eye(classes, dtype=np.float32)[label[0]]
         entries = [
             {
-                "id": run_id(run, study, known),
+                "id": run_id(run, spec, known),
                 "role": role,
                 "modality": run.modality,
                 "seed": run.seed,
@@ -184,31 +189,36 @@ def write_drawn_runs(
         arrays = {"logits": logits, "test_label": label}
         write_runs(path, header | {"role": role}, entries, arrays)
         inputs = [data] if role != "student" else [data, plan.paths.runs(name, "teacher")]
-        record(plan, "train", inputs, [path], plan.training_spec(name, role), device="cpu")
+        record(plan, "train", inputs, [path], given, device="cpu")
 
 
-def write_drawn_estimates(plan: Plan, name: str, estimator: str, rng: np.random.Generator) -> None:
-    """Estimates of a study that are drawn around one nat."""
+def write_drawn_estimates(plan: Plan, name: str, rng: np.random.Generator) -> None:
+    """Estimates of a study by all its estimators, drawn around one nat."""
     study = plan.config.studies[name]
     every = [level_name(level) for level in study.degradation.levels]
     levels = {"teacher-student": every, "student-label": [None], "teacher-label": ["0"]}
-    for quantity, at in levels.items():
+    jobs = study.information.jobs(study.information.estimators)
+    for job, estimators in jobs.items():
         found = [
             {
                 "id": digest([name, estimator, quantity, level, seed])[:16],
+                "estimator": estimator,
+                "quantity": quantity,
                 "level": level,
                 "seed": seed,
                 "runs": [],
                 "value": float(rng.normal(1, 0.2)),
                 "flags": [],
             }
+            for estimator in estimators
+            for quantity, at in levels.items()
             for level in at
             for seed in range(study.information.runs)
         ]
-        path = plan.paths.information(name, estimator, quantity)
+        path = plan.paths.information(name, job)
         write_json(path, {"format": "cch-estimates-1", "unit": "nats", "estimates": found})
-        inputs = list(plan.information_inputs(name, quantity).values())
-        record(plan, "estimate", inputs, [path], plan.information_spec(name, estimator))
+        inputs = list(plan.representations(name).values())
+        record(plan, "estimate", inputs, [path], plan.estimate_spec(name, job))
 
 
 def _write_calibration(plan: Plan, rng: np.random.Generator) -> None:
@@ -220,27 +230,17 @@ def _write_calibration(plan: Plan, rng: np.random.Generator) -> None:
         Case("class-mixture", sl, 0.55, 30, 4, None, (10, 10, 10), share=0.5),
     ]
     results = [
-        {"id": digest(index)[:16]}
+        {"id": digest(index)[:16], "estimator": "ksg"}
         | CaseResult(case, (case.truth + rng.normal(0, 0.1, 3)).tolist()).to_json()
         for index, case in enumerate(cases)
     ]
-    path = plan.paths.calibration(STUDY, "ksg")
+    path = plan.paths.calibration(STUDY, JOB)
     write_json(path, {"format": "cch-calibration-1", "unit": "nats", "results": results})
-    inputs = list(plan.calibration_inputs(STUDY).values())
-    record(plan, "calibrate", inputs, [path], plan.calibration_spec(STUDY, "ksg"))
+    inputs = list(plan.representations(STUDY).values())
+    record(plan, "calibrate", inputs, [path], plan.calibrate_spec(STUDY, JOB))
 
 
 def _write_table(plan: Plan, name: str) -> None:
-    layout, paths = plan.layouts[name], plan.paths
-    document = build_document(name, layout, plan.config, plan.claims, plan.stand_ins([STUDY]))
-    write_text(paths.table(name, "csv"), render.to_csv(document))
-    write_text(paths.table(name, "md"), render.to_markdown(document))
-    write_text(paths.table(name, "tex"), render.to_latex(document))
-    write_json(paths.table(name), document)
-    files = [paths.table(name, suffix) for suffix in ("json", "csv", "md", "tex")]
-    record(plan, "tabulate", plan.layout_inputs(name), files, plan.layout_spec(name))
-    if layout.kind == "curves":
-        figure = [paths.figure(name, suffix) for suffix in ("pdf", "png")]
-        for path in figure:
-            write_text(path, "a drawing")
-        record(plan, "plot_curves", [paths.table(name)], figure)
+    given = plan.table_spec(name)
+    for made in make(TableSpec.model_validate_json(given)):
+        record(plan, "tabulate", made.inputs, made.outputs, given)

@@ -31,6 +31,7 @@ from cch.config import (
     Theory,
     Training,
 )
+from cch.errors import CchError
 from cch.files import canonical_json
 
 Role = Literal["teacher", "baseline", "student", "fusion"]
@@ -121,7 +122,13 @@ SPECS: dict[str, type[_Runs]] = {
 
 
 def train_spec(name: str, study: Study, role: str) -> TrainSpec:
-    """Return the specification of a role of the study ``name``."""
+    """Return the specification of a role of the study ``name``.
+
+    Raises:
+        CchError: fusions are asked of a study that fuses nothing.
+    """
+    if role == "fusion" and study.fusion is None:
+        raise CchError(f"studies.{name}", "has no `fusion`", "say how to fuse")
     model = SPECS[role]
     own = {name: getattr(study, name) for name in model.model_fields if hasattr(study, name)}
     return model.model_validate({"study": name, **own})  # type: ignore[return-value]

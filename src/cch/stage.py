@@ -73,7 +73,7 @@ class Job:
             self._recorder.write(record, outputs)
 
     def _record(self, inputs: list[str], spec: Any) -> Recorder:
-        params = {"code": self._job.params.code} | ({} if spec is None else {"spec": spec})
+        params = {"code": self._job.params.get("code")} | ({} if spec is None else {"spec": spec})
         return Recorder(Path(self._script).stem, self._script, inputs, params, self.facts)
 
 

@@ -14,6 +14,8 @@ from cch.tables.claims import load_claims
 from small_tree import RESULTS, make_tree
 from support import ROOT
 
+pytestmark = pytest.mark.slow
+
 WIDE, NARROW = (1280, 900), (390, 844)
 
 

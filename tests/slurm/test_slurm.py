@@ -29,6 +29,7 @@ from support import overlay, raw_config
 
 pytestmark = [
     pytest.mark.workflow,
+    pytest.mark.slow,
     pytest.mark.skipif(bool(missing()), reason=f"a SLURM of one's own {missing()}"),
 ]
 

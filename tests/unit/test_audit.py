@@ -617,8 +617,8 @@ def test_the_null_of_lihc_is_derived_again(tmp_path, monkeypatch):
     path = "results/calibration/lihc-null/ksg.json"
     content = {"teacher-student": values[0].tolist(), "student-label": values[1].tolist()}
     write_json(path, {"values": content | {"gap": (values[0] - values[1]).tolist()}})
-    script = ROOT / "workflow" / "scripts" / "calibrate_lihc.py"
-    recorder = Recorder("calibrate_lihc", script, [], {})
+    script = ROOT / "workflow" / "scripts" / "estimate_null.py"
+    recorder = Recorder("estimate_null", script, [], {})
     recorder.facts["generator"] = {"kind": "lihc-null", "seed": 0}
     recorder.write("results/calibration/lihc-null/ksg.record.json", [path])
     document = null_document({"ksg": path}, lihc_setting())

@@ -217,7 +217,7 @@ SLOW = pytest.mark.skipif(
     "CCH_SLOW_TESTS" not in os.environ,
     reason="40 fits of 4.3 million parameters take many minutes; CCH_SLOW_TESTS=1 runs them",
 )
-LATENT = {"latent-light": [], "latentmi": [SLOW]}
+LATENT = {"latent-light": [pytest.mark.slow], "latentmi": [pytest.mark.slow, SLOW]}
 LIHC_ESTIMATORS = [
     "ksg",
     *(pytest.param(name, marks=marks) for name, marks in LATENT.items() if name in estimators),

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from cch.config import Information, load
+from cch.config import Compute, Information, load
 from cch.errors import CchError
 from cch.figures import draw_calibration, draw_null_gaps
 from cch.information import get_estimator
@@ -17,16 +17,20 @@ from cch.information.lihc import lihc_setting, null_gaps
 from cch.paths import Paths
 from cch.planning import Plan
 from cch.rng import numpy_generator
+from cch.specs import calibrate_spec
 from cch.tables.cells import build_document
 from cch.tables.claims import load_claims
 from cch.tables.layouts import all_layouts
 from cch.tables.lihc import null_document
 from cch.tables.render import to_csv, to_latex, to_markdown
+from cch.tables.spec import table_spec
 from cch.training.store import write_runs
 from support import ROOT, overlay, raw_config
 
 CALIBRATION = {"repeats": 2, "truths": [0.5, 1], "shares": [0.5], "settings": {"ksg": {"k": [5]}}}
-SPEC = Information(estimators=["ksg"], runs=2, limit=100, calibration=CALIBRATION)
+INFORMATION = Information(estimators=["ksg"], runs=2, limit=100, calibration=CALIBRATION)
+SPEC = calibrate_spec("study", INFORMATION, ["ksg"])
+CPU = Compute(device="cpu")
 
 
 def write_both(paths, classes=True, broken=()):
@@ -57,7 +61,7 @@ def runs(tmp_path):
 
 def test_a_study_is_calibrated_at_its_own_sizes(tmp_path, runs):
     out = tmp_path / "ksg.json"
-    calibrate("study", SPEC, "ksg", runs, out)
+    calibrate(SPEC, runs, out, CPU)
     found = read_results(out)
     plain = [entry for entry in found if not entry["options"]]
     assert [(e["quantity"], e["name"], e["kind"]) for e in plain] == [
@@ -74,13 +78,13 @@ def test_a_study_is_calibrated_at_its_own_sizes(tmp_path, runs):
     assert len({e["id"] for e in found}) == len(found)
     assert found[0]["runs"] == ["t0", "b0"]
     again = tmp_path / "again.json"
-    calibrate("study", SPEC, "ksg", runs, again)
+    calibrate(SPEC, runs, again, CPU)
     assert again.read_bytes() == out.read_bytes()
 
 
 def test_responses_are_read_back_by_quantity(tmp_path, runs):
-    calibrate("study", SPEC, "ksg", runs, tmp_path / "ksg.json")
-    responses = read_responses(tmp_path / "ksg.json")
+    calibrate(SPEC, runs, tmp_path / "ksg.json", CPU)
+    responses = read_responses(tmp_path / "ksg.json", "ksg")
     assert list(responses) == ["teacher-student", "student-label"]
     assert responses["teacher-student"].repeats == 2
     assert responses["teacher-student"].noise_at(0.3) > 0
@@ -88,7 +92,7 @@ def test_responses_are_read_back_by_quantity(tmp_path, runs):
 
 def test_a_regressions_label_is_one_gaussian_column(tmp_path, runs):
     write_both(runs, classes=False)
-    calibrate("study", SPEC, "ksg", runs, tmp_path / "ksg.json")
+    calibrate(SPEC, runs, tmp_path / "ksg.json", CPU)
     label = [e for e in read_results(tmp_path / "ksg.json") if e["quantity"] == "student-label"]
     assert [(e["kind"], e["dy"], e["rank"]) for e in label[:2]] == [
         ("permutation-null", 1, None),
@@ -100,7 +104,7 @@ def test_a_diverged_run_is_passed_over_and_a_study_of_them_is_said(tmp_path, run
     write_both(runs, broken=[0])
     assert usable_pair("teacher-student", runs).seed == 1
     write_both(runs, broken=[0, 1])
-    calibrate("study", SPEC, "ksg", runs, tmp_path / "ksg.json")
+    calibrate(SPEC, runs, tmp_path / "ksg.json", CPU)
     found = read_results(tmp_path / "ksg.json")
     assert {e["spectrum"] for e in found} == {"flat"}
     assert all("constant or not finite" in e["flags"][0] for e in found)
@@ -108,13 +112,13 @@ def test_a_diverged_run_is_passed_over_and_a_study_of_them_is_said(tmp_path, run
 
 
 def test_a_broken_file_is_named(tmp_path):
-    with pytest.raises(CchError, match=r"none\.json: there is no such calibration"):
+    with pytest.raises(CchError, match=r"none\.json: there is no such file"):
         read_results(tmp_path / "none.json")
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(CchError, match=r"bad\.json: is no JSON"):
         read_results(tmp_path / "bad.json")
     (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(CchError, match=r"other\.json: is no calibration of format"):
+    with pytest.raises(CchError, match=r"other\.json: is not of format"):
         read_results(tmp_path / "other.json")
 
 
@@ -132,15 +136,15 @@ def study(tmp_path, monkeypatch):
     paths = Paths.of(config)
     runs = {role: paths.runs("mnistm-a18", role) for role in ("teacher", "baseline")}
     write_both(runs)
-    spec = config.studies["mnistm-a18"].information
-    calibrate("mnistm-a18", spec, "ksg", runs, paths.calibration("mnistm-a18", "ksg"))
+    spec = calibrate_spec("mnistm-a18", config.studies["mnistm-a18"].information, ["ksg"])
+    calibrate(spec, runs, paths.calibration("mnistm-a18", "ksg"), CPU)
     return config
 
 
 def document(config):
     layout = all_layouts(config, ROOT / "paper" / "tables.yaml")["calibration-mnistm-a18"]
     claims = load_claims(ROOT / "paper" / "claims.yaml")
-    return build_document("calibration-mnistm-a18", layout, config, claims, [])
+    return build_document(table_spec("calibration-mnistm-a18", layout, config, claims, []))
 
 
 def test_cells_are_bias_and_sd_with_the_number_of_samples(study):
@@ -207,7 +211,7 @@ def test_a_wrong_section_is_refused_in_one_line(calibration, words):
 def test_only_what_matters_makes_a_calibration_stale():
     def spec(change):
         config = overlay(raw_config(), {"studies": {"synthetic": {"information": change}}})
-        return Plan(config, ROOT).calibration_spec("synthetic", "ksg")
+        return Plan(config, ROOT).calibrate_spec("synthetic", "ksg")
 
     base = spec({})
     assert spec({"options": {"latentmi": {"epochs": 3}}}) == base

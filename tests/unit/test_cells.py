@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from cch.tables.cells import build_document
 from cch.tables.claims import load_claims
 from cch.tables.layouts import all_layouts
 from cch.tables.render import to_markdown
+from cch.tables.spec import table_spec
 from cch.training.store import write_runs
 from support import ROOT, overlay, raw_config
 
@@ -42,6 +45,8 @@ def estimate(quantity, seed, level):
     value = GAPS[quantity][seed]
     return {
         "id": f"{quantity}-{seed}",
+        "estimator": "latentmi",
+        "quantity": quantity,
         "level": level,
         "seed": seed,
         "value": value,
@@ -71,20 +76,24 @@ def results(tmp_path, monkeypatch):
         write_runs(paths.runs("mnistm-a18", role), {"study": "x"}, runs, arrays)
     students = [entry("student", seed, level) for level in ("0", "2.5") for seed in range(3)]
     write_runs(paths.runs("mnistm-a18", "student"), {"study": "x"}, students, arrays)
-    for quantity in GAPS:
-        levels = [None] if quantity == "student-label" else ["0", "2.5"]
-        found = [estimate(quantity, seed, level) for level in levels for seed in range(2)]
-        write_json(
-            paths.information("mnistm-a18", "latentmi", quantity),
-            {"estimates": found, "unit": "nats"},
-        )
+    levels = {quantity: ["0", "2.5"] for quantity in GAPS} | {"student-label": [None]}
+    found = [
+        estimate(quantity, seed, level)
+        for quantity, at in levels.items()
+        for level in at
+        for seed in range(2)
+    ]
+    path = paths.information("mnistm-a18", "latentmi")
+    write_json(path, {"estimates": found, "unit": "nats"})
     return config
 
 
 def document(config, stand_ins=()):
     layouts = all_layouts(config, ROOT / "paper" / "tables.yaml")
     claims = load_claims(ROOT / "paper" / "claims.yaml")
-    return build_document("table13", layouts["table13"], config, claims, list(stand_ins))
+    return build_document(
+        table_spec("table13", layouts["table13"], config, claims, list(stand_ins))
+    )
 
 
 def test_a_mean_has_its_standard_error_n_members_and_files(results):
@@ -121,7 +130,7 @@ def test_a_column_in_bits_prints_and_compares_bits_and_keeps_nats(results):
     columns = [in_bits if c.key == "mi-gap" else c for c in layout.columns]
     claims = load_claims(ROOT / "paper" / "claims.yaml")
     changed = layout.model_copy(update={"columns": columns})
-    document = build_document("table13", changed, results, claims, [])
+    document = build_document(table_spec("table13", changed, results, claims, []))
     cell = document["cells"]["0/mi-gap"]
     assert (cell["unit"], cell["text_unit"]) == ("nats", "bits")
     assert cell["value"] == pytest.approx(0.45)
@@ -135,7 +144,7 @@ def test_a_note_in_bits_prints_bits_whatever_a_column_of_its_name_is_in(results)
     notes = [note.model_copy(update={"unit": "bits"}) for note in layout.notes]
     claims = load_claims(ROOT / "paper" / "claims.yaml")
     changed = layout.model_copy(update={"notes": notes})
-    written = build_document("table13", changed, results, claims, [])["notes"]
+    written = build_document(table_spec("table13", changed, results, claims, []))["notes"]
     cell = next(note["cell"] for note in written if note["cell"]["id"].endswith("/teacher-label"))
     assert (cell["value"], cell["text_unit"]) == (pytest.approx(2.0), "bits")
     assert cell["text"].startswith(f"{2 / math.log(2):.4f}")
@@ -176,7 +185,7 @@ def test_what_was_not_run_has_no_value_and_says_so(results):
     ]
     claims = load_claims(ROOT / "paper" / "claims.yaml")
     layout = layout.model_copy(update={"columns": columns})
-    cell = build_document("table13", layout, results, claims, [])["cells"]["0/kd"]
+    cell = build_document(table_spec("table13", layout, results, claims, []))["cells"]["0/kd"]
     assert (cell["value"], cell["n"], cell["se"]) == (None, 0, None)
     assert cell["flags"] == ["not run in this configuration: T = 2, λ = 0.5"]
     assert cell["verdict"] == "undetermined"
@@ -190,11 +199,12 @@ def test_notes_are_cells_with_the_papers_value(results):
 
 
 def test_the_teachers_information_of_the_caption_is_of_clean_inputs(results):
-    path = Paths.of(results).information("mnistm-a18", "latentmi", "teacher-label")
-    found = [estimate("teacher-label", seed, level) for level in ("0", "2.5") for seed in range(2)]
-    for item in found:
-        item["value"] = 2.0 if item["level"] == "0" else 0.1
-    write_json(path, {"estimates": found, "unit": "nats"})
+    path = Path(Paths.of(results).information("mnistm-a18", "latentmi"))
+    stored = json.loads(path.read_text())
+    for item in stored["estimates"]:
+        if item["quantity"] == "teacher-label":
+            item["value"] = 2.0 if item["level"] == "0" else 0.1
+    write_json(path, stored)
     notes = {note["label"]: note["cell"] for note in document(results)["notes"]}
     assert notes["I(teacher; label), latentmi"]["value"] == pytest.approx(2.0)
 
@@ -220,7 +230,7 @@ def test_equal_inputs_give_equal_documents(results):
 
 def write_chain(tmp_path):
     """A raw file, a dataset made of it, and a table that rests on the dataset."""
-    script = ROOT / "workflow" / "scripts" / "prepare.py"
+    script = ROOT / "workflow" / "scripts" / "prepare_dataset.py"
     raw = tmp_path / "resources" / "s" / "raw.bin"
     raw.parent.mkdir(parents=True)
     raw.write_bytes(b"raw")
@@ -350,7 +360,7 @@ def fusion_cells(config):
     layouts = all_layouts(config, ROOT / "paper" / "tables.yaml")
     claims = load_claims(ROOT / "paper" / "claims.yaml")
     name = "fusion-mnistm-a18"
-    return build_document(name, layouts[name], config, claims, [])["cells"]
+    return build_document(table_spec(name, layouts[name], config, claims, []))["cells"]
 
 
 def test_fusions_are_averaged_by_arm_and_subtracted_by_seed(fused):

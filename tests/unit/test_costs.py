@@ -116,6 +116,7 @@ def test_seconds_of_estimates_by_hand():
     assert (mine.estimates, mine.calibrating) == (0, 12)
 
 
+@pytest.mark.slow
 def test_time_limits_are_those_of_the_longest_job():
     def limit(change: dict, rules: str = "calibrate_estimator") -> int:
         return time_limit(Plan(overlay(raw_config(), change), ROOT), rules)

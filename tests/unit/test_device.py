@@ -9,11 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from snakemake.iocontainers import Namedlist
 
 from cch import device
 from cch.config import load
 from cch.errors import CchError
-from cch.planning import SPEC, Plan
+from cch.planning import Plan
+from cch.specs import SPECS
 from cch.stage import stage
 from support import ROOT, overlay, raw_config
 
@@ -153,30 +155,27 @@ def test_a_record_names_model_and_number(monkeypatch):
 def test_a_job_of_the_workflow_takes_its_share_from_the_configuration(tmp_path, monkeypatch):
     monkeypatch.setattr(device, "_sharing", {"jobs_per_gpu": 1})
 
-    class Outputs(list):
-        record = str(tmp_path / "x.record.json")
-
     job = SimpleNamespace(
         log=[],
         threads=1,
-        output=Outputs(),
-        params={},
+        output=Namedlist(fromdict={"record": str(tmp_path / "x.record.json")}),
+        params={"code": "0"},
         input=[],
-        rule="train_teacher",
+        rule="train",
         config=overlay(raw_config(), {"compute": {"jobs_per_gpu": 3}}),
     )
     with stage(job, str(ROOT / "workflow" / "scripts" / "train.py")):
         assert device._sharing == {"jobs_per_gpu": 3}
-    assert json.loads((tmp_path / "x.record.json").read_text())["rule"] == "train_teacher"
+    assert json.loads((tmp_path / "x.record.json").read_text())["rule"] == "train"
 
 
 def test_sharing_makes_nothing_stale():
     plans = [Plan(overlay(raw_config(), {"compute": {"jobs_per_gpu": n}}), ROOT) for n in (1, 4)]
     for study in plans[0].config.studies:
-        for role in SPEC:
-            assert len({plan.training_spec(study, role) for plan in plans}) == 1
-        assert len({plan.information_spec(study, "latentmi") for plan in plans}) == 1
-        assert len({plan.calibration_spec(study, "latentmi") for plan in plans}) == 1
+        for role in (r for r in SPECS if r != "fusion" or plans[0].config.studies[study].fusion):
+            assert len({plan.train_spec(study, role) for plan in plans}) == 1
+        assert len({plan.estimate_spec(study, "latentmi") for plan in plans}) == 1
+        assert len({plan.calibrate_spec(study, "latentmi") for plan in plans}) == 1
 
 
 def test_sharing_is_validated():

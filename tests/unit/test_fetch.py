@@ -33,9 +33,8 @@ from cch.sources.fetch import (
 from cch.sources.pins import Pin, read_pins, write_pin
 from cch.sources.table import load_table
 from server import Answer, Server
-
-ROOT = Path(__file__).resolve().parents[2]
-REAL = Path(os.environ.get("CCH_TEST_MIRROR") or ROOT.parent / "shared" / "data")
+from support import ROOT
+from support import mirror as real_folder
 
 CONTENT = hashlib.shake_256(b"content").digest(300_000)
 OTHER = hashlib.shake_256(b"other").digest(300_000)
@@ -820,9 +819,9 @@ def test_a_package_that_is_not_installed_or_lacks_the_file_is_said(place):
 # The real files
 
 
-@pytest.mark.skipif(not (REAL / "mnist").is_dir(), reason=f"no real files at {REAL}")
-@pytest.mark.parametrize("source", ["mnist", "bsds500-images"])
-def test_real_files_through_a_mirror_folder(tmp_path, source):
+@pytest.mark.parametrize(("source", "folder"), [("mnist", "mnist"), ("bsds500-images", "bsds500")])
+def test_real_files_through_a_mirror_folder(tmp_path, source, folder):
+    real = real_folder(folder).parent
     table = load_table(ROOT / "workflow" / "sources.yaml")
     for entry in table.source(source).files:
         fetched = fetch(
@@ -830,10 +829,10 @@ def test_real_files_through_a_mirror_folder(tmp_path, source):
             entry.name,
             table=table,
             destination=raw_path(tmp_path, source, entry.name),
-            mirror=str(REAL),
+            mirror=str(real),
             lock=tmp_path / "sources.lock",
         )
-        assert fetched.bytes == (REAL / entry.mirror).stat().st_size
+        assert fetched.bytes == (real / entry.mirror).stat().st_size
         assert fetched.pinned == (source == "bsds500-images")
         assert fetched.sha256 == (
             entry.sha256 or read_pins(tmp_path / "sources.lock")[f"{source}/{entry.name}"].sha256

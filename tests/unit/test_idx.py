@@ -11,9 +11,9 @@ import sklearn.datasets
 from cch.datasets.digits import enlarge, read_digits_csv, read_mnist
 from cch.datasets.idx import read_bytes, read_idx
 from cch.errors import CchError
+from support import mirror
 
 DIGITS_CSV = Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz"
-MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 
 
 def idx_bytes(values: np.ndarray, code: int = 0x08) -> bytes:
@@ -153,10 +153,9 @@ class TestMnist:
         with pytest.raises(CchError, match="holds the label 10"):
             read_mnist(*files)
 
-    @pytest.mark.skipif(not MNIST.is_dir(), reason=f"no real MNIST at {MNIST}")
     def test_real_mnist(self):
         names = ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"]
-        digits = read_mnist(*(MNIST / f"{name}-ubyte.gz" for name in names))
+        digits = read_mnist(*(mirror("mnist", f"{name}-ubyte.gz") for name in names))
         assert digits.train.image.shape == (60_000, 28, 28)
         assert digits.test.image.shape == (10_000, 28, 28)
         # Class counts as published for MNIST.

@@ -5,13 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from cch.config import Information
+from cch.config import Compute
 from cch.information import get_estimator
-from cch.information.stage import estimate, pairs
+from cch.information.stage import estimate, pairs, read_estimates
+from cch.paths import ROLES
 from cch.rng import numpy_generator
+from cch.specs import EstimateSpec
 from cch.training.store import RunsFile, write_runs
 
-SPEC = Information(estimators=["ksg"], runs=2)
+SPEC = EstimateSpec(study="study", estimators={"ksg": {}}, rows="test", limit=10_000)
+CPU = Compute(device="cpu")
 
 
 def runs(folder, levels=("0", "2"), own=False):
@@ -38,10 +41,13 @@ def runs(folder, levels=("0", "2"), own=False):
     return {"teacher": str(folder / "t.h5"), "baseline": str(folder / "b.h5")}
 
 
-def read(folder, quantity, paths, **more):
-    out = folder / f"{quantity}.json"
-    estimate("study", SPEC, "ksg", quantity, paths, out, **more)
-    return json.loads(out.read_text())
+def read(folder, quantity, paths, spec=SPEC):
+    """The file of estimates, with those of one quantity."""
+    out = folder / "estimates.json"
+    assert estimate(spec, paths, out, CPU) == {"device": "cpu"}
+    found = json.loads(out.read_text())
+    mine = [entry for entry in found["estimates"] if entry["quantity"] == quantity]
+    return found | {"estimates": mine}
 
 
 def test_estimates_are_the_estimators_in_nats_with_their_runs(tmp_path):
@@ -64,7 +70,8 @@ def test_estimates_are_the_estimators_in_nats_with_their_runs(tmp_path):
 
 def test_the_students_information_has_no_level_and_reads_no_teacher(tmp_path):
     paths = runs(tmp_path)
-    (tmp_path / "t.h5").unlink()
+    with RunsFile(paths["baseline"]) as baseline:
+        assert len(list(pairs("student-label", {"baseline": baseline}))) == 2
     found = read(tmp_path, "student-label", paths)
     assert [e["level"] for e in found["estimates"]] == [None, None]
     assert all(e["fit"]["y"] == "labels" for e in found["estimates"])
@@ -88,13 +95,11 @@ def test_levels_of_a_run_share_the_estimators_randomness(tmp_path):
 
 def test_the_limit_takes_the_first_rows(tmp_path):
     paths = runs(tmp_path)
-    out = tmp_path / "few.json"
     few = SPEC.model_copy(update={"limit": 60})
-    estimate("study", few, "ksg", "student-label", paths, out)
+    found = read(tmp_path, "student-label", paths, few)["estimates"][0]
     with RunsFile(paths["baseline"]) as baseline:
         x = baseline.array("representation/0")[0][:60]
         y = baseline.array("information_label")[0][:60]
-    found = json.loads(out.read_text())["estimates"][0]
     assert found["n"] == 60
     direct = get_estimator("ksg").estimate(x, y, key=("student-label", 0))
     assert found["value"] == direct.value
@@ -113,3 +118,16 @@ def test_rows_agree(tmp_path, quantity):
     files = {role: RunsFile(path) for role, path in paths.items()}
     for pair in pairs(quantity, files):
         assert len(pair.x) == len(pair.y) == 120
+
+
+def test_a_job_holds_every_estimator_and_quantity(tmp_path):
+    paths, out = runs(tmp_path), tmp_path / "all.json"
+    both = SPEC.model_copy(update={"estimators": {"ksg": {}, "mine": {"epochs": 2}}})
+    estimate(both, paths, out, CPU)
+    found = read_estimates(out)
+    assert {(e["estimator"], e["quantity"]) for e in found} == {
+        (name, quantity) for name in ("ksg", "mine") for quantity in ROLES
+    }
+    alone = {e["id"]: e for e in read(tmp_path, "teacher-label", paths)["estimates"]}
+    assert alone == {e["id"]: e for e in found if e["id"] in alone}
+    assert len({e["id"] for e in found}) == len(found)

@@ -241,6 +241,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 def test_brute_force_peaks_far_below_one_matrix_of_distances():
     """One matrix takes 288 MB. Six times the chunk leaves room for what the allocator keeps."""
     run = [sys.executable, "-c", PEAK]

@@ -128,6 +128,7 @@ def test_early_stopping_comes_at_the_librarys_epoch():
     assert min(epochs) < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_mode_and_library_agree_over_ten_other_seeds(setting):
     """Independent seeds, so that not only equal draws agree: within two standard errors."""
@@ -306,8 +307,8 @@ def test_the_best_weights_are_restored_where_corrected():
 # Known truths
 
 
-@pytest.mark.parametrize("rank", [1, 3])
-@pytest.mark.parametrize("nats", [0.0, 0.5, 1.5])
+@pytest.mark.parametrize("rank", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nats", [0.0, 0.5, pytest.param(1.5, marks=pytest.mark.slow)])
 def test_light_against_closed_forms(rank, nats):
     """A signal of few dimensions behind 24 columns, as representations hold it."""
     covariance = np.eye(2 * rank)

@@ -28,10 +28,9 @@ from cch.ledger.render import to_markdown
 from cch.ledger.verify import numbers_in, verify_text
 from cch.planning import Plan
 from cch.tables.claims import Claims, load_claims
-from support import ROOT, raw_config
+from support import ROOT, mirror, raw_config
 
 CLAIMS = ROOT / "paper" / "claims.yaml"
-PAPER_TEXT = ROOT.parent / "shared" / "paper.txt"
 
 
 @functools.cache
@@ -162,10 +161,9 @@ def test_the_script_ends_with_the_count_and_status_one(tmp_path):
     assert len(absent.stderr.splitlines()) == 1
 
 
-@pytest.mark.skipif(not PAPER_TEXT.is_file(), reason="the paper's text is not beside the checkout")
 def test_the_transcription_is_the_papers():
     done = subprocess.run(
-        [sys.executable, str(ROOT / "paper" / "verify"), str(PAPER_TEXT)],
+        [sys.executable, str(ROOT / "paper" / "verify"), str(mirror("paper.txt"))],
         capture_output=True,
         text=True,
         check=False,

@@ -13,10 +13,9 @@ from cch.datasets.mnistm import blend, patches, prepare
 from cch.datasets.photographs import Photographs
 from cch.errors import CchError
 from cch.paired import PairedDataset, write_paired
-from support import raw_config
+from support import mirror, raw_config
 
 SKLEARN = Path(sklearn.datasets.__file__).parent
-DATA = Path(__file__).parents[3] / "shared" / "data"
 
 FILES = {
     "digits": {"digits": SKLEARN / "data" / "digits.csv.gz"},
@@ -219,18 +218,17 @@ class TestRegistry:
             prepare_dataset("demo", wrong, FILES, READER_OF)
 
 
-@pytest.mark.skipif(not (DATA / "mnist").is_dir(), reason=f"no real data at {DATA}")
 def test_real_mnistm():
     mnist = {
-        "train-images": DATA / "mnist" / "train-images-idx3-ubyte.gz",
-        "train-labels": DATA / "mnist" / "train-labels-idx1-ubyte.gz",
-        "test-images": DATA / "mnist" / "t10k-images-idx3-ubyte.gz",
-        "test-labels": DATA / "mnist" / "t10k-labels-idx1-ubyte.gz",
+        "train-images": mirror("mnist", "train-images-idx3-ubyte.gz"),
+        "train-labels": mirror("mnist", "train-labels-idx1-ubyte.gz"),
+        "test-images": mirror("mnist", "t10k-images-idx3-ubyte.gz"),
+        "test-labels": mirror("mnist", "t10k-labels-idx1-ubyte.gz"),
     }
     contents = prepare_dataset(
         "mnistm",
         MnistMDataset(kind="mnistm"),
-        {"mnist": mnist, "bsds500": {"archive": DATA / "bsds500" / "bsds500-images.tar"}},
+        {"mnist": mnist, "bsds500": {"archive": mirror("bsds500", "bsds500-images.tar")}},
         {"mnist": "mnist-idx", "bsds500": "bsds500"},
     )
     values = contents.modalities["mnistm"].values

@@ -1,6 +1,5 @@
 """CMU-MOSEI: Algorithm 2 on hand-made segments, the layout of the raw file, the fixture."""
 
-import os
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -17,6 +16,7 @@ from cch.datasets.mosei_fixture import write_fixture
 from cch.datasets.safe_pickle import row_blocks
 from cch.errors import CchError
 from cch.paired import PairedDataset, write_paired
+from support import mirror
 
 
 def spec(length: int = 50, pooled: bool = True, split: str = "official") -> SimpleNamespace:
@@ -321,9 +321,7 @@ class TestOfficialFolds:
             self.counted(tmp_path, labels, train=train)
 
     def test_the_published_tables(self):
-        folder = Path(os.environ.get("CCH_MIRROR") or "", "mosei")
-        if not os.environ.get("CCH_MIRROR") or not folder.is_dir():
-            pytest.skip("CCH_MIRROR names no folder with the published tables (mosei/)")
+        folder = mirror("mosei")
         segments = {fold: folder / f"segments_{fold}.csv.gz" for fold in mosei.FOLDS}
         counts = mosei.official_folds(folder / "CMU_MOSEI_Labels.csv.gz", segments)
         assert counts == mosei.OFFICIAL

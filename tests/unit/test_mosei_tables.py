@@ -13,13 +13,14 @@ import pytest
 
 from cch.audit import audit
 from cch.explain import as_tree, explain
-from cch.files import sha256_file, write_json, write_text
+from cch.files import sha256_file
 from cch.paired import Contents, Modality, write_paired
 from cch.planning import Plan
 from cch.record import Recorder
 from cch.sources.fetch import Fetched
-from cch.tables import render
 from cch.tables.cells import build_document
+from cch.tables.spec import TableSpec, table_spec
+from cch.tables.write import make
 from small_tree import TEST, TRAIN, record, write_drawn_estimates, write_drawn_runs
 from support import ROOT, overlay, raw_config
 
@@ -45,7 +46,7 @@ def write_tree() -> Plan:
         *(Path(RAW), sha256_file(RAW), 7, "generator:mosei?seed=0", "2026-11-25T00:00:00+00:00"),
         pinned=True,
     )
-    script = ROOT / "workflow" / "scripts" / "fetch.py"
+    script = ROOT / "workflow" / "scripts" / "fetch_raw.py"
     written = Recorder("fetch_raw", script, [], {"entry": entry.model_dump_json()})
     written.facts["raw"] = made.raw_facts("mosei-made", "mosei_raw.pkl", fetched)
     written.write(f"{RAW}.record.json", [RAW])
@@ -60,26 +61,19 @@ def write_tree() -> Plan:
             "classification", np.arange(rows) % 2, list(map(str, range(rows))), values, "01", split
         ),
     )
-    record(made, "prepare", [RAW], [data], made.dataset_spec("mosei"))
+    record(made, "prepare_dataset", [RAW], [data], made.prepare_spec("mosei"))
     for study in STUDIES:
         write_drawn_runs(made, study, data, rng, classes=2)
-        for estimator in ESTIMATORS:
-            write_drawn_estimates(made, study, estimator, rng)
+        write_drawn_estimates(made, study, rng)
     for name in TABLES:
         write_table(made, name)
     return made
 
 
 def write_table(made: Plan, name: str) -> None:
-    layout, paths = made.layouts[name], made.paths
-    stand_ins = made.stand_ins(layout.studies)
-    document = build_document(name, layout, made.config, made.claims, stand_ins)
-    write_json(paths.table(name), document)
-    write_text(paths.table(name, "csv"), render.to_csv(document))
-    write_text(paths.table(name, "md"), render.to_markdown(document))
-    write_text(paths.table(name, "tex"), render.to_latex(document))
-    files = [paths.table(name, suffix) for suffix in ("json", "csv", "md", "tex")]
-    record(made, "tabulate", made.layout_inputs(name), files, made.layout_spec(name))
+    given = made.table_spec(name)
+    for files in make(TableSpec.model_validate_json(given)):
+        record(made, "tabulate", files.inputs, files.outputs, given)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +97,9 @@ def cells(name: str) -> dict:
 
 
 def values(study: str, estimator: str, quantity: str, level: str | None) -> list[float]:
-    path = Path(f"{RESULTS}/information/{study}/{estimator}.{quantity}.json")
-    return [e["value"] for e in json.loads(path.read_text())["estimates"] if e["level"] == level]
+    found = json.loads(Path(f"{RESULTS}/information/{study}/all.json").read_text())["estimates"]
+    wanted = (estimator, quantity, level)
+    return [e["value"] for e in found if (e["estimator"], e["quantity"], e["level"]) == wanted]
 
 
 @pytest.mark.parametrize("row", ["latentmi", "mine", "ksg"])
@@ -169,7 +164,7 @@ def test_schedule_and_optimizer_are_named_as_torch_names_them():
     layout = made.layouts["table15"].model_copy()
     only = [row for row in layout.rows if row.key in ("schedule", "optimizer", "folds")]
     layout = layout.model_copy(update={"rows": only})
-    found = build_document("table15", layout, made.config, made.claims, [])["cells"]
+    found = build_document(table_spec("table15", layout, made.config, made.claims, []))["cells"]
     assert {key: cell["text"] for key, cell in found.items()} == {
         "optimizer/value": "AdamW",
         "schedule/value": "CosineAnnealingLR",
@@ -240,14 +235,12 @@ def test_the_demo_and_the_paper_draw_the_tables_of_mosei():
 
 def test_table_2_asks_for_the_teachers_information(tree):
     made = plan()
-    for estimator in ESTIMATORS:
-        path = made.paths.information("mosei-vision", estimator, "teacher-label")
-        assert path in made.layout_inputs("table02")
+    assert made.paths.information("mosei-vision", "all") in made.layout_inputs("table02")
 
 
 def test_mosi_has_its_information_under_its_own_name():
     made = Plan(raw_config("open"), ROOT)
     files, found = made.targets()["mosi"], made.layout_inputs("mosi-information")
     assert made.paths.table("mosi-information") in files
-    assert made.paths.information("mosi-video", "ksg", "teacher-label") in found
-    assert "CMU-MOSI " in made.title("mosi-information")
+    assert made.paths.information("mosi-video", "ksg") in found
+    assert "CMU-MOSI " in TableSpec.model_validate_json(made.table_spec("mosi-information")).title

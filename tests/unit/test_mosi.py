@@ -1,7 +1,6 @@
 """CMU-MOSI: six tables to one dataset."""
 
 import gzip
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +10,7 @@ import pytest
 from cch.datasets import mosi
 from cch.errors import CchError
 from cch.paired import PairedDataset, write_paired
+from support import mirror
 
 SPEC = SimpleNamespace(kind="mosi", title="CMU-MOSI", source="mosi")
 ROWS = {"train": 12, "test": 5}
@@ -94,9 +94,7 @@ def test_text_in_place_of_a_number(tmp_path, tables):
 
 
 def test_the_published_tables(tmp_path, monkeypatch):
-    folder = Path(os.environ.get("CCH_MIRROR") or "", "mosi")
-    if not os.environ.get("CCH_MIRROR") or not folder.is_dir():
-        pytest.skip("CCH_MIRROR names no folder with the published tables (mosi/)")
+    folder = mirror("mosi")
     monkeypatch.setattr(mosi, "UTTERANCES", {"train": 1447, "test": 752})
     raw = mosi.read_tables(*(folder / f"{name}_{part}0.csv.gz" for name, part in ORDER))
     write_paired(tmp_path / "mosi.h5", mosi.prepare(SPEC, raw))

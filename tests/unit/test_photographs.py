@@ -12,9 +12,9 @@ from PIL import Image
 
 from cch.datasets.photographs import Photographs, grey, read_archive, read_samples
 from cch.errors import CchError
+from support import mirror
 
 SAMPLES = Path(sklearn.datasets.__file__).parent / "images"
-BSDS500 = Path(__file__).parents[3] / "shared" / "data" / "bsds500" / "bsds500-images.tar"
 
 
 def jpeg(seed: int, shape: tuple[int, int] = (40, 60)) -> bytes:
@@ -176,9 +176,8 @@ class TestArchive:
         with pytest.raises(CchError, match=r"'test/600.jpg' is also .*'val/400.jpg'"):
             read_archive(pack(tmp_path / "a.tar", files))
 
-    @pytest.mark.skipif(not BSDS500.is_file(), reason=f"no real BSDS500 at {BSDS500}")
     def test_real_bsds500(self):
-        photographs = read_archive(BSDS500)
+        photographs = read_archive(mirror("bsds500", "bsds500-images.tar"))
         assert (len(photographs.train), len(photographs.test)) == (300, 200)
         sizes = {image.shape for image in (photographs.train | photographs.test).values()}
         assert sizes == {(321, 481), (481, 321)}

@@ -39,6 +39,7 @@ def test_new_files_are_uncommitted_changes_only_where_code_lies(tmp_path, monkey
     module = tmp_path / "src" / "cch" / "record.py"
     module.parent.mkdir(parents=True)
     module.write_bytes((ROOT / "record.py").read_bytes())
+    (tmp_path / ".gitignore").write_bytes((ROOT.parents[1] / ".gitignore").read_bytes())
     run = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
     run(["git", "init", "-q"])
     run(["git", "add", "."])

@@ -1,7 +1,6 @@
 """mRMR beside the library's own, fitting on training rows alone, and selections on disk."""
 
 import gzip
-import os
 import warnings
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from cch.selection import (
     select_features,
     write_selection,
 )
+from support import mirror
 
 # scikit-learn says so of every constant column.
 pytestmark = pytest.mark.filterwarnings("ignore:Features:UserWarning", "ignore:.*in divide")
@@ -82,10 +82,7 @@ def test_the_list_is_the_librarys_where_many_columns_are_one_column():
 
 def brca_cnv(columns: slice) -> tuple[np.ndarray, np.ndarray]:
     """Real copy number of genes along the genome, (849, columns), with the PAM50 classes."""
-    mirror = os.environ.get("CCH_MIRROR", "")
-    path = Path(mirror) / BRCA
-    if not mirror or not path.is_file():
-        pytest.skip(f"CCH_MIRROR names no folder with {BRCA}")
+    path = mirror(BRCA)
     with gzip.open(path, "rt") as file:
         cases = next(file).rstrip("\n").split("\t")[1:]
         lines = [line for number, line in enumerate(file) if number in range(57_241)[columns]]

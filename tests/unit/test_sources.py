@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 import yaml
 
@@ -13,10 +10,9 @@ from cch.files import sha256_file
 from cch.sources.fetch import fetch
 from cch.sources.kinds import KINDS, Delivery, register
 from cch.sources.table import load_table
+from support import ROOT, mirror
 
-ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "workflow" / "sources.yaml"
-REAL = Path(os.environ.get("CCH_TEST_MIRROR") or ROOT.parent / "shared" / "data")
 
 
 def entry(**changes):
@@ -92,8 +88,8 @@ def test_a_cohort_is_cited_by_its_own_paper_and_titled_by_its_own_name():
     assert len(set.union(*cited.values())) == 5
 
 
-@pytest.mark.skipif(not (REAL / "tcga").is_dir(), reason=f"no real files at {REAL}")
 def test_the_open_release_is_had_from_a_mirror(tmp_path):
+    real = mirror("tcga").parent
     table = load_table(TABLE)
     names = [name for name in table.sources if "-open-" in name and name.startswith("tcga-")]
     assert len(names) == 10
@@ -104,7 +100,7 @@ def test_the_open_release_is_had_from_a_mirror(tmp_path):
             file.name,
             table=table,
             destination=tmp_path / name / file.name,
-            mirror=str(REAL),
+            mirror=str(real),
             lock=tmp_path / "sources.lock",
         )
         assert not fetched.pinned
@@ -137,11 +133,10 @@ def test_both_bsds500_sources_are_read_by_the_same_reader_in_the_same_role():
         assert table.source(name).with_role("archive").name in ("BSR_bsds500.tgz", f"{name}.tar")
 
 
-@pytest.mark.skipif(not (REAL / "mnist").is_dir(), reason=f"no real files at {REAL}")
 def test_digests_and_sizes_are_those_of_the_real_files():
     table = load_table(TABLE)
     for entry_ in table.source("mnist").files:
-        path = REAL / entry_.mirror
+        path = mirror(entry_.mirror)
         assert path.stat().st_size == entry_.bytes
         assert sha256_file(path) == entry_.sha256
 

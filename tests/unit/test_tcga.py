@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,9 +10,11 @@ from cch.datasets import prepare_dataset, tcga_fixture
 from cch.datasets.matrix import GeneNames, LabelTable, Matrix
 from cch.datasets.tcga import case_of, prepare
 from cch.errors import CchError
-from cch.features import select_modality
-from cch.paired import PairedDataset, write_paired
+from cch.features import select
+from cch.paired import write_paired
 from cch.selection import SelectionFile
+from cch.specs import select_spec
+from support import mirror
 
 GAP = np.nan
 
@@ -209,15 +208,12 @@ def test_expression_says_more_of_the_subtype_than_proteins_and_copy_numbers(tmp_
 
 # The real open release
 
-MIRROR = Path(os.environ.get("CCH_MIRROR", "/nonexistent")) / "tcga"
 
-
-@pytest.mark.skipif(not MIRROR.is_dir(), reason="CCH_MIRROR names no folder with tcga/")
 def test_lihc_of_the_open_release_is_read_and_selected_from(tmp_path):
     files = {
-        "cnv": {"matrix": MIRROR / "TCGA-LIHC.cnv_log2ratio.tsv.gz"},
-        "rppa": {"matrix": MIRROR / "TCGA-LIHC.rppa.tsv.gz"},
-        "labels": {"labels": MIRROR / "TCGA-LIHC.icluster.tsv"},
+        "cnv": {"matrix": mirror("tcga", "TCGA-LIHC.cnv_log2ratio.tsv.gz")},
+        "rppa": {"matrix": mirror("tcga", "TCGA-LIHC.rppa.tsv.gz")},
+        "labels": {"labels": mirror("tcga", "TCGA-LIHC.icluster.tsv")},
     }
     given = {"kind": "tcga", "title": "LIHC", "cohorts": {"LIHC": {"cnv": "cnv", "rppa": "rppa"}}}
     label = {"kind": "table", "source": "labels"}
@@ -231,6 +227,5 @@ def test_lihc_of_the_open_release_is_read_and_selected_from(tmp_path):
     from test_training_stage import selecting
 
     study = selecting(teacher="rppa", student="cnv", seeds=2, selection={"features": 5})
-    with PairedDataset(tmp_path / "d.h5") as opened:
-        select_modality("lihc", study, opened, "cnv", tmp_path / "s.h5")
+    select(select_spec(study, "cnv"), tmp_path / "d.h5", tmp_path / "s.h5")
     assert SelectionFile(tmp_path / "s.h5").index.shape == (2, 5)

@@ -318,6 +318,7 @@ def test_the_sampler_draws_from_the_model():
 LAMBDAS = [0, 0.1, 0.5, 2]
 
 
+@pytest.mark.slow
 def test_eq_13_against_simulation_in_an_anisotropic_model():
     model = random_model(30, 100, "above")
     weight = random_weight(model, "above")
@@ -333,6 +334,7 @@ def test_eq_13_against_simulation_in_an_anisotropic_model():
             assert abs(risks[:, place].mean() - limit) < 4 * error[place] + finite_size
 
 
+@pytest.mark.slow
 def test_eqs_25_to_30_against_simulation_in_an_anisotropic_model():
     model = random_model(30, 200, "below")
     weight = random_weight(model, "below")
@@ -346,6 +348,7 @@ def test_eqs_25_to_30_against_simulation_in_an_anisotropic_model():
             assert abs(risks[:, place].mean() - limit) < 4 * error[place] + 2 * limit / (200 - n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [40, 70])
 def test_the_exact_isotropic_risk_below_one_against_simulation(n):
     model = JointGaussian.standardised(100, 0.5, 0.9, 0.4)
@@ -401,6 +404,7 @@ def test_theorem_1_needs_no_alignment_and_holds_for_negative_correlations():
     assert negative > 50
 
 
+@pytest.mark.slow
 def test_the_criterion_is_not_necessary_and_its_failure_may_hurt():
     # (rho_ts, rho_ty, rho_sy): criterion fails and helps; criterion fails and hurts; holds.
     cases = {(0.3, 0.9, 0.5): (False, True), (0.5, 0.9, 0.8): (False, False)}
@@ -416,6 +420,7 @@ def test_the_criterion_is_not_necessary_and_its_failure_may_hurt():
         assert (change.mean() < 0) == found.helps
 
 
+@pytest.mark.slow
 def test_the_criterion_finds_by_simulation_what_theorem_1_promises():
     held = 0
     for number in range(20):

@@ -8,13 +8,14 @@ import torch
 
 from cch.config import Compute, Study, load
 from cch.errors import CchError
-from cch.features import select_modality
+from cch.features import select
 from cch.paired import Contents, Modality, PairedDataset, write_paired
 from cch.rng import numpy_generator
 from cch.selection import SelectionFile
+from cch.specs import select_spec, train_spec
 from cch.training.fusion import FusionMember, train_fusion
 from cch.training.plan import run_id, student_runs, teacher_runs
-from cch.training.stage import Laboratory, train_role
+from cch.training.stage import Laboratory, train
 from cch.training.store import RunsFile, write_runs
 from support import overlay, raw_config
 
@@ -58,14 +59,14 @@ def train_all(folder, spec, data=None, roles=ROLES):
     """Select, where the study does, and train ``roles`` in ``folder``; the open files by role."""
     folder.mkdir(parents=True, exist_ok=True)
     write_paired(folder / "d.h5", data or contents())
-    with PairedDataset(folder / "d.h5") as dataset:
-        features = {}
-        for modality in (spec.teacher, spec.student) if spec.selection else ():
-            features[modality] = folder / f"{modality}.h5"
-            select_modality("cohort", spec, dataset, modality, features[modality])
-        lab = Laboratory("cohort", spec, dataset, CPU, features=features)
-        for role in roles:
-            train_role(lab, role, folder / f"{role}.h5", folder / "teacher.h5")
+    features = {}
+    for modality in (spec.teacher, spec.student) if spec.selection else ():
+        features[modality] = folder / f"{modality}.h5"
+        select(select_spec(spec, modality), folder / "d.h5", features[modality])
+    for role in roles:
+        out, teacher = folder / f"{role}.h5", folder / "teacher.h5"
+        given = train_spec("cohort", spec, role)
+        train(given, folder / "d.h5", out, compute=CPU, teacher=teacher, features=features)
     return {role: RunsFile(folder / f"{role}.h5") for role in roles}
 
 
@@ -182,10 +183,15 @@ def test_teachers_are_one_a_seed_unless_levels_are_modalities():
 def test_teachers_of_another_dataset_are_refused(tmp_path):
     train_all(tmp_path, study())
     write_paired(tmp_path / "d.h5", contents(rows=220))
-    with PairedDataset(tmp_path / "d.h5") as dataset:
-        lab = Laboratory("cohort", study(), dataset, CPU)
-        with pytest.raises(CchError, match=r"teacher\.h5: was trained on another dataset"):
-            train_role(lab, "student", tmp_path / "s.h5", tmp_path / "teacher.h5")
+    given = train_spec("cohort", study(), "student")
+    with pytest.raises(CchError, match=r"teacher\.h5: was trained on another dataset"):
+        train(
+            given,
+            tmp_path / "d.h5",
+            tmp_path / "s.h5",
+            compute=CPU,
+            teacher=tmp_path / "teacher.h5",
+        )
     assert not (tmp_path / "s.h5").exists()
 
 
@@ -270,8 +276,7 @@ def test_the_choice_on_all_rows_does_see_test_rows(tmp_path):
 
 def test_what_was_selected_is_said_in_words(tmp_path):
     write_paired(tmp_path / "d.h5", contents())
-    with PairedDataset(tmp_path / "d.h5") as dataset:
-        said = select_modality("cohort", selecting(), dataset, "mrna", tmp_path / "s.h5")
+    said = select(select_spec(selecting(), "mrna"), tmp_path / "d.h5", tmp_path / "s.h5")
     file = SelectionFile(tmp_path / "s.h5")
     everywhere = set(file.chosen(0)) & set(file.chosen(1)) & set(file.chosen(2))
     assert said["chosen"] == "3 of 6 features by mrmr, on training rows of 3 splits"
@@ -298,15 +303,17 @@ def test_a_selection_of_another_dataset_is_refused(tmp_path):
         PairedDataset(tmp_path / "d.h5") as dataset,
         pytest.raises(CchError, match=r"mrna\.h5: was selected from another dataset file"),
     ):
-        Laboratory("cohort", selecting(), dataset, CPU, features=features)
+        Laboratory(train_spec("cohort", selecting(), "teacher"), dataset, CPU, features=features)
 
 
 def test_studies_of_one_dataset_share_the_splits_of_a_seed(tmp_path):
     write_paired(tmp_path / "d.h5", contents())
     with PairedDataset(tmp_path / "d.h5") as dataset:
-        labs = [Laboratory(name, study(), dataset, CPU) for name in ("one", "other")]
+        specs = [train_spec(name, study(), "baseline") for name in ("one", "other")]
+        labs = [Laboratory(spec, dataset, CPU) for spec in specs]
         np.testing.assert_array_equal(labs[0].test_rows, labs[1].test_rows)
-        elsewhere = Laboratory("one", study(dataset="other"), dataset, CPU)
+        other = train_spec("one", study(dataset="other"), "baseline")
+        elsewhere = Laboratory(other, dataset, CPU)
         assert (elsewhere.test_rows != labs[0].test_rows).any()
 
 

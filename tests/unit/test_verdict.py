@@ -120,6 +120,7 @@ def test_more_rows_decide_what_few_leave_open(cch, tmp_path):
     assert many["teachers"][0]["verdict"] == "holds"
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_over_draws(tmp_path):
     """20 draws of 100 rows; at 95 % fewer than 16 covered has probability 0.003."""
     settings = Settings("ksg", repeats=2, calibration_repeats=4)
@@ -807,6 +808,7 @@ PARTS = ((1, 2, 3, 4, 5, 7), (0, 6, 8, 9))
 """Fields of a printed line that are numbers, and the others."""
 
 
+@pytest.mark.slow
 def test_the_documented_example_runs_and_says_what_the_page_says(cch, tmp_path, monkeypatch):
     page = (ROOT / "docs" / "verdict.md").read_text()
     script = page.partition("```python\n")[2].partition("```")[0]

@@ -16,7 +16,7 @@ from cch.recompute import recompute
 from checkout import copy_checkout, run_from
 from harness import RESULTS, documents
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 INCLUDE = 'include: "workflow/rules/audit.smk"'
 

@@ -12,7 +12,7 @@ from cch.explain import explain
 from harness import RESULTS, snakemake, write_config
 from test_workflow import leaves, planned
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 
 def test_every_study_is_calibrated_in_nats_with_its_sizes(finished, monkeypatch):

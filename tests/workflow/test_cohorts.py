@@ -19,7 +19,7 @@ from harness import RESULTS, snakemake, write_config
 from server import Answer, Gdc, Held
 from support import ROOT, overlay, raw_config
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 GONE = dict.fromkeys(raw_config("demo")["studies"])
 SMALL = {

@@ -16,7 +16,7 @@ from cch.crate import export
 from harness import RESULTS, snakemake
 from support import ROOT
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 VALIDATE = ROOT / "envs" / "validate_crate.py"
 

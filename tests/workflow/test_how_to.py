@@ -14,7 +14,7 @@ from checkout import copy_checkout
 from harness import environment
 from support import ROOT
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 PAGE = ROOT / "docs" / "how-to-own-cohort.md"
 

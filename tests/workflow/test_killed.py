@@ -17,7 +17,7 @@ from harness import RESULTS, command, documents, environment, snakemake, write_c
 from server import Answer, Server
 from support import ROOT
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 LONGER = {"studies": {"synthetic": {"training": {"epochs": 400}}}}
 

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sklearn.datasets
 
+from cch.config import read
+from cch.errors import CchError
+from cch.planning import Plan
 from harness import snakemake, write_config
+from support import ROOT
 
-pytestmark = pytest.mark.workflow
+BY_HAND = {"datasets": {"mnistm-a18": {"photographs": "bsds500-images"}}}
+RAW = "resources/bsds500-images/bsds500-images.tar"
+
+
+def plan(folder: Path, change: dict[str, Any] | None = None) -> Plan:
+    """The plan of the tiny configuration with a change, as the Snakefile makes it."""
+    return Plan(read([write_config(folder, change)]), ROOT)
+
+
+def refused(call: Callable[[], object]) -> str:
+    """The one line with which a call is refused."""
+    with pytest.raises(CchError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def last_line(done) -> str:
@@ -19,11 +39,12 @@ def last_line(done) -> str:
     return [line for line in text.splitlines() if line.strip()][-1]
 
 
+# What the library says, which the Snakefile prints after `cch: `
+
+
 def test_an_unknown_target_lists_what_there_is(tmp_path):
-    write_config(tmp_path)
-    done = snakemake(tmp_path, "-n", "brcaa", fails=True)
-    line = last_line(done)
-    assert line.startswith("cch: target 'brcaa'")
+    line = refused(lambda: plan(tmp_path).check_target("brcaa"))
+    assert line.startswith("target 'brcaa'")
     assert "mnistm-a20" in line
     assert "table13" in line
 
@@ -39,50 +60,72 @@ def test_an_unknown_target_lists_what_there_is(tmp_path):
     ],
 )
 def test_a_wrong_configuration_is_one_line(tmp_path, change, expected):
+    assert expected in refused(lambda: plan(tmp_path, change))
+
+
+def test_a_study_whose_file_must_be_placed_by_hand_is_left_out_of_all(tmp_path):
+    found = plan(tmp_path, BY_HAND)
+    assert found.unavailable("mnistm-a18").startswith("bsds500-images/bsds500-images.tar")
+    assert not found.unavailable("mnistm-a20")
+    wanted = {Path(path).name for path in found.everything()}
+    assert "sweep-mnistm-a20.json" in wanted
+    assert "sweep-mnistm-a18.json" not in wanted
+
+
+@pytest.mark.parametrize("target", ["mnistm-a18", "table13"])
+def test_a_target_that_needs_a_file_placed_by_hand_has_its_steps(tmp_path, target):
+    first, *steps = plan(tmp_path, BY_HAND).by_hand(target)
+    assert first == f"{target} needs a file that has to be placed by hand: {RAW}"
+    assert steps[0].startswith("  1. git clone")
+
+
+# The same from Snakemake's command line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "change", "expected"),
+    [
+        (["brcaa"], {}, "target 'brcaa'"),
+        ([], {"compute": {"threads": "two"}}, "compute.threads: Input should be a valid integer"),
+        ([], {"studies": {"synthtic": None}}, "studies.synthtic: null takes away a study"),
+    ],
+    ids=["target", "value", "overlay"],
+)
+def test_snakemake_ends_with_the_line(tmp_path, arguments, change, expected):
     write_config(tmp_path, change)
-    done = snakemake(tmp_path, "-n", fails=True)
-    line = last_line(done)
+    line = last_line(snakemake(tmp_path, "-n", *arguments, fails=True))
     assert line.startswith("cch: ")
     assert expected in line
 
 
-def test_a_study_whose_file_must_be_placed_by_hand_is_left_out_of_all(tmp_path):
-    write_config(tmp_path, {"datasets": {"mnistm-a18": {"photographs": "bsds500-images"}}})
-    done = snakemake(tmp_path, "-n")
-    text = done.stdout + done.stderr
-    assert "cch: mnistm-a18 is left out of `all`: bsds500-images/bsds500-images.tar" in text
-    assert "sweep-mnistm-a20.json" in text
-    assert "sweep-mnistm-a18.json" not in text
-
-
-def test_asking_for_it_by_name_prints_the_steps(tmp_path):
-    write_config(tmp_path, {"datasets": {"mnistm-a18": {"photographs": "bsds500-images"}}})
-    done = snakemake(tmp_path, "table13", fails=True)
-    text = done.stdout + done.stderr
-    assert "git clone" in text
-    assert "resources/bsds500-images/bsds500-images.tar" in text
-    assert "Traceback" not in text
-    assert not (tmp_path / "resources" / "bsds500-images" / "bsds500-images.tar").exists()
-
-
-@pytest.mark.parametrize("quiet", [(), ("--quiet", "rules"), ("--quiet", "all")])
-def test_what_failed_is_said_in_one_line_however_quiet(tmp_path, quiet):
-    write_config(tmp_path, {"datasets": {"mnistm-a18": {"photographs": "bsds500-images"}}})
-    raw = "resources/bsds500-images/bsds500-images.tar"
-    done = snakemake(tmp_path, raw, *quiet, fails=True)
-    (line,) = (line for line in done.stderr.splitlines() if line.startswith("cch: fetch_raw of"))
-    assert "get it like this (steps in the log); log: results/tiny/logs/fetch/" in line
-
-
-@pytest.mark.parametrize("target", ["mnistm-a18", "table13"])
-def test_a_dry_run_prints_the_steps_too(tmp_path, target):
-    write_config(tmp_path, {"datasets": {"mnistm-a18": {"photographs": "bsds500-images"}}})
-    said = snakemake(tmp_path, "-n", target).stderr
-    path = "resources/bsds500-images/bsds500-images.tar"
-    assert f"cch: {target} needs a file that has to be placed by hand: {path}" in said
+@pytest.mark.slow
+def test_a_dry_run_says_what_is_left_out_and_prints_the_steps(tmp_path):
+    write_config(tmp_path, BY_HAND)
+    said = snakemake(tmp_path, "-n", "table13").stderr
+    assert "cch: mnistm-a18 is left out of `all`: bsds500-images/bsds500-images.tar" in said
+    assert f"cch: table13 needs a file that has to be placed by hand: {RAW}" in said
     assert "  1. git clone" in said
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "quiet"),
+    [("table13", ()), (RAW, ("--quiet", "rules")), (RAW, ("--quiet", "all"))],
+    ids=["loud", "quiet", "silent"],
+)
+def test_what_failed_is_said_in_one_line_however_quiet(tmp_path, target, quiet):
+    write_config(tmp_path, BY_HAND)
+    done = snakemake(tmp_path, target, *quiet, fails=True)
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("cch: fetch_raw of"))
+    assert "get it like this (steps in the log); log: results/tiny/logs/fetch/" in line
+    assert "Traceback" not in done.stdout + done.stderr
+    if not quiet:
+        assert "git clone" in done.stdout + done.stderr
+    assert not (tmp_path / RAW).exists()
+
+
+@pytest.mark.slow
 def test_a_raw_file_placed_by_hand_is_taken_in_and_then_held_to(tmp_path):
     content = (Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz").read_bytes()
     write_config(tmp_path)

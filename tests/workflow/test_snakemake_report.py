@@ -10,7 +10,7 @@ import pytest
 
 from harness import RESULTS, documents, snakemake
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 
 def test_the_report_has_every_table_figure_and_the_ledger(finished, tmp_path):

@@ -12,7 +12,7 @@ from checkout import copy_checkout, run_from
 from support import ROOT
 from test_workflow import load_tiny, planned
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 MODULE = "\nADDED_BY_A_TEST = 1\n"
 COMMENT = "\n# a comment that a test has added\n"

@@ -9,7 +9,7 @@ import pytest
 from cch.explain import explain
 from harness import RESULTS, snakemake, write_config
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 SMALL = {
     "theory": {

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from cch.cli import app
-from cch.config import load
 from cch.explain import explain
 from cch.planning import Plan
 from harness import RESULTS, documents, snakemake, write_config
 from support import ROOT, overlay, raw_config
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 
 def planned(output: str) -> dict[str, int]:
@@ -165,39 +164,6 @@ def test_two_folders_give_the_same_bytes(finished, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("target", "jobs"),
-    [
-        ("table10", {"prepare_dataset": 1, "tabulate": 1, "table10": 1}),
-        (
-            "fig04",
-            {
-                "prepare_dataset": 1,
-                "train_teacher": 1,
-                "train_baseline": 1,
-                "train_student": 1,
-                "tabulate": 1,
-                "plot_curves": 1,
-                "fig04": 1,
-            },
-        ),
-        ("fig05", {"fetch_raw": 3, "prepare_dataset": 1, "plot_samples": 1, "fig05": 1}),
-        # The digits and the photographs (3), the made-up segments (1), the made-up cohort (4).
-        ("fetch", {"fetch_raw": 8, "fetch": 1}),
-    ],
-)
-def test_a_target_needs_no_more_than_its_own(tmp_path, target, jobs):
-    write_config(tmp_path)
-    done = snakemake(tmp_path, "-n", target)
-    assert planned(done.stdout + done.stderr) == jobs
-
-
-def test_a_study_touches_no_other(tmp_path):
-    write_config(tmp_path)
-    done = snakemake(tmp_path, "-n", "mnistm")
-    assert "synthetic" not in done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
     ("change", "stale", "kept"),
     [
         (
@@ -233,11 +199,3 @@ def test_a_changed_setting_makes_only_its_own_results_stale(
     jobs = planned(done.stdout + done.stderr)
     assert stale <= set(jobs)
     assert not kept & set(jobs)
-
-
-@pytest.mark.parametrize("preset", [None, "demo", "open"])
-def test_shipped_configurations_plan(preset):
-    plan = Plan(raw_config(preset), ROOT)
-    files = [path for name in plan.layouts for path in plan.layout_files(name)]
-    assert len(files) == len(set(files))
-    load(raw_config(preset))

@@ -3,7 +3,7 @@ import re
 import sys
 from pathlib import Path
 
-from snakemake.logging import DefaultFormatter, logger
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -14,22 +14,26 @@ ROOT = Path(workflow.current_basedir).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 os.environ.update(PYTHONPATH=str(ROOT / "src"))
 
-from cch.array_task import become_own_job
 from cch.errors import CchError
-from cch.failures import Heard, failures
+from cch.events import JobEventHandler, run_progress
 from cch.planning import Plan
 from cch.specs import SPECS
 from cch.snakemake_targets import asked_targets, check_overlays
 
-become_own_job()
+JOB_EVENTS = JobEventHandler(run_progress() if workflow.is_main_process else None)
+logger.addHandler(JOB_EVENTS)
 
-HEARD = Heard(DefaultFormatter())
-logger.addHandler(HEARD)
+
+def tell(line):
+    """Print a line for a person, also where progress is shown in place of Snakemake's output."""
+    print(line, file=sys.stderr)
+    if JOB_EVENTS.progress:
+        JOB_EVENTS.progress.say(line)
 
 
 def stop(error):
     """End with a message for a person: no traceback, no line of the Snakefile."""
-    print(f"cch: {error}", file=sys.stderr)
+    tell(f"cch: {error}")
     sys.exit(1)
 
 
@@ -47,7 +51,7 @@ try:
     for asked in asked_targets():
         PLAN.check_target(asked)
         for line in PLAN.by_hand(asked):
-            print(f"cch: {line}" if line[0] != " " else line, file=sys.stderr)
+            tell(f"cch: {line}" if line[0] != " " else line)
 except CchError as error:
     stop(error)
 
@@ -58,13 +62,15 @@ MEMORY_MB = int(CONFIG.compute.memory_gb * 1024)
 
 for name in CONFIG.studies:
     if why := PLAN.unavailable(name):
-        print(f"cch: {name} is left out of `all`: {why}", file=sys.stderr)
+        tell(f"cch: {name} is left out of `all`: {why}")
 
 
-def say_what_failed():
-    """Print a line for each job of this call that failed for good."""
-    for failure in failures(HEARD.text):
-        print(f"cch: {failure.line(Path.cwd())}", file=sys.stderr)
+def report_end():
+    """Close the progress bar, and print a line for each job of this call that failed for good."""
+    if JOB_EVENTS.progress:
+        JOB_EVENTS.progress.close()
+    for failure in JOB_EVENTS.failures:
+        tell(f"cch: {failure.line(Path.cwd())}")
 
 
 def growing(amount):

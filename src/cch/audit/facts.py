@@ -110,7 +110,8 @@ class Facts:
             merged: dict[str, Any] = {}
             for recorded in self.tree.records.values():
                 if Path(self.tree.label(recorded.path)).parts[-3:-1] == ("runs", study):
-                    merged |= specification(recorded.content)
+                    given = specification(recorded.content)
+                    merged |= {k: v for k, v in given.items() if k not in ("study", "role")}
             data = self.path("datasets", f"{merged.get('dataset')}.h5")
             if data in self.tree.made:
                 given = specification(self.tree.made[data].content).get("dataset", {})
