@@ -21,6 +21,10 @@ Cell = Annotated[
     list[str],
     typer.Argument(help="table/row/column, e.g. table01/0.5/mi-gap, or the three apart."),
 ]
+Overlays = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Overlay over config.yaml; repeat for more, in order."),
+]
 
 
 class Task(StrEnum):
@@ -37,7 +41,10 @@ def callback() -> None:
 
 @app.command()
 def explain(
-    cell: Cell,
+    cell: Annotated[
+        list[str] | None,
+        typer.Argument(help="table/row/column, or the three apart; none lists the tables."),
+    ] = None,
     results: Results = Path("results"),
     full: Annotated[
         bool, typer.Option("--full", help="Read and hash every file of the chain, also large ones.")
@@ -45,9 +52,12 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
 ) -> None:
     """Print the chain from a cell of a table or figure to its raw files."""
-    from cch.explain import as_tree
+    from cch.explain import as_tree, tables
     from cch.explain import explain as explain_cell
 
+    if not cell:
+        _print_names(tables(results))
+        return
     found = explain_cell("/".join(cell), results, full)
     if as_json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
@@ -85,6 +95,41 @@ def audit(
     if not found.passed(strict):
         raise typer.Exit(1)
     print(found.summary())
+
+
+@app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Results of one run.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Results of another run.")],
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, help="Relative difference up to which floats are equal.")
+    ] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Compare every cell of two runs, and say at which stage each differing one begins to differ.
+
+    The exit status is 0 where all cells are equal, 1 where any differs or is in one run only, and 2
+    where there is nothing to compare.
+    """
+    from cch.audit.diff import as_table
+    from cch.audit.diff import diff as compare
+
+    try:
+        found = compare(a, b, tolerance)
+    except CchError as error:
+        print(f"cch: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    else:
+        print(found.summary())
+        for line in found.one_sided():
+            print(line)
+        if found.changed:
+            width = None if sys.stdout.isatty() else 10_000
+            Console(width=width, highlight=False).print(as_table(found))
+    if not found.equal:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -167,10 +212,7 @@ def demo(
 
 @app.command()
 def plan(
-    configfile: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Overlay over config.yaml; repeat for more, in order."),
-    ] = None,
+    configfile: Overlays = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Print what a configuration takes, study by study, and start nothing.
@@ -192,6 +234,33 @@ def plan(
     console.print(as_table(found))
     for line in notes(found):
         console.print(line, markup=False)
+
+
+@app.command()
+def targets(
+    configfile: Overlays = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a list.")] = False,
+) -> None:
+    """List what can be asked for: studies, tables, figures and other targets of Snakemake."""
+    from cch import CHECKOUT
+    from cch.config import read
+    from cch.planning import Plan
+
+    groups = Plan(read(configfile or []), CHECKOUT).titles()
+    if as_json:
+        print(json.dumps(groups, indent=1, ensure_ascii=False))
+        return
+    width = max(len(name) for names in groups.values() for name in names)
+    for group, names in groups.items():
+        print(f"{group}:")
+        _print_names(names, width)
+
+
+def _print_names(names: dict[str, str], width: int = 0) -> None:
+    """Print names with their titles, in two columns."""
+    width = max(width, *map(len, names))
+    for name, title in names.items():
+        print(f"  {name:{width}}  {title}")
 
 
 @app.command()

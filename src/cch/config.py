@@ -738,8 +738,10 @@ def read(overlays: Sequence[str | Path], root: str | Path = CHECKOUT) -> dict[st
     for path in (Path(root) / "config.yaml", *map(Path, overlays)):
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (FileNotFoundError, IsADirectoryError):
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise CchError(path, "there is no such configuration file") from None
+        except OSError as error:
+            raise CchError(path, f"cannot be read: {error.strerror}") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise CchError(path, f"is no YAML: {' '.join(str(error).split())}") from None
         if not isinstance(content, dict):

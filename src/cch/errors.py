@@ -22,3 +22,11 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Ask for the nearest of ``known``, with a space after the question; empty if none is near."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {near[0]!r}? " if near else ""
+
+
+def nearest(word: str, known: Sequence[str], command: str) -> str:
+    """List what is known if it is little, else the three nearest and the command that lists all."""
+    if len(known) <= 3:
+        return f"there are {', '.join(known)}"
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.0)
+    return f"the nearest are {', '.join(near)}; `{command}` lists all"

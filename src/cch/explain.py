@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from rich.tree import Tree
 
-from cch.errors import CchError, did_you_mean
+from cch.errors import CchError, nearest
 from cch.files import sha256_file
 from cch.record import read_record, record_path
 from cch.restore import restoring
@@ -136,8 +137,8 @@ def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dic
     A level may be given in per cent, and underscores for hyphens.
 
     Raises:
-        CchError: there is no such folder or table, or no such cell in it; the line says what there
-            is.
+        CchError: there is no such folder or table, or no such cell in it; the line has the nearest
+            names, and the command that lists all.
     """
     table, _, rest = name.partition("/")
     folder = Path(results) / "tables"
@@ -147,13 +148,13 @@ def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dic
         )
     path = folder / f"{table}.json"
     if not path.is_file():
-        raise _no_table(name, table, folder)
+        raise _no_table(name, table, results)
     document = read_document(path)
     cells = dict(document["cells"])
     cells |= {note["cell"]["id"].partition("/")[2]: note["cell"] for note in document["notes"]}
     key = rest if rest in cells else _as_keys_are_written(rest)
     if key not in cells:
-        raise _no_cell(name, table, rest, list(cells))
+        raise _no_cell(name, list(cells), results)
     return path, document, cells[key]
 
 
@@ -165,30 +166,53 @@ def _as_keys_are_written(rest: str) -> str:
     return f"{row}/{column}".replace("_", "-")
 
 
-def _no_table(name: str, table: str, folder: Path) -> CchError:
+def tables(results: str | Path) -> dict[str, str]:
+    """Names of the tables of a run with number and title.
+
+    Raises:
+        CchError: there are none.
+    """
+    folder = Path(results) / "tables"
+    paths = sorted(p for p in folder.glob("*.json") if not p.name.endswith(".record.json"))
+    if not paths:
+        raise CchError(results, "holds no tables", "--results names a run, e.g. results/demo")
+    documents = {path.stem: read_document(path) for path in paths}
+    return {name: f"{found['number']}. {found['title']}" for name, found in documents.items()}
+
+
+def _no_table(name: str, table: str, results: str | Path) -> CchError:
+    folder = Path(results) / "tables"
     known = sorted(p.stem for p in folder.glob("*.json") if ".record" not in p.name)
     what = f"there is no table {table!r} in {folder}"
     if not known:
         return CchError(name, f"{what}, and no other", "build one first")
-    meant = did_you_mean(table, known)
     form = "" if "/" in name else "; a cell is table/row/column"
-    return CchError(name, what, f"{meant}there are {', '.join(known)}{form}")
+    return CchError(name, what, nearest(table, known, _listing(results)) + form)
 
 
-def _no_cell(name: str, table: str, rest: str, known: list[str]) -> CchError:
+def _no_cell(name: str, known: list[str], results: str | Path) -> CchError:
+    table, _, rest = name.partition("/")
     row, _, column = rest.partition("/")
-    rows = list(dict.fromkeys(key.partition("/")[0] for key in known))
-    own = [key.partition("/")[2] for key in known if key.partition("/")[0] == row]
-    what = f"{table} has no such cell" if rest else "names a table, and no cell of it"
-    if len(known) <= FEW:
-        listed = f"it has {', '.join(known)}"
-    elif row in rows:
-        meant = did_you_mean(column, own)
-        listed = f"{meant}row {row!r} has the columns {', '.join(own)}"
-    else:
+    if not rest:
+        rows = dict.fromkeys(key.partition("/")[0] for key in known)
         columns = dict.fromkeys(key.partition("/")[2] for key in known)
         listed = f"it has the rows {', '.join(rows)} and the columns {', '.join(columns)}"
-    return CchError(name, what, listed)
+        if len(known) <= FEW:
+            listed = f"it has {', '.join(known)}"
+        return CchError(name, "names a table, and no cell of it", listed)
+    own = [key.partition("/")[2] for key in known if key.partition("/")[0] == row]
+    command = _listing(results, table)
+    what = (
+        f"{table} has no column {column!r} in row {row!r}" if own else f"{table} has no such cell"
+    )
+    return CchError(
+        name, what, nearest(column, own, command) if own else nearest(rest, known, command)
+    )
+
+
+def _listing(results: str | Path, table: str = "") -> str:
+    """The command that lists the tables of a run, or the cells of one."""
+    return " ".join(filter(None, ["cch explain", table, f"--results {shlex.quote(str(results))}"]))
 
 
 def explain(name: str, results: str | Path, full: bool = False) -> dict[str, Any]:

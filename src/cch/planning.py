@@ -16,7 +16,7 @@ from typing import Any
 from cch.code import code_digest
 from cch.config import Config, Study, load
 from cch.datasets import required_sources
-from cch.errors import CchError
+from cch.errors import CchError, nearest
 from cch.files import digest, sha256_file
 from cch.paths import Paths
 from cch.sources.fetch import Fetched, available, manual_steps, missing_by_hand, raw_path
@@ -33,7 +33,7 @@ from cch.specs import (
     select_spec,
     train_spec,
 )
-from cch.tables.claims import Claims, load_claims
+from cch.tables.claims import Claims, load_claims, titled
 from cch.tables.layouts import Layout, all_layouts, layout_inputs
 from cch.tables.spec import table_spec
 
@@ -44,6 +44,25 @@ READS = {
     "student": ("student",),
     "fusion": ("teacher", "student"),
 }
+
+OTHER_TARGETS = {
+    "all": "every study whose raw files can be had, the theory, comparison, ledger, report",
+    "theory": "the paper's formulas beside simulation; needs no data",
+    "comparison": "every cell beside the paper's, on one page",
+    "ledger": "the paper's arithmetic checked, and what ours say of each number",
+    "report": "the site over the run",
+    "audit": "every file, cell and printed number of the finished run, checked again",
+    "export": "the finished run as a Workflow Run RO-Crate",
+    "fetch": "only download",
+}
+"""Targets that are neither a study, a table nor a figure, with what they make."""
+
+GENERATED_FIGURES = {
+    "theory-risk": "Theory. Risk of the student, formulas and simulation",
+    "theory-region": "Theory. Where distillation helps and where the criterion says so",
+    "null-lihc": "LIHC null. What estimators give at LIHC's sizes where there is no gap",
+}
+"""Figures of no study, with titles."""
 
 
 def selection_name(study: Study, modality: str) -> str:
@@ -333,19 +352,44 @@ class Plan:
         path = self.root / "docs" / "assumptions.md"
         return {"Assumptions": path.read_text(encoding="utf-8")} if path.is_file() else {}
 
+    def titles(self) -> dict[str, dict[str, str]]:
+        """Every target with a title, grouped: studies, tables, figures, others."""
+        tables, figures = {}, {}
+        for name, layout in self.layouts.items():
+            title = titled(layout, self.config)
+            where = tables if layout.kind == "table" else figures
+            where[name] = title if layout.own else f"{layout.number}. {title}"
+        return {
+            "studies": self._study_titles(),
+            "tables": tables,
+            "figures": figures | GENERATED_FIGURES,
+            "others": OTHER_TARGETS,
+        }
+
+    def _study_titles(self) -> dict[str, str]:
+        """Titles of studies, and the members of groups."""
+        found = {name: study.title for name, study in self.config.studies.items()}
+        groups: dict[str, list[str]] = {}
+        for name, study in self.config.studies.items():
+            if study.group and study.group != name:
+                groups.setdefault(study.group, []).append(name)
+        for group, names in groups.items():
+            title = f"{found[group]}; with " if group in found else ""
+            found[group] = f"{title}{', '.join(names)}"
+        return found
+
     def check_target(self, target: str) -> None:
         """Refuse a target that is no name of ours and looks like no file.
 
         Raises:
-            CchError: one line that lists what there is.
+            CchError: one line with the nearest names, and the command that lists all.
         """
-        known = ["all", "fetch", "comparison", "ledger", "report", "audit", "export"]
-        known += self.targets()
+        known = [name for names in self.titles().values() for name in names]
         if target in known or "/" in target or "." in target:
             return
         raise CchError(
             f"target {target!r}", "is neither a study, a table nor a figure of this configuration",
-            f"there are {', '.join(known)}",
+            nearest(target, known, "cch targets [--configfile FILE]"),
         )  # fmt: skip
 
     # Specifications of jobs: all that determines their outputs beside their inputs

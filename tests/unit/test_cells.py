@@ -302,7 +302,7 @@ def test_unknown_tables_and_cells_list_what_there_is(tmp_path, monkeypatch):
     write_chain(tmp_path)
     with pytest.raises(CchError, match="there is no table 'u' in results/tables; there are t"):
         explain("u/r/c", "results")
-    with pytest.raises(CchError, match="t has no such cell; it has r/c"):
+    with pytest.raises(CchError, match="t has no column 'd' in row 'r'; there are c"):
         explain("t/r/d", "results")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from cch.config import load
 from cch.errors import CchError
-from cch.tables.claims import Claim, deviations, load_claims, setting, titled
+from cch.tables.claims import Claim, all_deviations, deviations, load_claims, setting, titled
 from cch.tables.compare import compare_numbers, compare_texts, half_width
 from cch.tables.layouts import all_layouts, layout_inputs
 from support import ROOT, overlay, raw_config
@@ -96,6 +96,23 @@ def test_a_study_of_ones_own_is_marked_as_such(paper_config):
     config = load(overlay(paper_config, {"studies": {"mine": mine}}))
     marks = deviations(config, load_claims(CLAIMS), "mine")
     assert marks == ["a study that is not in the paper"]
+
+
+def test_only_tables_of_the_paper_mark_a_study_that_is_not_in_it(paper_config):
+    mine = paper_config["studies"]["mnistm-a20"] | {"group": None}
+    config = load(overlay(paper_config, {"studies": {"mine": mine}}))
+    claims, layouts = load_claims(CLAIMS), all_layouts(config, TABLES)
+    own = [layout for layout in layouts.values() if layout.own and layout.study == "mine"]
+    assert len(own) == 3
+    assert [all_deviations(config, claims, layout) for layout in own] == [[], [], []]
+    # A table of the paper over it states the paper's numbers, so its study is marked.
+    over = layouts["table13"].model_copy(update={"study": "mine"})
+    assert all_deviations(config, claims, over) == ["a study that is not in the paper"]
+    # And a study of the paper with another setting is marked in its own table too.
+    change = {"studies": {"mnistm-a20": {"training": {"epochs": 7}}}}
+    config = load(overlay(paper_config, change))
+    (mark,) = all_deviations(config, claims, all_layouts(config, TABLES)["sweep-mnistm-a20"])
+    assert mark.startswith("training.epochs: 7 (paper: ")
 
 
 def test_either_side_of_a_contradiction_is_the_papers(paper_config):

@@ -311,8 +311,9 @@ def test_overlays_are_merged_as_snakemake_merges_them(tmp_path):
     demo = ROOT / "presets" / "demo.yaml"
     merged = read([demo, tmp_path / "top.yaml"])
     assert merged == overlay(raw_config("demo"), {"studies": {"synthetic": {"seeds": 2}}})
-    with pytest.raises(CchError, match="no such configuration file"):
-        read([demo, tmp_path])
+    for path in (tmp_path, tmp_path / "top.yaml" / "below"):
+        with pytest.raises(CchError, match="no such configuration file"):
+            read([demo, path])
 
 
 @pytest.mark.parametrize(

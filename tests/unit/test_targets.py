@@ -1,0 +1,96 @@
+"""What can be asked for, and one line for what cannot."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from cch.cli import app
+from cch.errors import CchError, nearest
+from cch.explain import tables
+from cch.files import digest
+from cch.planning import Plan
+from support import ROOT, raw_config
+
+PRESETS = [None, "demo", "open"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_target_has_a_title_in_one_group(preset):
+    plan = Plan(raw_config(preset), ROOT)
+    groups = plan.titles()
+    assert list(groups) == ["studies", "tables", "figures", "others"]
+    names = [name for group in groups.values() for name in group]
+    assert len(names) == len(set(names))
+    assert set(plan.targets()) <= set(names)
+    others = {"all", "fetch", "comparison", "ledger", "report", "audit", "export"}
+    assert set(names) - set(plan.targets()) == others
+    assert all(title for group in groups.values() for title in group.values())
+
+
+def test_the_rules_have_the_other_targets():
+    snakefiles = [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in snakefiles)
+    plan = Plan(raw_config("demo"), ROOT)
+    for name in set(plan.titles()["others"]) - set(plan.targets()):
+        assert f"rule {name}:" in text
+
+
+def test_groups_name_their_studies():
+    studies = Plan(raw_config(), ROOT).titles()["studies"]
+    assert studies["mnistm"] == "mnistm-a20, mnistm-a18"
+    assert studies["brca"].startswith("TCGA-BRCA, mRNA teacher, CNV student; with brca-rppa, ")
+
+
+def test_an_unknown_target_is_one_short_line():
+    plan = Plan(raw_config(), ROOT)
+    for target in ("synthetic", "table13", "all", "export", "mnistm", "some/file", "file.json"):
+        plan.check_target(target)
+    with pytest.raises(CchError) as error:
+        plan.check_target("tabel13")
+    assert str(error.value) == (
+        "target 'tabel13': is neither a study, a table nor a figure of this configuration; "
+        "the nearest are table13, table21, table19; `cch targets [--configfile FILE]` lists all"
+    )
+
+
+def test_the_nearest_names():
+    assert nearest("x", ["a", "b"], "list") == "there are a, b"
+    assert nearest("axb", ["b", "ab", "axc", "abc"], "list") == (
+        "the nearest are ab, axc, abc; `list` lists all"
+    )
+
+
+def test_the_command_lists_targets():
+    overlay = str(ROOT / "presets" / "demo.yaml")
+    done = CliRunner().invoke(app, ["targets", "--configfile", overlay])
+    assert done.exit_code == 0
+    lines = done.output.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        "studies:",
+        "tables:",
+        "figures:",
+        "others:",
+    ]
+    assert any(line.split() == ["fetch", "only", "download"] for line in lines)
+    assert any(line.startswith("  table13 ") and "α = 0.4" in line for line in lines)
+    done = CliRunner().invoke(app, ["targets", "--configfile", overlay, "--json"])
+    assert json.loads(done.output) == Plan(raw_config("demo"), ROOT).titles()
+
+
+def test_explain_without_a_cell_lists_the_tables_of_a_run(tmp_path):
+    with pytest.raises(CchError, match="holds no tables"):
+        tables(tmp_path)
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    for name in ("t", "u"):
+        content = {"number": name.upper(), "title": digest(name)[:4], "cells": {}, "notes": []}
+        (folder / f"{name}.json").write_text(json.dumps(content))
+        (folder / f"{name}.record.json").write_text("{}")
+    done = CliRunner().invoke(app, ["explain", "--results", str(tmp_path)])
+    assert done.exit_code == 0
+    assert done.output.splitlines() == [
+        f"  {name}  {name.upper()}. {digest(name)[:4]}" for name in ("t", "u")
+    ]
