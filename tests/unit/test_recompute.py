@@ -1,32 +1,56 @@
-"""A cell made anew: bit for bit, and nothing trained that it does not rest on."""
+"""A cell made again: bit for bit by the ordinary rules, and nothing that it does not rest on."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
-from threadpoolctl import threadpool_info, threadpool_limits
 from typer.testing import CliRunner
 
 from cch import recompute as module
 from cch.audit import audit
+from cch.audit.derive import Place
+from cch.cell_config import cell_config
 from cch.cli import app
-from cch.config import Theory
+from cch.config import Config, Theory, load
 from cch.errors import CchError
 from cch.files import sha256_file, write_json
-from cch.recompute import TOLERANCE, recompute
+from cch.recompute import TOLERANCE, CellRecomputation, recompute
+from cch.record import Recorder
 from cch.theory.documents import DOCUMENTS
 from cch.theory.stage import simulate_all
-from small_tree import CHANGE, RESULTS, STUDY
+from small_tree import CHANGE, JOB, RESULTS, STUDY
+from support import ROOT, overlay, raw_config
 
 
 @pytest.fixture
 def tree(small_run, own_copy) -> Path:
     """A copy of a run whose networks were trained; it is the working folder."""
     return own_copy(small_run(trained=True))
+
+
+@pytest.fixture(scope="module")
+def again(small_run, tmp_path_factory) -> Path:
+    """What the rules made again for table13/0/no-kd and table13/0/student-label."""
+    folder = tmp_path_factory.mktemp("again")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(small_run(trained=True))
+        for cell in ("table13/0/student-label", "table13/0/no-kd"):
+            assert recompute(cell, RESULTS, folder / cell).identical
+    return folder
+
+
+@pytest.fixture
+def made_before(again, monkeypatch) -> None:
+    """Take files that the rules have made before, in place of running them once more."""
+
+    def copied(self: CellRecomputation, threads: int, targets: list[str]) -> None:
+        shutil.copytree(again / self.place.cell["id"], self.folder, dirs_exist_ok=True)
+
+    monkeypatch.setattr(CellRecomputation, "_snakemake", copied)
 
 
 def digests() -> dict[str, str]:
@@ -42,63 +66,61 @@ def test_a_trained_run_passes_the_audit_strictly(tree):
     assert audit(RESULTS).lines(strict=True) == []
 
 
+# By the rules, as a user calls it
+
+
 @pytest.mark.parametrize(
-    ("cell", "runs", "estimates"),
+    ("cell", "runs", "counts"),
     [
-        ("table13/0/kd", {"teacher": 3, "student": 3}, 0),
-        ("table13/1.5/kd", {"teacher": 3, "student": 3}, 0),
-        ("table13/0/no-kd", {"baseline": 3}, 0),
-        ("table13/1.5/difference", {"teacher": 3, "baseline": 3, "student": 3}, 0),
-        ("table13/notes/teacher-accuracy", {"teacher": 3}, 0),
-        ("table13/0/student-label", {"baseline": 2}, 2),
-        ("table13/1.5/teacher-student", {"teacher": 2, "baseline": 2}, 2),
-        ("table13/1.5/mi-gap", {"teacher": 2, "baseline": 2}, 4),
-        ("table13/notes/teacher-label", {"teacher": 2}, 2),
-        (f"criterion-{STUDY}/1.5/ksg-low", {"teacher": 2, "baseline": 2}, 4),
-        (f"criterion-{STUDY}/0/ksg-verdict", {"teacher": 2, "baseline": 2}, 4),
-        (f"criterion-{STUDY}/0/effect-t3-w0.5", {"teacher": 3, "baseline": 3, "student": 3}, 0),
-        (f"calibration-{STUDY}/student-label-h0.5/ksg-bias", {"baseline": 1}, 0),
-        (f"calibration-{STUDY}/teacher-student-1/ksg-sd", {"teacher": 1, "baseline": 1}, 0),
-        (f"sweep-{STUDY}/1.5/ksg-gap", {"teacher": 2, "baseline": 2}, 4),
+        # I(teacher; student) at the cell's level and at the first, the others once; 2 runs each.
+        (
+            f"criterion-{STUDY}/1.5/ksg-low",
+            {"teacher": 2, "baseline": 2},
+            {"estimate": 8, "calibration sample": 12},
+        ),
+        pytest.param(
+            "table13/1.5/difference",
+            {"teacher": 3, "baseline": 3, "student": 3},
+            {},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            f"calibration-{STUDY}/student-label-h0.5/ksg-bias",
+            {"teacher": 2, "baseline": 2},
+            # The case, and of both quantities that without information.
+            {"calibration sample": 9},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
-def test_a_cell_is_the_same_again_and_nothing_else_is_trained(tree, cell, runs, estimates):
+def test_a_cell_is_the_same_again_and_the_results_are_only_read(tree, cell, runs, counts):
     before = digests()
     done = recompute(cell, RESULTS)
     assert done.identical and done.passed
     assert not done.elsewhere
     assert trained(done) == runs
-    assert sum(part.kind == "estimate" for part in done.parts) == estimates
+    made = Counter(part.kind for part in done.parts)
+    assert made == counts | {"run": sum(runs.values())}
     assert digests() == before
 
 
+@pytest.mark.slow
 def test_results_under_an_absolute_path_are_not_written_to(tree, monkeypatch):
     """Joining a scratch folder with an absolute path gives the absolute path."""
     absolute = str(tree / RESULTS)
     for path in Path(RESULTS).rglob("*.json"):
-        path.write_text(path.read_text().replace(f'"{RESULTS}/', f'"{absolute}/'))
+        text = path.read_text().replace(f'"{RESULTS}/', f'"{absolute}/')
+        path.write_text(text.replace(f'\\"{RESULTS}\\"', f'\\"{absolute}\\"'))
     before = digests()
     monkeypatch.chdir("/")
     done = recompute("table13/0/kd", absolute)
     assert done.passed
-    assert trained(done)["student"] > 0
+    assert trained(done) == {"teacher": 3, "student": 3}
     monkeypatch.chdir(tree)
     assert digests() == before
 
 
-def test_one_case_of_a_calibration_is_estimated_and_no_other(tree):
-    done = recompute(f"calibration-{STUDY}/teacher-student-1/ksg-mean", RESULTS)
-    samples = [part for part in done.parts if part.kind == "calibration sample"]
-    assert [part.what for part in samples] == [f"teacher-student, 1, sample {i}" for i in range(3)]
-
-
-@pytest.mark.parametrize("cell", ["table12/epochs/value", "table12/split/value"])
-def test_settings_and_counts_are_counted_again(tree, cell):
-    done = recompute(cell, RESULTS)
-    assert done.counts() == ["1 counted again, 1 identical"]
-    assert done.passed
-
-
+@pytest.mark.slow
 def test_a_theory_cell_is_simulated_again_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     spec = Theory(
@@ -107,32 +129,140 @@ def test_a_theory_cell_is_simulated_again_alone(tmp_path, monkeypatch):
     )  # fmt: skip
     path = "results/theory/simulation.json"
     Path(path).parent.mkdir(parents=True)
-    with module.threads_of({}):  # one, as the rule has
-        simulate_all(spec, path)
-    from cch.record import Recorder
-    from support import ROOT
-
-    script = ROOT / "workflow" / "scripts" / "theory_simulate.py"
-    params = {"spec": spec.model_dump_json()}
-    recorder = Recorder("theory_simulate", script, [], params)
+    simulate_all(spec, path)
+    scripts = ROOT / "workflow" / "scripts"
+    recorder = Recorder(
+        "simulate_theory", scripts / "simulate_theory.py", [], {"spec": spec.model_dump_json()}
+    )
     recorder.facts["generator"] = {"kind": "theory", "seed": 0}
     recorder.write("results/theory/simulation.record.json", [path])
+    given = {"spec": json.dumps({"theory": spec.model_dump(mode="json"), "results": "results"})}
     for name in ("theory", "theory-region"):
         write_json(f"results/tables/{name}.json", DOCUMENTS[name](spec, path))
-        Recorder("theory_tabulate", script, [path], params).write(
+        Recorder("tabulate_theory", scripts / "tabulate_theory.py", [path], given).write(
             f"results/tables/{name}.record.json", [f"results/tables/{name}.json"]
         )
     assert audit("results").lines() == []
-    seen = []
-    original = simulate_all
-    monkeypatch.setattr(
-        "cch.theory.stage.simulate_all", lambda s, p: (seen.append(s), original(s, p))
-    )
-    done = recompute("theory/s0.7-k2-l0.3/change", "results")
+    done = recompute("theory/s0.7-k2-l0.3/change", "results", "new")
     assert done.counts() == ["4 replications simulated, 4 identical"]
     assert done.passed
-    assert (seen[0].kappas, seen[0].lambdas) == ([2.0], [0.3])
-    assert recompute("theory-region/c0.9-3/monte-carlo", "results").identical
+    asked = json.loads(Path("new/configuration.json").read_text())["theory"]
+    assert (asked["kappas"], asked["lambdas"]) == ([2.0], [0.3])
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_is_one_line_with_its_reason(tree):
+    tamper(
+        f"{RESULTS}/tables/table13.record.json",
+        lambda r: r["params"].update(spec=r["params"]["spec"].replace('"mnist"', '"nothing"')),
+    )
+    with pytest.raises(CchError) as error:
+        recompute("table13/0/no-kd", RESULTS)
+    assert str(error.value).count("\n") == 0
+
+
+# What a cell rests on
+
+
+def cut(query: dict, change: dict | None = None, inputs: tuple[str, ...] = (), results=()):
+    """The configuration of a cell of the paper's digits study, or of another, and its files."""
+    name = query.pop("study", STUDY)
+    config = load(overlay(raw_config(), change or {}))
+    cell = {"query": query, "inputs": [{"path": path} for path in inputs], "study": name}
+    given = {"config": config.model_dump(mode="json")}
+    made, files = cell_config(
+        Place({"study": name}, "row/column", cell), given, "results", lambda _: results
+    )
+    # It is one that the rules take.
+    made = Config.model_validate(made.model_dump(mode="json"))
+    assert list(made.studies) == [name]
+    return made.studies[name], [path.removeprefix("results/") for path in files]
+
+
+def test_a_student_rests_on_its_own_level_and_treatment():
+    query = {"kind": "metric", "role": "student", "level": "1.5", "temperature": 3.0, "weight": 0.5}
+    study, files = cut(query)
+    assert files == [f"runs/{STUDY}/teacher.h5", f"runs/{STUDY}/student.h5"]
+    assert study.degradation.levels == [1.5]
+    assert (study.distillation.temperatures, study.distillation.weights) == ([3], [0.5])
+    assert study.seeds == load(raw_config()).studies[STUDY].seeds
+    assert study.information.runs == 1 and study.information.calibration is None
+
+
+@pytest.mark.parametrize(
+    ("query", "roles"),
+    [
+        ({"kind": "metric", "role": "baseline", "level": "1.5"}, ["baseline"]),
+        ({"kind": "metric", "role": "baseline", "level": "77"}, ["baseline"]),
+        ({"kind": "metric", "role": "teacher", "level": None}, ["teacher"]),
+        ({"kind": "effect", "level": "1.5", "temperature": 1.0, "weight": 0.0},
+         ["teacher", "baseline", "student"]),
+        ({"kind": "fusion-difference", "arm": "kd", "minus": "direct"}, ["fusion"]),
+    ],
+)  # fmt: skip
+def test_roles_that_a_query_rests_on(query, roles):
+    study, files = cut(query)
+    assert files == [f"runs/{STUDY}/{role}.h5" for role in roles]
+    if "weight" in query:
+        assert study.distillation.weights == [0]
+
+
+def test_an_estimate_rests_on_the_seeds_that_have_any_and_on_one_estimator():
+    query = {
+        "kind": "information",
+        "quantity": "teacher-student",
+        "estimator": "ksg",
+        "level": "1.5",
+    }
+    study, files = cut(query)
+    assert files[2:] == [f"information/{STUDY}/ksg.json"]
+    assert study.information.estimators == ["ksg"]
+    assert set(study.information.options) <= {"ksg"}
+    assert study.seeds == study.information.runs == 5
+    # The teacher's information about the label is that at the first level.
+    assert study.degradation.levels == [0, 1.5]
+    query = {"kind": "information", "quantity": "student-label", "estimator": "ksg", "level": None}
+    assert cut(query)[0].degradation.levels == [0]
+
+
+def test_levels_with_teachers_of_their_own_do_not_need_the_first():
+    query = {"study": "synthetic", "kind": "gap", "estimator": "ksg", "level": "0.3"}
+    assert cut(query)[0].degradation.levels == [0.3]
+    done = {"estimator": "ksg", "quantity": "teacher-student", "name": "1", "options": {}}
+    done |= {"truth": 1.0, "share": None}
+    query = {"study": "synthetic", "kind": "criterion", "estimator": "ksg", "level": "0.3"}
+    inputs = ("results/calibration/synthetic/ksg.json",)
+    study, files = cut(query, None, inputs, [done])
+    assert files[-2:] == ["information/synthetic/ksg.json", "calibration/synthetic/ksg.json"]
+    # Calibrations have the sizes of the first.
+    assert study.degradation.levels == [0, 0.3]
+
+
+def test_a_calibration_rests_on_its_case_alone():
+    def result(name, truth=None, share=None, **options):
+        about = {"estimator": "ksg", "quantity": "student-label", "name": name, "options": options}
+        return about | {"truth": truth, "share": share}
+
+    stored = [result("0", 0.0), result("h0.5", 0.4, 0.5), result("h0.9", 0.8, 0.9),
+              result("h0.5", 0.4, 0.5, k=10)]  # fmt: skip
+    query = {"kind": "calibration", "estimator": "ksg", "quantity": "student-label", "case": "h0.5"}
+    inputs = (f"results/calibration/{STUDY}/ksg.json",)
+    study, files = cut(query | {"options": {}}, None, inputs, stored)
+    asked = study.information.calibration
+    assert files[2:] == [f"calibration/{STUDY}/ksg.json"]
+    assert (asked.truths, asked.shares, asked.settings) == ([], [0.5], {})
+    study, _ = cut(query | {"options": {"k": 10}}, None, inputs, stored)
+    assert study.information.calibration.settings == {"ksg": {"k": [10]}}
+
+
+# Without running the rules once more
+
+
+@pytest.mark.parametrize("cell", ["table12/epochs/value", "table12/split/value"])
+def test_settings_and_counts_are_counted_again(tree, cell):
+    done = recompute(cell, RESULTS)
+    assert done.counts() == ["1 counted again, 1 identical"]
+    assert done.passed
 
 
 def tamper(path: str, change) -> None:
@@ -160,28 +290,17 @@ def test_a_cell_that_was_not_run_says_so(tree):
         recompute("table13/0/kd", RESULTS)
 
 
-def test_linear_algebra_has_as_many_threads_as_the_job_had():
-    def of_blas():
-        return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
-
-    with threadpool_limits(limits=2):
-        with module.threads_of({"threads": 1}):
-            assert of_blas() == {1}
-            assert torch.get_num_threads() == 1
-        assert of_blas() == {2}
-
-
-def test_a_stored_value_that_was_changed_is_not_reproduced(tree):
-    path = f"{RESULTS}/information/{STUDY}/ksg.student-label.json"
+def test_a_stored_value_that_was_changed_is_not_reproduced(tree, made_before):
+    path = f"{RESULTS}/information/{STUDY}/{JOB}.json"
     tamper(path, lambda d: d["estimates"][0].update(value=d["estimates"][0]["value"] + 1e-12))
     done = recompute("table13/0/student-label", RESULTS)
-    assert done.counts()[1] == "2 estimates made, 1 identical"
+    assert done.counts()[1] == "6 estimates made, 5 identical"
     assert not done.identical
     assert not done.passed
     assert any("within the tolerance" in line for line in done.lines())
 
 
-def test_stored_outputs_of_another_run_are_not_identical(tree):
+def test_stored_outputs_of_another_run_are_not_identical(tree, made_before):
     import h5py
 
     with h5py.File(f"{RESULTS}/runs/{STUDY}/baseline.h5", "r+") as file:
@@ -192,7 +311,7 @@ def test_stored_outputs_of_another_run_are_not_identical(tree):
 
 
 @pytest.mark.parametrize("part", ["platform", "processor"])
-def test_elsewhere_a_tolerance_holds_and_is_said(tree, part):
+def test_elsewhere_a_tolerance_holds_and_is_said(tree, made_before, part):
     for role in ("teacher", "baseline", "student"):
         path = f"{RESULTS}/runs/{STUDY}/{role}.record.json"
         tamper(path, lambda r: r["environment"].update({part: "another"}))
@@ -249,7 +368,7 @@ def test_cells_of_other_kinds_are_refused_in_one_line(tree):
         recompute("table13/0/kd", RESULTS)
 
 
-def test_the_command_says_counts_and_keeps_files_where_asked(tree):
+def test_the_command_says_counts_and_keeps_files_where_asked(tree, made_before):
     run = CliRunner().invoke
     done = run(app, ["recompute", "table13", "0", "no-kd", "--results", RESULTS, "--keep", "new"])
     assert done.exit_code == 0

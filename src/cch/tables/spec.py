@@ -42,7 +42,11 @@ def table_spec(
     studies = {study: config.studies[study] for study in layout.studies}
     datasets = {study.dataset: config.datasets[study.dataset] for study in studies.values()}
     cut = Config(
-        results=config.results, resources=config.resources, studies=studies, datasets=datasets
+        results=config.results,
+        resources=config.resources,
+        sources=config.sources,
+        studies=studies,
+        datasets=datasets,
     )
     return TableSpec(
         name=name,

@@ -32,7 +32,6 @@ from cch.training.fusion import FusionMember, train_fusion
 from cch.training.inputs import Inputs
 from cch.training.metrics import evaluate
 from cch.training.plan import (
-    Arm,
     Run,
     baseline_runs,
     fusion_runs,
@@ -226,7 +225,6 @@ def train(
     compute: Compute,
     teacher: str | Path | None = None,
     features: Mapping[str, str | Path] | None = None,
-    arms: Sequence[Arm] | None = None,
 ) -> dict[str, Any]:
     """Train all runs of a role and write them.
 
@@ -237,7 +235,6 @@ def train(
         compute: device, memory and threads.
         teacher: runs of their teachers, which students need.
         features: selection files by modality, where the study selects.
-        arms: fusions of these alone; all where None.
 
     Returns:
         What the record of the job says besides: device, and how the runs were stacked.
@@ -253,7 +250,7 @@ def train(
         elif isinstance(spec, BaselineSpec):
             train_baselines(lab, spec, out)
         elif isinstance(spec, FusionSpec):
-            train_fusions(lab, spec, out, arms)
+            train_fusions(lab, spec, out)
         elif teacher is None:
             raise CchError(spec.study, "students need the runs of their teachers")
         else:
@@ -358,11 +355,9 @@ def train_students(
     write_runs(out, lab.header("student", spec.student), entries, arrays)
 
 
-def train_fusions(
-    lab: Laboratory, spec: FusionSpec, out: str | Path, arms: Sequence[Arm] | None = None
-) -> None:
-    """Train the fusions of a study, all arms or some, in one stack (Fig. 3)."""
-    runs = [run for run in fusion_runs(spec) if arms is None or run.arm in arms]
+def train_fusions(lab: Laboratory, spec: FusionSpec, out: str | Path) -> None:
+    """Train the fusions of a study in one stack (Fig. 3)."""
+    runs = fusion_runs(spec)
     tables = [
         torch.from_numpy(lab.inputs.table(modality)).float() * lab.inputs.scale(modality)
         for modality in (spec.teacher, spec.student)
