@@ -213,26 +213,30 @@ def demo(
 @app.command()
 def plan(
     configfile: Overlays = None,
+    earlier: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RESULTS", help="Take seconds from a finished run's files."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Print what a configuration takes, study by study, and start nothing.
 
-    Jobs, runs, estimates, time and memory on a CPU, from measured throughput, and on a GPU.
+    Jobs, runs, estimates, work, memory, and time from a throughput measured on this machine or in
+    an earlier run. What nothing says is printed as unknown.
     """
     from cch import CHECKOUT
     from cch.config import read
     from cch.costs import costs
-    from cch.costs.render import as_table, notes
     from cch.planning import Plan
 
-    found = costs(Plan(read(configfile or []), CHECKOUT))
+    found = costs(Plan(read(configfile or []), CHECKOUT), earlier)
     if as_json:
         print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
         return
     width = None if sys.stdout.isatty() else 10_000
     console = Console(width=width, highlight=False, soft_wrap=width is not None)
-    console.print(as_table(found))
-    for line in notes(found):
+    console.print(found.table())
+    for line in found.notes():
         console.print(line, markup=False)
 
 

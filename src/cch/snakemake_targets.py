@@ -15,7 +15,8 @@ def asked_targets() -> list[str]:
     Snakemake reads the Snakefile before it knows its targets, and answers an unknown one with a
     ``MissingRuleException`` that cannot say what there is.
     """
-    if Path(sys.argv[0]).name not in ("snakemake", "__main__.py") or "--target-jobs" in sys.argv:
+    program = Path(sys.argv[0])
+    if "snakemake" not in (program.name, program.parent.name) or "--target-jobs" in sys.argv:
         return []
     from snakemake.cli import get_argument_parser
 

@@ -1,7 +1,6 @@
-"""What a configuration takes: counts and arithmetic by hand, beside measured sums, and no clock."""
+"""What a configuration takes: counts and work by hand, seconds by a throughput that is given."""
 
 import json
-import math
 
 import h5py
 import numpy as np
@@ -9,13 +8,21 @@ import pytest
 from typer.testing import CliRunner
 
 from cch import cli
+from cch import costs as module
 from cch.config import load, read
-from cch.costs import Costs, costs, step_of, throughput, time_limit
-from cch.costs.render import duration, notes
-from cch.costs.sizes import UNKNOWN_FEATURES, Size, size
+from cch.costs import Benchmarks, Costs, Job, Probe, Works, costs, duration, operations
 from cch.errors import CchError
+from cch.files import write_json
+from cch.information import CheckedEstimator, get_estimator, register
+from cch.information import estimators as registered
+from cch.information.autoencoders import Shape
+from cch.information.work import calibrate_work, estimate_work
 from cch.planning import Plan
-from cch.training.stack import Member, _chunks_by_group
+from cch.record import Recorder
+from cch.specs import SelectSpec, calibrate_spec, estimate_spec, read_train_spec, train_spec
+from cch.theory.stage import simulation_work
+from cch.training.work import selection_work, training_work
+from cch.work import Size, Work, dataset_size
 from support import ROOT, overlay, raw_config
 
 # One study of two teachers' levels, three seeds; everything else of the configuration is away.
@@ -28,7 +35,7 @@ SMALL = {
             "information": {
                 "estimators": ["ksg"],
                 "runs": 2,
-                "options": None,
+                "options": {"latent-light": None, "mine": None},
                 "calibration": {"repeats": 3, "truths": [1], "shares": [0.5]},
             },
             "degradation": {"levels": [0, 0.7]},
@@ -36,135 +43,157 @@ SMALL = {
         }
     },
 }
+STUDY = "synthetic"
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """No results or raw files of this checkout, and no mirror."""
+    """No results or raw files of this checkout."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CCH_MIRROR", raising=False)
 
 
 def small_plan() -> Plan:
-    raw = overlay(raw_config("demo"), SMALL)
-    # The overlay keeps what the demo's options name.
-    raw["studies"]["synthetic"]["information"]["options"] = {}
-    return Plan(raw, ROOT)
+    return Plan(overlay(raw_config("demo"), SMALL), ROOT)
 
 
-def planned_costs(preset: str | None) -> Costs:
-    return costs(Plan(raw_config(preset), ROOT))
+@pytest.fixture
+def measured(monkeypatch) -> None:
+    """A throughput of a billion operations a second, in place of a measurement."""
+    monkeypatch.setattr(module, "probe", lambda device, threads: Probe(device, threads, 1e9))
 
 
-def test_runs_and_estimates_by_hand():
-    found = costs(small_plan())
-    (synthetic,) = [part for part in found.parts if part.name == "synthetic"]
-    # Teachers: 2 levels x 3 seeds; baselines: 3; students: 2 levels x 2 weights x 3 seeds.
-    assert synthetic.sum("runs") == 6 + 3 + 12
-    # I(teacher; student) at 2 levels of 2 runs, I(student; label) of 2 runs.
-    assert synthetic.sum("estimates") == 4 + 2
-    # Null and one truth, 3 samples each, of both quantities: the label is a number.
-    assert synthetic.sum("calibrating") == 2 * (2 * 3)
-    counts = synthetic.counts
-    assert {step: counts[step] for step in ("prepare", "select", "train", "estimate")} == {
-        "prepare": 1,
-        "select": 0,
-        "train": 3,
-        "estimate": 2,
-    }
-    assert counts["calibrate"] == 1
+# Work by hand
 
 
-def test_seconds_of_training_by_hand():
+def training_of(role: str) -> Work:
     plan = small_plan()
-    study = plan.config.studies["synthetic"]
-    sizes = size(plan.config, "synthetic", "nowhere.h5")
-    taken = throughput.training(study, "student", sizes, memory_gb=4)
-    # 12 students of 20-64-1 in one chunk, 40 epochs of 1,000 rows in 4 batches of 256. The engine
-    # fills the last layer up to 16 units.
-    parameters, steps = 21 * 64 + 65 * 16, 40 * 4
-    rows = 12 * 40 * 1000
-    expected = (
-        throughput.TRAIN_START
-        + steps * throughput.TRAIN_STEP
-        + 12 * steps * (throughput.TRAIN_MEMBER_STEP + parameters * throughput.TRAIN_PARAMETER_STEP)
-        + rows
-        * (parameters * throughput.TRAIN_PARAMETER_ROW + 64 * throughput.TRAIN_ACTIVATION_ROW)
+    size = dataset_size(plan.config.datasets[STUDY], "nowhere.h5")
+    return training_work(read_train_spec(plan.train_spec(STUDY, role)), size)
+
+
+@pytest.mark.parametrize(
+    ("role", "runs"),
+    # Teachers: 2 levels x 3 seeds; baselines: 3; students: 2 levels x 2 weights x 3 seeds.
+    [("teacher", 6), ("baseline", 3), ("student", 12)],
+)
+def test_operations_of_training_by_hand(role, runs):
+    taken = training_of(role)
+    assert taken.runs == runs
+    # Networks of 20-64-1, 40 epochs of 1,000 rows; six operations a weight.
+    assert taken.operations == runs * 40 * 1_000 * 6 * (20 * 64 + 64 * 1)
+
+
+def test_operations_of_a_fusion_by_hand():
+    config = load(raw_config("demo"))
+    study = config.studies["brca"]
+    size = Size({"train": 100}, {study.teacher: 30, study.student: 7}, 3)
+    taken = training_work(train_spec("brca", study, "fusion"), size)
+    features = min(30, study.selection.features), 7
+    units = study.fusion.encoder
+    weights = sum(width * units + units * 3 for width in features) + 2 * units * 3
+    rows = 100 - round(100 * study.split.test) - round(100 * study.split.valid)
+    assert taken.runs == 3 * study.seeds
+    assert taken.operations == taken.runs * study.fusion.training.epochs * rows * 6 * weights
+
+
+def test_operations_of_a_selection_by_hand():
+    asked = load(raw_config("demo")).studies["brca"].selection.model_copy(update={"features": 10})
+    size = Size({"train": 50}, {"mrna": 200}, 3)
+    spec = SelectSpec(dataset="brca", modality="mrna", selection=asked, split=None, seeds=4)
+    assert selection_work(spec, size).operations == 4 * (1 + 10) * 2 * 50 * 200
+    every = spec.model_copy(update={"selection": asked.model_copy(update={"features": None})})
+    assert selection_work(every, size).operations == 4 * 2 * 50 * 200
+
+
+def test_operations_of_estimates_by_hand():
+    # Distances of all pairs of rows in every column: a difference, its size, a maximum.
+    assert get_estimator("ksg").work(100, 4, 2, labels=False) == 3 * 100**2 * 6
+    assert get_estimator("ksg").work(100, 4, 3, labels=True) == 3 * 100**2 * 4
+    mine = get_estimator("mine", {"epochs": 10, "units": 8, "layers": 2, "shifts": 4})
+    # Six tenths of the rows are trained on, each in one true pair and four others.
+    assert mine.work(100, 4, 3, labels=True) == pytest.approx(
+        10 * 60 * 5 * 6 * ((4 + 3) * 8 + 8 * 8 + 8)
     )
-    assert taken.cpu == pytest.approx(expected)
-    assert taken.gpu == pytest.approx(
-        throughput.GPU_START
-        + steps * throughput.GPU_STEP
-        + 6 * parameters * rows / throughput.GPU_FLOPS
+    light = get_estimator("latent-light", {"epochs": 10, "width": 16, "depth": 1, "N_dims": 8})
+    # Half of the rows are trained on.
+    parameters = Shape(16, 16, latent=8, width=16, depth=1).parameters()
+    assert light.work(100, 16, 16, labels=False) == 10 * 50 * 6 * parameters
+
+
+def test_estimates_of_a_study_by_hand():
+    study = small_plan().config.studies[STUDY]
+    size = Size({"train": 1_000, "test": 500}, {"x1": 20, "x2": 20}, 1)
+    limit, units = min(500, study.information.limit), study.network.hidden[-1]
+    taken = estimate_work(estimate_spec(STUDY, study.information, ["ksg"]), study, size)
+    # Of 2 runs: I(teacher; student) and I(teacher; label) at 2 levels, I(student; label) once.
+    assert taken.estimates == 2 * (2 + 2 + 1)
+    assert taken.operations == 3 * limit**2 * (4 * 2 * units + 6 * (units + 1))
+    taken = calibrate_work(calibrate_spec(STUDY, study.information, ["ksg"]), study, size)
+    # Null and one truth, 3 samples each, of both quantities: the label is a number.
+    assert taken.estimates == 2 * (2 * 3)
+    assert taken.operations == 3 * limit**2 * (6 * 2 * units + 6 * (units + 1))
+
+
+def test_settings_that_are_varied_are_calibrated_too():
+    study = load(raw_config()).studies["mnistm-a18"]
+    asked = study.information.calibration.model_copy(
+        update={"settings": {"ksg": {"k": [1, 5, 10]}}, "repeats": 2, "shares": [0.5]}
     )
-    # Teachers of two levels are two stacks, one after the other.
-    both = throughput.training(study, "teacher", sizes, memory_gb=4)
-    assert both.gpu > throughput.GPU_START + 2 * steps * throughput.GPU_STEP
-    assert taken.cpu_bytes > throughput.TORCH_BYTES
+    information = study.information.model_copy(update={"calibration": asked})
+    spec = calibrate_spec("mnistm-a18", information, ["ksg"])
+    truths = len(asked.truths)
+    taken = calibrate_work(spec, study, None)
+    # Classes have shares in place of truths.
+    assert taken.estimates == (1 + 3) * 2 * ((1 + truths) + (1 + 1))
+    assert taken.operations is None
 
 
-def test_seconds_of_estimates_by_hand():
-    study = small_plan().config.studies["synthetic"]
-    batch = throughput.Batch(6, 300, (64, 64))
-    taken = throughput.estimation(study, "ksg", [batch], 4, calibrates=False)
-    pairs = 6 * 300**2 * 128
-    assert taken.cpu == pytest.approx(4.6 + 6 * 0.02 + 0.53e-9 * pairs)
-    assert (taken.estimates, taken.calibrating) == (6, 0)
-    mine = throughput.estimation(study, "mine", [batch, batch], 4, calibrates=True)
-    # 200 epochs unless the configuration says otherwise.
-    assert mine.cpu == pytest.approx(6.6 + 2 * (200 * 3.4e-3 + 6 * 200 * 300 * 1.75e-6))
-    assert (mine.estimates, mine.calibrating) == (0, 12)
+def test_an_estimator_that_does_not_say_its_work_makes_it_unknown():
+    class Other(CheckedEstimator):
+        name = "other"
+        version = "1"
 
+        def _measure(self, sample, seed):
+            raise NotImplementedError
 
-@pytest.mark.slow
-def test_time_limits_are_those_of_the_longest_job():
-    def limit(change: dict, rules: str = "calibrate_estimator") -> int:
-        return time_limit(Plan(overlay(raw_config(), change), ROOT), rules)
-
-    cpu = {"compute": {"device": "cpu"}}
-    # 32 hours by `cch plan`.
-    assert limit(cpu) == pytest.approx(60 + 2 * 32.1 * 60, rel=0.01)
-    assert 60 < limit({}) < limit(cpu)
-    assert 60 < limit({}, "train_") < limit(cpu, "train_") < limit(cpu)
-    images = dict.fromkeys(("mnistm-a20", "mnistm-a18", "mosei-vision", "mosei-audio", "synthetic"))
-    assert 60 < limit(overlay(cpu, {"studies": images})) < limit(cpu) / 10
-
-
-@pytest.mark.parametrize("fitting", [1, 2, 5, 6, 7, 11, 30, 100])
-@pytest.mark.parametrize("together", [1, 4, 6])
-def test_chunks_are_those_of_the_engine(fitting, together):
-    members = [Member(("student", seed), seed) for _ in range(together) for seed in range(5)]
-    stack = throughput.Stack(len(members), 5, None, 0)
-    assert throughput._chunks(stack, fitting) == len(_chunks_by_group(members, fitting))
+    study = small_plan().config.studies[STUDY]
+    size = Size({"train": 1_000, "test": 500}, {"x1": 20, "x2": 20}, 1)
+    register(Other())
+    try:
+        spec = estimate_spec(STUDY, study.information, ["ksg", "other"])
+        taken = estimate_work(spec, study, size)
+    finally:
+        del registered["other"]
+    assert (taken.estimates, taken.operations) == (20, None)
 
 
 def test_the_label_of_a_network_is_asked_about_once():
     config = load(raw_config())
-    sizes = {name: size(config, name, "nowhere.h5") for name in config.datasets}
-    count = {
-        (name, quantity): throughput.estimating(study, sizes[study.dataset], quantity).count
-        for name, study in config.studies.items()
-        for quantity in ("teacher-student", "student-label", "teacher-label")
-    }
-    assert count["mnistm-a20", "teacher-student"] == 25
-    assert count["mnistm-a20", "teacher-label"] == count["mnistm-a20", "student-label"] == 5
-    # Every sigma_12 is a modality with teachers of its own.
-    assert count["synthetic", "teacher-label"] == count["synthetic", "teacher-student"] == 80
+    counts = {}
+    for name, study in config.studies.items():
+        spec = estimate_spec(name, study.information, study.information.estimators[:1])
+        counts[name] = estimate_work(spec, study, None).estimates
+    # Of 5 runs: I(teacher; student) at 5 levels, both labels once.
+    assert counts["mnistm-a20"] == 25 + 5 + 5
+    # Every sigma_12 is a modality with teachers of its own: 8 of 10 runs.
+    assert counts["synthetic"] == 80 + 80 + 10
+
+
+def test_the_work_of_the_theory_grows_with_its_replications():
+    spec = load(raw_config()).theory
+    twice = spec.model_copy(update={"replications": 2 * spec.replications})
+    assert simulation_work(twice).operations == 2 * simulation_work(spec).operations > 0
 
 
 # Sizes
 
 
-def test_sizes_that_are_known_without_data():
+def test_a_synthetic_dataset_says_its_sizes_and_others_do_not():
     config = load(raw_config())
-    assert size(config, "mnistm-a20", "x.h5").parts == {"train": 60_000, "test": 10_000}
-    assert size(config, "kipan", "x.h5").rows == 767
-    assert size(config, "brca", "x.h5").features == {"mrna": 60_660, "cnv": 60_623, "rppa": 487}
-    assert size(config, "mosei", "x.h5").parts["test"] == 4_662
-    synthetic = size(config, "synthetic", "x.h5")
-    assert (synthetic.rows, synthetic.stored) == (15_000, 150_000)
-    assert synthetic.values == 150_000 * 9 * 100
-    assert not any(size(config, name, "x.h5").assumed for name in config.datasets)
+    known = {n: dataset_size(d, "nowhere.h5") is not None for n, d in config.datasets.items()}
+    assert [name for name, there in known.items() if there] == ["synthetic"]
+    found = dataset_size(config.datasets["synthetic"], "nowhere.h5")
+    assert found.split(None) == {"train": 10_000, "valid": 0, "test": 5_000}
 
 
 def test_a_file_that_is_there_says_its_own_size(tmp_path):
@@ -172,117 +201,103 @@ def test_a_file_that_is_there_says_its_own_size(tmp_path):
         file["label"] = np.arange(12) % 3
         file.attrs["class_names"] = json.dumps(["a", "b", "c"])
         file["modalities/mrna/values"] = np.zeros((12, 7), np.float32)
-        file["modalities/cnv/values"] = np.zeros((12, 5), np.float32)
-    found = size(load(raw_config()), "brca", tmp_path / "brca.h5")
-    assert found == Size({"train": 12, "valid": 0, "test": 0}, {"mrna": 7, "cnv": 5}, 3, 12, 144)
+        file["modalities/cnv/values"] = np.zeros((12, 2, 5), np.float32)
+    found = dataset_size(object(), tmp_path / "brca.h5")
+    assert found == Size({"train": 12, "valid": 0, "test": 0}, {"mrna": 7, "cnv": 10}, 3)
 
 
-def test_what_is_not_known_is_said_to_be_assumed(tmp_path):
-    (tmp_path / "a.csv").write_text("id,x,y\n" + "s,1,2\n" * 40)
-    (tmp_path / "b.tsv").write_text("gene\t" + "\t".join(map(str, range(40))) + "\n" + "g\t1\n" * 9)
-    files = {
-        "one": {"file": "a.csv"},
-        "two": {"file": "b.tsv", "rows": "features"},
-        "three": {"file": "not-there.csv"},
-    }
-    own = {"kind": "matrices", "title": "x", "files": files, "labels": {"file": "l.csv"}}
-    config = load(overlay(raw_config(), {"datasets": {"own": own}}))
-    found = size(config, "own", "x.h5")
-    assert found.features == {"one": 2, "two": 9, "three": UNKNOWN_FEATURES}
-    assert found.rows == 40
-    assert "not-there.csv" in found.assumed
-    assert "5 classes of l.csv" in found.assumed
+def test_a_new_kind_of_dataset_is_unknown_and_no_error():
+    plan = small_plan()
+    works = Works(plan.config.studies, {STUDY: object()}, lambda name: f"{name}.h5")
+    taken = works.of("train", plan.train_spec(STUDY, "student"))
+    assert (taken.runs, taken.operations) == (12, None)
+    job = Job("train", STUDY, 1, "train/a.tsv", "train", taken)
+    assert Probe("cpu", 1, 1e9).seconds(job) is None
+    assert works.of("a_new_rule", "{}") == Work(None)
+    found = Costs([STUDY], [job], Probe("cpu", 1, 1e9), {})
+    assert found.to_json()["total"]["jobs_of_unknown_seconds"] == 1
+    assert any(line.startswith("unknown: seconds of 1 jobs: 1 train") for line in found.notes())
 
 
-# Against measured runs
+# Seconds
 
 
-# Seconds by the clock of the demo's jobs, by kind: `make demo` on two cores, one thread a job
-# (sums over results/demo/benchmarks). They are within a tenth of the processor time.
-DEMO = {
-    "prepare": 8.4,
-    "select": 9.2,
-    "train": 236.6,
-    "estimate": 282.5,
-    "calibrate": 59.9,
-    "tables": 121.1,
-    "theory": 33.7,
-    "pages": 5.1,
-}
-# The same of the cohorts of the open preset, where other work shared the cores: by the clock, and
-# processor time.
-COHORTS = {
-    "prepare": (18.2, 12.4),
-    "select": (1963.7, 983.9),
-    "train": (2539.7, 1277.0),
-    "estimate": (1066.4, 755.6),
-    "calibrate": (371.8, 282.3),
-    "tables": (213.0, 164.0),
-}
+def test_seconds_are_work_over_throughput(measured):
+    found = costs(small_plan()).to_json()
+    (study, other), total = found["studies"], found["total"]
+    assert (study["name"], other["name"]) == (STUDY, module.OTHER)
+    assert study["runs"] == total["runs"] == 6 + 3 + 12
+    assert study["estimates"] == 10 + 12
+    for key in ("jobs", "estimates", "operations", "jobs_of_unknown_seconds"):
+        assert total[key] == study[key] + other[key]
+    assert total["seconds"] == pytest.approx(total["operations"] / 1e9)
+    # Preparing and tables say no work.
+    assert total["jobs_of_unknown_seconds"] == total["jobs_of_unknown_work"] > 2
+    assert total["memory_mb"] == 4 * 1024 + 4000
 
 
-def seconds_by_kind(parts):
-    sums = {}
-    for part in parts:
-        for job, taken in part.jobs:
-            sums[step_of(job)] = sums.get(step_of(job), 0) + taken.cpu
-    return sums
+def test_a_throughput_is_measured():
+    assert module.probe("cpu", 1, seconds=0.01).rate > 1e6
 
 
-def test_the_demo_is_within_a_factor_of_two_of_its_measured_run():
-    estimated = seconds_by_kind(planned_costs("demo").parts)
-    assert estimated.pop("fetch") == 0
-    assert set(estimated) == set(DEMO)
-    ratios = {kind: estimated[kind] / DEMO[kind] for kind in DEMO}
-    assert all(0.5 < ratio < 2 for ratio in ratios.values()), ratios
+def earlier_run(folder, seconds) -> None:
+    """Benchmark files and records of two training jobs and a table."""
+    plan = small_plan()
+    config = plan.config.model_dump(mode="json")
+    script = ROOT / "workflow" / "scripts" / "train.py"
+    for role in ("baseline", "student"):
+        recorder = Recorder("train", script, [], {"spec": plan.train_spec(STUDY, role)})
+        recorder.write(folder / "runs" / STUDY / f"{role}.record.json", [])
+    given = {"spec": json.dumps({"config": config})}
+    Recorder("tabulate", script, [], given).write(folder / "tables" / "table13.record.json", [])
+    for name, taken in seconds.items():
+        path = folder / "benchmarks" / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\n{taken}\t0:00:01\n")
 
 
-def test_the_cohorts_are_within_a_factor_of_two_of_their_measured_run():
-    found = planned_costs("open")
-    cohorts = ("brca", "kipan", "lihc")
-    parts = [part for part in found.parts + found.left_out if part.name.startswith(cohorts)]
-    estimated = seconds_by_kind(parts)
-    for kind, measured in COHORTS.items():
-        assert all(0.5 < estimated[kind] / seconds < 2 for seconds in measured), kind
+def test_an_earlier_run_says_seconds_by_work_and_means_of_the_rest(tmp_path):
+    # 10 seconds whatever the work, and 1 for each model.
+    taken = {"train/synthetic.baseline": 13.0, "train/synthetic.student": 22.0}
+    earlier_run(tmp_path / "done", taken | {"tabulate/a": 2.0, "tabulate/b": 4.0, "ledger": 1.5})
+    found = Benchmarks(tmp_path / "done")
+    plan = small_plan()
+    works = Works(plan.config.studies, plan.config.datasets, plan.paths.dataset)
+
+    def seconds(kind: str, work: Work) -> float | None:
+        return found.seconds(Job(kind, STUDY, 1, f"{kind}/a.tsv", kind, work))
+
+    teachers = works.of("train", plan.train_spec(STUDY, "teacher"))
+    assert seconds("train", teachers) == pytest.approx(10 + 6, rel=1e-3)
+    assert seconds("tabulate", Work(None)) == 3
+    assert seconds("ledger", Work(None)) == 1.5
+    # Neither was run, and a mean of other work says nothing.
+    assert seconds("estimate/ksg", Work(1e9)) is None
+    assert seconds("train", Work(None, runs=3)) is None
+    assert "as 5 jobs in" in found.said
+
+
+def test_a_folder_without_benchmark_files_is_one_line(tmp_path):
+    with pytest.raises(CchError, match="holds no benchmark files"):
+        Benchmarks(tmp_path)
 
 
 # The command
 
 
-def test_a_study_that_waits_for_a_file_is_beside_the_total():
-    found = planned_costs(None)
-    assert [part.name for part in found.left_out] == ["mosei-vision", "mosei-audio"]
-    names = [job.about for job, _ in found.total.jobs]
-    assert not any("mosei" in "/".join(about) for about in names)
-    # Fifty teachers, fifty baselines, fifty students at each of five levels.
-    assert [part.sum("runs") for part in found.left_out] == [350, 350]
-    assert sum("left out of `all`: mosei" in line for line in notes(found)) == 2
-
-
-def test_the_command_prints_totals_that_add_up_and_starts_nothing(tmp_path):
-    called = CliRunner().invoke(
-        cli.app, ["plan", "--json", "--configfile", str(ROOT / "presets" / "demo.yaml")]
-    )
+def test_the_command_prints_a_table_or_json_and_starts_nothing(tmp_path, measured):
+    write_json(tmp_path / "mine.yaml", SMALL | {"compute": {"device": "cpu"}})
+    named = ["--configfile", str(ROOT / "presets" / "demo.yaml"), "--configfile", "mine.yaml"]
+    called = CliRunner().invoke(cli.app, ["plan", *named])
     assert called.exit_code == 0, called.output
-    found = json.loads(called.stdout)
-    for key in ("runs", "estimates", "calibration_estimates"):
-        assert found["total"][key] == sum(part[key] for part in found["studies"])
-    assert found["total"]["jobs"]["total"] == sum(p["jobs"]["total"] for p in found["studies"])
-    seconds = math.fsum(part["cpu"]["seconds"] for part in found["studies"])
-    assert found["total"]["cpu"]["seconds"] == pytest.approx(seconds, abs=1)
-    assert "no GPU was measured" in found["gpu"]
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_table_says_that_no_gpu_was_measured():
-    called = CliRunner().invoke(
-        cli.app, ["plan", "--configfile", str(ROOT / "presets" / "demo.yaml")]
-    )
-    assert called.exit_code == 0, called.output
-    assert "no GPU was measured" in called.stdout
-    for name in ("synthetic", "brca-rppa", "theory and pages", "all"):
+    for name in (STUDY, module.OTHER, "all"):
         assert f"\n {name} " in called.stdout
-    assert "longest job: train/mnistm-a20.student" in called.stdout
+    assert "at 1.0 GFLOP/s as measured now" in called.stdout
+    assert "unknown: seconds of" in called.stdout
+    called = CliRunner().invoke(cli.app, ["plan", "--json", *named])
+    assert json.loads(called.stdout)["total"]["runs"] == 21
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left <= {"mine.yaml", ".snakemake"}
 
 
 @pytest.mark.parametrize(
@@ -322,3 +337,17 @@ def test_overlays_are_merged_as_snakemake_merges_them(tmp_path):
 )
 def test_durations_in_words(seconds, said):
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, ""),
+        (5_000, "0.0 MFLOP"),
+        (2.5e6, "2.5 MFLOP"),
+        (1.2e12, "1.2 TFLOP"),
+        (3e19, "30.0 EFLOP"),
+    ],
+)
+def test_operations_in_words(count, said):
+    assert operations(count) == said

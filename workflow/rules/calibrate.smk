@@ -14,7 +14,7 @@ rule calibrate:
     threads: CONFIG.compute.threads
     resources:
         mem_mb=growing(MEMORY_MB + 4000),
-        runtime=patience("calibrate"),
+        runtime=growing(A_DAY),
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.calibrate_spec(w.study, w.job),

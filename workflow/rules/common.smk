@@ -59,6 +59,8 @@ CONFIG, PATHS = PLAN.config, PLAN.paths
 RESULTS = PATHS.results
 GPUS = 0 if CONFIG.compute.device == "cpu" else 1
 MEMORY_MB = int(CONFIG.compute.memory_gb * 1024)
+# Minutes for jobs whose length depends on the machine; another limit is a resource of a profile.
+A_DAY = 24 * 60
 
 for name in CONFIG.studies:
     if why := PLAN.unavailable(name):
@@ -78,24 +80,6 @@ def growing(amount):
 
     def asked(wildcards, attempt):
         return amount * attempt
-
-    return asked
-
-
-def patience(rules):
-    """The time limit of these rules' jobs: of the longest of all studies, and longer each attempt.
-
-    A SLURM array gives all its tasks what the first one asks for. Only a scheduler holds a job to its
-    limit, and to know it takes the seconds in which torch is loaded, so other calls, `-n` among
-    them, show a round number.
-    """
-
-    def asked(wildcards, attempt):
-        if not (workflow.non_local_exec and workflow.is_main_process):
-            return 240 * attempt
-        from cch.costs import time_limit
-
-        return time_limit(PLAN, rules) * attempt
 
     return asked
 

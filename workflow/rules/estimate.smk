@@ -14,7 +14,7 @@ rule estimate:
     threads: CONFIG.compute.threads
     resources:
         mem_mb=growing(8000),
-        runtime=patience("estimate"),
+        runtime=growing(A_DAY),
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.estimate_spec(w.study, w.job),

@@ -14,7 +14,7 @@ rule train:
     threads: CONFIG.compute.threads
     resources:
         mem_mb=growing(MEMORY_MB + 4000),
-        runtime=patience("train"),
+        runtime=growing(A_DAY),
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.train_spec(w.study, w.role),

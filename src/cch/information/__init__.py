@@ -124,6 +124,17 @@ class CheckedEstimator(ABC):
     def version(self) -> str:
         """Version of the method's implementation; a change of numbers changes it."""
 
+    def work(self, rows: int, dx: int, dy: int, labels: bool) -> float | None:
+        """Floating-point operations of one estimate at most; None where the method says none.
+
+        Args:
+            rows: n.
+            dx: columns of x.
+            dy: columns of y, or the number of classes.
+            labels: whether y is class labels.
+        """
+        return None
+
     @abstractmethod
     def _measure(self, sample: Sample, seed: int) -> Measured:
         """Estimate on a checked sample in which both sides vary."""

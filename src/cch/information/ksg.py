@@ -67,6 +67,10 @@ class KSG(CheckedEstimator):
         """Version of this implementation."""
         return "1"
 
+    def work(self, rows: int, dx: int, dy: int, labels: bool) -> float:
+        """Operations of all distances: a difference, its size and a maximum for each column."""
+        return 3 * rows**2 * (dx + (0 if labels else dy))
+
     def _measure(self, sample: Sample, seed: int) -> Measured:
         generator = numpy_generator("ksg", seed)
         how = {"backend": self.backend, "device": self.device}

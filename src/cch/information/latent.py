@@ -125,6 +125,12 @@ class Latent(StackedEstimator):
         dy = sample.classes or sample.y.shape[1]
         return Shape(sample.x.shape[1], dy, self.N_dims, self.width, self.depth)
 
+    def work(self, rows: int, dx: int, dy: int, labels: bool) -> float:
+        """Operations of training to the last epoch: six a parameter for each row."""
+        shape = Shape(dx, dy, self.N_dims, self.width, self.depth)
+        trained = rows * (1 - self.validation_split - self.stop_split)
+        return 6 * shape.parameters() * trained * self.epochs
+
     def _members_at_once(self, sample: Sample) -> int:
         shape, rows = self._shape(sample), len(sample.x)
         batch = min(self.batch_size, rows)

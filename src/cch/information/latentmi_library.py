@@ -84,6 +84,15 @@ class LatentMILibrary(CheckedEstimator):
         except metadata.PackageNotFoundError:
             raise _not_installed() from None
 
+    def work(self, rows: int, dx: int, dy: int, labels: bool) -> float:
+        """Operations of training to the last epoch, as ``latent.Latent`` with the same networks."""
+        from cch.information.latent import LatentMI
+
+        same = LatentMI(
+            epochs=self.epochs, N_dims=self.N_dims, validation_split=self.validation_split
+        )
+        return same.work(rows, dx, dy, labels)
+
     def _measure(self, sample: Sample, seed: int) -> Measured:
         library = _library()
         x, y = as_columns(sample)

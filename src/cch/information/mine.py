@@ -123,6 +123,12 @@ class MINE(StackedEstimator):
         """Version of this implementation."""
         return "1"
 
+    def work(self, rows: int, dx: int, dy: int, labels: bool) -> float:
+        """Operations of training to the last epoch: six a weight for each pair of rows."""
+        weights = (dx + dy) * self.units + (self.layers - 1) * self.units**2 + self.units
+        trained = rows * (1 - self.stop_split - self.estimate_split)
+        return 6 * weights * trained * (1 + self.shifts) * self.epochs
+
     def _members_at_once(self, sample: Sample) -> int:
         rows, columns = len(sample.x), sum(side.shape[1] for side in as_columns(sample))
         parameters = (columns + self.layers * self.units) * self.units

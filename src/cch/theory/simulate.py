@@ -53,6 +53,12 @@ def simulate(
     return (own + 2 * grid * cross + grid**2 * teacher) / (1 + grid) ** 2
 
 
+def operations(n: int, p: int, replications: int) -> float:
+    """Return the floating-point operations of ``simulate``: draws, moments and solutions."""
+    least = min(n, p)
+    return replications * (2 * n * p**2 + 2 * n * p * least + 2 * least**3 / 3)
+
+
 class _Sampler:
     """Draws rows of x2 with y and t = w1'x1, which is all of x1 that Eq. 4 sees."""
 

@@ -20,7 +20,8 @@ from cch.theory import region
 from cch.theory.criterion import theorem_one
 from cch.theory.model import JointGaussian
 from cch.theory.risk import asymptotic_risk, break_even, finite_risk, help_margin
-from cch.theory.simulate import simulate
+from cch.theory.simulate import operations, simulate
+from cch.work import Work
 
 FORMAT = "cch-theory-1"
 PAPER_KAPPA = 100.0
@@ -51,6 +52,14 @@ def simulate_all(spec: Theory, path: str | Path) -> None:
         "flips": flips(spec.dimension, spec.sigma_13, spec.sigma_23),
     }
     write_json(path, content)
+
+
+def simulation_work(spec: Theory) -> Work:
+    """Return what the simulations of every setting and point take."""
+    settings = list(spec.kappas) * len(spec.sigma_12)
+    settings += [POINT_KAPPA] * len(POINTS) * len(spec.teacher_label)
+    rows = [round(kappa * spec.dimension) for kappa in settings]
+    return Work(sum(operations(n, spec.dimension, spec.replications) for n in rows))
 
 
 def _settings(spec: Theory) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,71 @@
+"""The work of estimates and of calibrations."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cch.config import Study
+from cch.information import get_estimator
+from cch.paths import ROLES
+from cch.specs import CalibrateSpec, EstimateSpec
+from cch.work import Size, Work
+
+Estimators = Iterable[tuple[str, Mapping[str, Any]]]
+"""Names with options in place of the defaults."""
+
+
+def estimate_work(spec: EstimateSpec, study: Study, size: Size | None) -> Work:
+    """Return the work of a study's estimates."""
+    levels, runs = len(study.degradation.levels), study.information.runs
+    # What a teacher of all levels knows of the label is asked once.
+    label_levels = levels if study.degradation.kind == "modality" else 1
+    each = {"teacher-student": levels, "student-label": 1, "teacher-label": label_levels}
+    counts = {quantity: count * runs for quantity, count in each.items()}
+    return _sum(spec.estimators.items(), counts, spec, study, size)
+
+
+def calibrate_work(spec: CalibrateSpec, study: Study, size: Size | None) -> Work:
+    """Return the work of a study's calibrations."""
+    asked, todo = spec.calibration, []
+    for name, options in spec.estimators.items():
+        todo.append((name, options))
+        if grid := asked.settings.get(name):
+            every = itertools.product(*grid.values())
+            todo += [(name, options | dict(zip(grid, values, strict=True))) for values in every]
+    # Beside them there is always the case without any information.
+    cases = {"teacher-student": 1 + len(asked.truths), "student-label": 1 + len(asked.truths)}
+    if _labels(study):
+        cases["student-label"] = 1 + len(asked.shares)
+    counts = {quantity: count * asked.repeats for quantity, count in cases.items()}
+    return _sum(todo, counts, spec, study, size)
+
+
+def _sum(
+    estimators: Estimators,
+    counts: Mapping[str, int],
+    spec: EstimateSpec | CalibrateSpec,
+    study: Study,
+    size: Size | None,
+) -> Work:
+    """The work of so many estimates of each quantity by each estimator."""
+    operations, held, estimates, units = 0.0, 0, 0, study.network.hidden[-1]
+    known = size is not None
+    for (name, options), (quantity, count) in itertools.product(estimators, counts.items()):
+        estimates += count
+        if size is not None:
+            rows = min(size.rows_of(spec.rows, study.split), spec.limit)
+            label = len(ROLES[quantity]) == 1
+            sizes = (rows, units, size.outputs if label else units)
+            work = getattr(get_estimator(name, options), "work", lambda *_: None)
+            one = work(*sizes, label and _labels(study))
+            known = known and one is not None
+            operations += count * (one or 0)
+            held += 4 * count * rows * (sizes[1] + sizes[2])
+    return Work(operations if known else None, held if known else None, estimates=estimates)
+
+
+def _labels(study: Study) -> bool:
+    """Whether the label is a class."""
+    return study.metric != "mse"

@@ -1,0 +1,75 @@
+"""The work of training and of selecting features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from cch.specs import FusionSpec, SelectSpec, StudentSpec, TeacherSpec, TrainSpec
+from cch.training.plan import Run, baseline_runs, fusion_runs, student_runs, teacher_runs
+from cch.work import Size, Work
+
+TRAINING_STEP = 6
+"""Operations of a weight for a row in training: two forwards, four backwards."""
+
+
+def weights(units: Sequence[int]) -> int:
+    """Return the weights of a fully connected network, from its inputs to its outputs."""
+    return sum(before * after for before, after in pairwise(units))
+
+
+def training_work(spec: TrainSpec, size: Size | None) -> Work:
+    """Return what training the runs of a role takes.
+
+    Operations are those of the layers' products over all rows, epochs and members; activations,
+    the optimiser and predictions are left out. Bytes are of inputs and stored outputs.
+    """
+    runs = runs_of(spec)
+    if size is None:
+        return Work(None, runs=len(runs))
+    rows, outputs = size.split(spec.split), size.outputs
+    if isinstance(spec, FusionSpec):
+        read = [_features(spec, size, name) for name in (spec.teacher, spec.student)]
+        units, training = spec.fusion.encoder, spec.fusion.training
+        one = sum(weights([width, units, outputs]) for width in read) + 2 * units * outputs
+    else:
+        name = spec.teacher if isinstance(spec, TeacherSpec) else spec.student
+        read, training = [_features(spec, size, name)], spec.training
+        one = weights([*read, *spec.network.hidden, outputs])
+    stored = len(runs) * rows["test"] * outputs
+    if isinstance(spec, TeacherSpec):
+        stored += spec.seeds * len(spec.degradation.levels) * rows["train"] * outputs
+    held = 4 * (sum(rows.values()) * sum(read) + stored)
+    per_member = TRAINING_STEP * one * rows["train"] * training.epochs
+    return Work(per_member * len(runs), held, runs=len(runs))
+
+
+def runs_of(spec: TrainSpec) -> list[Run]:
+    """Return the runs of a specification."""
+    if isinstance(spec, TeacherSpec):
+        return teacher_runs(spec)
+    if isinstance(spec, StudentSpec):
+        return student_runs(spec)
+    return fusion_runs(spec) if isinstance(spec, FusionSpec) else baseline_runs(spec)
+
+
+def _features(spec: TrainSpec, size: Size, modality: str) -> int:
+    """Inputs of the networks that read a modality."""
+    wanted = spec.selection.features if spec.selection else None
+    return min(size.features[modality], wanted or size.features[modality])
+
+
+def selection_work(spec: SelectSpec, size: Size | None) -> Work:
+    """Return what choosing the features of a modality takes, in every split.
+
+    Each chosen feature is correlated with all others once, after the F-statistics of all.
+    """
+    if size is None:
+        return Work(None)
+    used = size.rows_of(spec.selection.rows, spec.split)
+    features = size.features[spec.modality]
+    chosen = min(spec.selection.features or features, features)
+    # Where all are kept, none is correlated with others.
+    passes = 1 + (chosen if chosen < features else 0)
+    values = used * features
+    return Work(2 * spec.seeds * passes * values, 4 * size.rows_of("all", None) * features)
