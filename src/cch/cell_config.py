@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cch.audit.derive import Place
-from cch.config import Calibration, Config, Study
+from cch.config import Calibration, Config, Study, load
+from cch.errors import CchError
 from cch.paths import Paths
 from cch.training.plan import level_name
 
@@ -50,14 +51,19 @@ def cell_config(
 
     Returns:
         The configuration, and the files by recorded path, each after those that it is made from.
+
+    Raises:
+        CchError: the record of the table holds no configuration, or none of this version.
     """
-    query = place.cell["query"]
+    query, where = place.cell["query"], f"the record of {place.document['id']}"
     inputs = [item["path"] for item in place.cell["inputs"]]
     if query["kind"] not in ROLES:
         theory = cut_theory(given["theory"], place) if "theory" in given else {}
         raw = {"results": results, "theory": theory, "datasets": {}, "studies": {}}
-        return Config.model_validate(raw), inputs[:1]
-    config, paths = Config.model_validate(given["config"]), Paths(results, "")
+        return load(raw, where), inputs[:1]
+    if "config" not in given:
+        raise CchError(where, "holds no configuration", "build the table again")
+    config, paths = load(given["config"], where), Paths(results, "")
     name = place.study
     study = config.studies[name]
     roles = ROLES[query["kind"]]

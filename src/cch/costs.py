@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -68,16 +68,6 @@ class Job:
     benchmark: str
     kind: str
     work: Work
-
-
-class Throughput(Protocol):
-    """What says how long a job takes."""
-
-    said: str
-    """Where it was measured, and what its seconds are."""
-
-    def seconds(self, job: Job) -> float | None:
-        """Seconds of a job; None where they are unknown."""
 
 
 # Jobs
@@ -268,14 +258,6 @@ def probe(device: str, threads: int, seconds: float = 1.0) -> Probe:
     return Probe(device, threads, 10 * (done - 1) * 6 * members * rows * units**2 / taken)
 
 
-@dataclass(frozen=True)
-class Line:
-    """Seconds of a kind of job: ``start`` and ``each`` a floating-point operation."""
-
-    start: float
-    each: float
-
-
 class Benchmarks:
     """The throughput of an earlier run, from its benchmark files and records.
 
@@ -287,7 +269,7 @@ class Benchmarks:
 
     def __init__(self, results: Path) -> None:
         self.means: dict[str, float] = {}
-        self.lines: dict[str, Line] = {}
+        self.lines: dict[str, tuple[float, float]] = {}
         devices: set[str] = set()
         found: dict[str, list[float]] = defaultdict(list)
         points: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -310,13 +292,15 @@ class Benchmarks:
         self.lines = {kind: _line(some) for kind, some in points.items()}
         jobs = sum(map(len, found.values()))
         made = f" ({', '.join(sorted(devices))})" if devices else ""
-        self.said = f"seconds: as {jobs} jobs in {results} took them{made}"
+        self.said = (
+            f"seconds: as {jobs} jobs in {results} took them{made}; larger ones are extrapolated"
+        )
 
     def seconds(self, job: Job) -> float | None:
         """Seconds of a job, as those of its kind took them."""
         work, line = job.work.operations, self.lines.get(job.kind)
         if work is not None:
-            return None if line is None else line.start + line.each * work
+            return None if line is None else line[0] + line[1] * work
         # A mean says nothing of jobs that have a size, of which the earlier run's is not known.
         stage = job.kind.partition("/")[0]
         return None if stage in RECORDS else self.means.get(stage)
@@ -345,8 +329,8 @@ def _works_of(results: Path) -> Works:
     return Works(studies, datasets, lambda name: str(results / "datasets" / f"{name}.h5"))
 
 
-def _line(points: Sequence[tuple[float, float]]) -> Line:
-    """The line of least relative errors with neither part below zero."""
+def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Seconds of a start and of an operation, of least relative errors; none is below zero."""
     import numpy as np
     from scipy.optimize import nnls
 
@@ -354,43 +338,10 @@ def _line(points: Sequence[tuple[float, float]]) -> Line:
     scale = work.max() or 1.0
     parts = np.stack([np.ones_like(work), work / scale], axis=1)
     (start, each), _ = nnls(parts / seconds[:, None], np.ones_like(work))
-    return Line(float(start), float(each / scale))
+    return float(start), float(each / scale)
 
 
 # The answer
-
-
-@dataclass(frozen=True)
-class Part:
-    """Jobs that belong together.
-
-    Attributes:
-        name: a study, ``OTHER`` or ``all``.
-        jobs: the jobs.
-        seconds: of each; None where they are unknown.
-    """
-
-    name: str
-    jobs: list[Job]
-    seconds: list[float | None]
-
-    def to_json(self) -> dict[str, Any]:
-        """Sums over the jobs; of what is known, beside the number of jobs of which it is not."""
-        works = [job.work for job in self.jobs]
-        unknown = sum(work.operations is None for work in works)
-        known = [seconds for seconds in self.seconds if seconds is not None]
-        return {
-            "name": self.name,
-            "jobs": len(self.jobs),
-            "runs": sum(work.runs for work in works),
-            "estimates": sum(work.estimates for work in works),
-            "operations": sum(work.operations or 0 for work in works),
-            "bytes": sum(work.bytes or 0 for work in works),
-            "jobs_of_unknown_work": unknown,
-            "seconds": sum(known),
-            "jobs_of_unknown_seconds": len(self.jobs) - len(known),
-            "memory_mb": max((job.memory_mb for job in self.jobs), default=0),
-        }
 
 
 @dataclass(frozen=True)
@@ -406,21 +357,36 @@ class Costs:
 
     names: list[str]
     jobs: list[Job]
-    throughput: Throughput
+    throughput: Probe | Benchmarks
     absent: dict[str, str]
 
-    def parts(self) -> list[Part]:
-        """Jobs by study, then what is of none, then all."""
+    def parts(self) -> list[dict[str, Any]]:
+        """Sums over the jobs of each study, then of what is of none, then of all.
+
+        They are of what is known, beside the number of jobs of which it is not.
+        """
         groups = {name: [job for job in self.jobs if job.study == name] for name in self.names}
         groups = {name: jobs for name, jobs in groups.items() if jobs} | {"all": self.jobs}
-        return [self._part(name, jobs) for name, jobs in groups.items()]
+        return [self._summed(name, jobs) for name, jobs in groups.items()]
 
-    def _part(self, name: str, jobs: list[Job]) -> Part:
-        return Part(name, jobs, [self.throughput.seconds(job) for job in jobs])
+    def _summed(self, name: str, jobs: list[Job]) -> dict[str, Any]:
+        works, seconds = [job.work for job in jobs], [self.throughput.seconds(job) for job in jobs]
+        return {
+            "name": name,
+            "jobs": len(jobs),
+            "runs": sum(work.runs for work in works),
+            "estimates": sum(work.estimates for work in works),
+            "operations": sum(work.operations or 0 for work in works),
+            "bytes": sum(work.bytes or 0 for work in works),
+            "jobs_of_unknown_work": sum(work.operations is None for work in works),
+            "seconds": sum(one or 0 for one in seconds),
+            "jobs_of_unknown_seconds": seconds.count(None),
+            "memory_mb": max((job.memory_mb for job in jobs), default=0),
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for programs."""
-        *parts, total = [part.to_json() for part in self.parts()]
+        *parts, total = self.parts()
         said = {"throughput": self.throughput.said, "left_out": self.absent}
         return {"format": "cch-plan-2", "studies": parts, "total": total, **said}
 
@@ -429,14 +395,13 @@ class Costs:
         table = Table(title="From nothing", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for name in ("study", "jobs", "runs", "estimates", "work", "time", "unknown", "memory"):
             table.add_column(name, justify="left" if name == "study" else "right", no_wrap=True)
-        for part in self.parts():
-            found = part.to_json()
-            if part.name == "all":
+        for found in self.parts():
+            if found["name"] == "all":
                 table.add_section()
+            counts = (found[name] for name in ("jobs", "runs", "estimates"))
             table.add_row(
-                part.name,
-                *(f"{found[name]:,}" if found[name] else "" for name in ("jobs", "runs")),
-                f"{found['estimates']:,}" if found["estimates"] else "",
+                found["name"],
+                *(f"{count:,}" if count else "" for count in counts),
                 operations(found["operations"]),
                 duration(found["seconds"]) if found["seconds"] else "unknown",
                 str(found["jobs_of_unknown_seconds"] or ""),
@@ -446,7 +411,6 @@ class Costs:
 
     def notes(self) -> list[str]:
         """What the table cannot say."""
-        total = self.parts()[-1].to_json()
         rules: dict[str, int] = defaultdict(int)
         for job in self.jobs:
             if self.throughput.seconds(job) is None:
@@ -459,7 +423,7 @@ class Costs:
         ]
         if rules:
             named = ", ".join(f"{count} {rule}" for rule, count in sorted(rules.items()))
-            said.append(f"unknown: seconds of {total['jobs_of_unknown_seconds']} jobs: {named}")
+            said.append(f"unknown: seconds of {sum(rules.values())} jobs: {named}")
         return said + [f"left out of `all`: {name}: {why}" for name, why in self.absent.items()]
 
 
@@ -477,7 +441,7 @@ def costs(plan: Plan, earlier: Path | None = None) -> Costs:
     jobs = planned(plan)
     compute = plan.config.compute
     if earlier is not None:
-        throughput: Throughput = Benchmarks(earlier)
+        throughput: Probe | Benchmarks = Benchmarks(earlier)
     else:
         from cch.device import pick_device
 

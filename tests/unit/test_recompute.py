@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
 from cch import recompute as module
@@ -129,7 +130,8 @@ def test_a_theory_cell_is_simulated_again_alone(tmp_path, monkeypatch):
     )  # fmt: skip
     path = "results/theory/simulation.json"
     Path(path).parent.mkdir(parents=True)
-    simulate_all(spec, path)
+    with threadpool_limits(limits=1):  # as the rule has
+        simulate_all(spec, path)
     scripts = ROOT / "workflow" / "scripts"
     recorder = Recorder(
         "simulate_theory", scripts / "simulate_theory.py", [], {"spec": spec.model_dump_json()}
@@ -152,13 +154,37 @@ def test_a_theory_cell_is_simulated_again_alone(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_job_that_fails_is_one_line_with_its_reason(tree):
+    data = Path(f"{RESULTS}/datasets/{STUDY}.h5")
+    data.write_bytes(b"no dataset")
     tamper(
-        f"{RESULTS}/tables/table13.record.json",
-        lambda r: r["params"].update(spec=r["params"]["spec"].replace('"mnist"', '"nothing"')),
+        f"{RESULTS}/runs/{STUDY}/baseline.record.json",
+        lambda record: record["inputs"].update({str(data): sha256_file(data)}),
     )
+    with pytest.raises(CchError, match=r"could not be computed again; train .* failed: ") as error:
+        recompute("table13/0/no-kd", RESULTS)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda spec: spec.pop("config"), "the record of table13: holds no configuration"),
+        (
+            lambda spec: spec["config"]["studies"][STUDY].update(seeds=1),
+            f"the record of table13: studies.{STUDY}.seeds: ",
+        ),
+    ],
+)
+def test_a_record_of_another_version_is_one_line(tree, change, said):
+    def changed(record):
+        spec = json.loads(record["params"]["spec"])
+        change(spec)
+        record["params"]["spec"] = json.dumps(spec)
+
+    tamper(f"{RESULTS}/tables/table13.record.json", changed)
     with pytest.raises(CchError) as error:
         recompute("table13/0/no-kd", RESULTS)
-    assert str(error.value).count("\n") == 0
+    assert str(error.value).startswith(said)
 
 
 # What a cell rests on
@@ -171,7 +197,10 @@ def cut(query: dict, change: dict | None = None, inputs: tuple[str, ...] = (), r
     cell = {"query": query, "inputs": [{"path": path} for path in inputs], "study": name}
     given = {"config": config.model_dump(mode="json")}
     made, files = cell_config(
-        Place({"study": name}, "row/column", cell), given, "results", lambda _: results
+        Place({"study": name, "id": "table"}, "row/column", cell),
+        given,
+        "results",
+        lambda _: results,
     )
     # It is one that the rules take.
     made = Config.model_validate(made.model_dump(mode="json"))
