@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cch.information.calibration_model import CaseResult
 from cch.information.calibration_stage import read_results
-from cch.response import CaseResult
 
 HEAD = (
     "study", "quantity", "n", "columns", "cases", "samples", "bias of {first}", "bias of {second}",

@@ -27,10 +27,11 @@ import numpy as np
 import torch
 
 import common
-from cch.information import get_estimator, neighbours
+from cch.data.rng import numpy_generator
+from cch.information import neighbours
 from cch.information.ksg import kraskov, kraskov_many, ross
-from cch.rng import numpy_generator
-from cch.units import from_bits
+from cch.information.registry import get_estimator
+from cch.information.units import from_bits
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "latentmi")
 CORRELATION = 0.8

@@ -9,8 +9,8 @@ end. Every step runs in a process of its own; "peak" is the largest resident set
 system saw of it (ru_maxrss), pages of mapped files and the interpreter with its libraries
 included. "start" does nothing else than import them.
 
-    convert   cch.datasets.safe_pickle.convert_pickle: the raw arrays as HDF5
-    prepare   cch.datasets.mosei.prepare from the pickle, and the dataset file written
+    convert   cch.data.datasets.safe_pickle.convert_pickle: the raw arrays as HDF5
+    prepare   cch.data.datasets.mosei.prepare from the pickle, and the dataset file written
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from cch.datasets import mosei, mosei_fixture, safe_pickle
-from cch.paired import write_paired
+from cch.data.datasets import mosei, mosei_fixture, safe_pickle
+from cch.data.paired import write_paired
 
 STEPS = ("start", "write", "convert", "prepare", "unpooled")
 

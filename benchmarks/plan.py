@@ -16,8 +16,8 @@ from pathlib import Path
 
 from cch import CHECKOUT
 from cch.config import read
-from cch.costs import BENCHMARKS, costs
-from cch.planning import Plan
+from cch.workflow.costs import BENCHMARKS, costs
+from cch.workflow.planning import Plan
 
 
 def measured(path: Path) -> float:

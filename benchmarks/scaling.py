@@ -29,7 +29,7 @@ import torch
 
 import common
 from cch.config import Network, Training
-from cch.rng import torch_generator
+from cch.data.rng import torch_generator
 from cch.training.stack import Member, train_stack
 
 SECTIONS = ("members", "rows", "workers")

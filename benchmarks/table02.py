@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cch.datasets.mosei import OFFICIAL
-from cch.information import get_estimator
-from cch.rng import numpy_generator
+from cch.data.datasets.mosei import OFFICIAL
+from cch.data.rng import numpy_generator
+from cch.information.registry import get_estimator
 
 RUNS, COLUMNS = 50, 128
 ROWS = OFFICIAL["test"]["segments"]

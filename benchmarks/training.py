@@ -28,7 +28,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from cch.config import Network, Training
-from cch.rng import keyed_seed, torch_generator
+from cch.data.rng import keyed_seed, torch_generator
 from cch.training.stack import Member, TrainedStack, train_stack
 
 TEMPERATURE, WEIGHT = 3.0, 0.5

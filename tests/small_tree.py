@@ -11,20 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from cch.files import digest, sha256_file, write_json, write_text
+from cch.base.files import digest, sha256_file, write_json, write_text
+from cch.config.specs import CalibrateSpec, EstimateSpec, read_train_spec
+from cch.data.paired import Contents, Modality, write_paired
+from cch.information.calibration_model import Case, CaseResult
 from cch.information.calibration_stage import calibrate
 from cch.information.stage import estimate
-from cch.ledger.build import build_ledger
-from cch.ledger.render import to_markdown
-from cch.paired import Contents, Modality, write_paired
-from cch.planning import Plan
-from cch.record import Recorder
-from cch.response import Case, CaseResult
-from cch.specs import (
-    CalibrateSpec,
-    EstimateSpec,
-    read_train_spec,
-)
+from cch.paper.ledger.build import build_ledger
+from cch.paper.ledger.render import to_markdown
+from cch.records.record import Recorder
 from cch.tables import render
 from cch.tables.spec import TableSpec
 from cch.tables.write import make
@@ -32,6 +27,7 @@ from cch.training.metrics import evaluate
 from cch.training.plan import baseline_runs, level_name, run_id, student_runs, teacher_runs
 from cch.training.stage import train
 from cch.training.store import write_runs
+from cch.workflow.planning import Plan
 from support import ROOT, overlay, raw_config
 
 STUDY, RESULTS = "mnistm-a18", "results/small"

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cch.errors import CchError
+from cch.base.errors import CchError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -52,8 +52,8 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
 ) -> None:
     """Print the chain from a cell of a table or figure to its raw files."""
-    from cch.explain import as_tree, tables
-    from cch.explain import explain as explain_cell
+    from cch.audit.explain import as_tree, tables
+    from cch.audit.explain import explain as explain_cell
 
     if not cell:
         _print_names(tables(results))
@@ -82,8 +82,8 @@ def audit(
     ] = None,
 ) -> None:
     """Check every file, cell and printed number of a finished run again."""
-    from cch.audit import audit as audit_results
-    from cch.files import write_json
+    from cch.audit.run import audit as audit_results
+    from cch.base.files import write_json
 
     if as_json is not None:
         _refuse_unwritable(as_json)
@@ -142,8 +142,8 @@ def recompute(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
     """Train and estimate anew what one cell rests on, and compare it with what is stored."""
-    from cch.recompute import recompute as recompute_cell
-    from cch.stage import log_to
+    from cch.audit.recompute import recompute as recompute_cell
+    from cch.records.stage import log_to
 
     log_to(None)
     found = recompute_cell("/".join(cell), results, keep)
@@ -167,8 +167,8 @@ def ledger(
 
     Without results it reads the paper's numbers alone.
     """
-    from cch.ledger.build import ledger_of
-    from cch.ledger.render import as_table, flag_lines
+    from cch.paper.ledger.build import ledger_of
+    from cch.paper.ledger.render import as_table, flag_lines
 
     found = ledger_of(results, table)
     if as_json:
@@ -190,7 +190,7 @@ def export(
     ] = None,
 ) -> None:
     """Pack a finished run as a Workflow Run RO-Crate (Provenance Run Crate)."""
-    from cch.crate import export as export_crate
+    from cch.audit.crate.write import export as export_crate
 
     target = to or Path(f"{results.resolve().name}-crate.zip")
     _refuse_unwritable(target.parent / f"{target.name}.part")
@@ -205,7 +205,7 @@ def demo(
     directory: Annotated[Path, typer.Option(help="Where resources/ and results/ go.")] = Path("."),
 ) -> None:
     """Run the embedded demo: every stage in minutes, without network."""
-    from cch.demo import run_demo
+    from cch.workflow.demo import run_demo
 
     raise typer.Exit(run_demo(cores, directory))
 
@@ -226,8 +226,8 @@ def plan(
     """
     from cch import CHECKOUT
     from cch.config import read
-    from cch.costs import costs
-    from cch.planning import Plan
+    from cch.workflow.costs import costs
+    from cch.workflow.planning import Plan
 
     found = costs(Plan(read(configfile or []), CHECKOUT), earlier)
     if as_json:
@@ -248,7 +248,7 @@ def targets(
     """List what can be asked for: studies, tables, figures and other targets of Snakemake."""
     from cch import CHECKOUT
     from cch.config import read
-    from cch.planning import Plan
+    from cch.workflow.planning import Plan
 
     groups = Plan(read(configfile or []), CHECKOUT).titles()
     if as_json:
@@ -272,7 +272,7 @@ def docs(
     write: Annotated[bool, typer.Option(help="Write the files instead of checking them.")] = False,
 ) -> None:
     """Check, or write, what is generated from the model of the configuration."""
-    from cch.reference import check, write_all
+    from cch.workflow.generated_files import check, write_all
 
     if write:
         for path in write_all():
@@ -334,10 +334,10 @@ def verdict(
 
     cch verdict --student student.csv --teacher rna=rna.csv --label labels.csv
     """
-    from cch import verdict as library
-    from cch.files import write_json
-    from cch.question import ask
-    from cch.stage import log_to
+    from cch.base.files import write_json
+    from cch.criterion import verdict as library
+    from cch.criterion.verdict_inputs import load_inputs
+    from cch.records.stage import log_to
 
     log_to(None)
     if out is not None:
@@ -350,8 +350,8 @@ def verdict(
         seed,
     )
     kind = None if task is None else task.value
-    question = ask(data, student, teacher, label, kind, sample_id)
-    document = library.answer(question, settings)
+    inputs = load_inputs(data, student, teacher, label, kind, sample_id)
+    document = library.answer(inputs, settings)
     if out is not None:
         write_json(out, document)
     if as_json:

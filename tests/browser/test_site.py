@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cch.ledger.build import build_ledger
-from cch.report import build_site
+from cch.paper.ledger.build import build_ledger
 from cch.report.collect import collect
+from cch.report.site import build_site
 from cch.tables.claims import load_claims
 from small_tree import RESULTS, make_tree
 from support import ROOT

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cch.audit import audit
 from cch.audit.derive import RULES, Derived, _error_at, derives
 from cch.audit.metrics import metrics_again
 from cch.audit.printed import (
@@ -24,16 +23,17 @@ from cch.audit.printed import (
     printed,
 )
 from cch.audit.report import Audit
+from cch.audit.run import audit
+from cch.base.errors import CchError
+from cch.base.files import sha256_file, write_json, write_text
 from cch.cli import app
-from cch.errors import CchError
-from cch.files import sha256_file, write_json, write_text
-from cch.information.lihc import lihc_setting
-from cch.record import Recorder
-from cch.response import Case, CaseResult, Response
+from cch.information.calibration_model import Case, CaseResult, Response
+from cch.information.null_gaps import lihc_setting
+from cch.information.units import to_bits
+from cch.records.record import Recorder
 from cch.tables import render
-from cch.tables.lihc import null_document
+from cch.tables.null_gaps import null_document
 from cch.training.metrics import evaluate
-from cch.units import to_bits
 from small_tree import CHANGE, RESULTS, STUDY
 from support import ROOT
 
@@ -594,7 +594,7 @@ def test_renderings_of_odd_texts_pass(tmp_path):
     }  # fmt: skip
     document = {
         "format": "cch-table-1", "id": "t", "number": "Table 9", "title": "Odd $x$ & 5 %",
-        "caption": "12 _things_", "row_label": "γ", "marks": ["a: 1,000 (paper: 2)"],
+        "caption": "12 _things_", "row_label": "γ", "deviations": ["a: 1,000 (paper: 2)"],
         "columns": [{"key": "c", "label": "C*", "unit": None}],
         "rows": [{"key": f"r{i}", "label": text} for i, text in enumerate(ODD)],
         "cells": cells, "notes": [],

@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cch.errors import CchError
-from cch.information import CheckedEstimator, Measured, entropy_of_labels, estimators, get_estimator
+from cch.base.errors import CchError
+from cch.data.rng import numpy_generator
 from cch.information.calibrate import (
     Case,
     CaseResult,
@@ -21,8 +21,9 @@ from cch.information.calibrate import (
     calibrate_labels,
     sweep_settings,
 )
-from cch.information.lihc import lihc_setting, null_gaps
-from cch.rng import numpy_generator
+from cch.information.estimator import CheckedEstimator, Measured, entropy_of_labels, estimators
+from cch.information.null_gaps import lihc_setting, null_gaps
+from cch.information.registry import get_estimator
 
 
 @dataclass(frozen=True)

@@ -7,24 +7,24 @@ import json
 import numpy as np
 import pytest
 
+from cch.base.errors import CchError
 from cch.config import Compute, Information, load
-from cch.errors import CchError
-from cch.figures import draw_calibration, draw_null_gaps
-from cch.information import get_estimator
+from cch.config.paths import Paths
+from cch.config.specs import calibrate_spec
+from cch.data.rng import numpy_generator
 from cch.information.calibration_stage import calibrate, read_responses, read_results, usable_pair
 from cch.information.known import spectrum
-from cch.information.lihc import lihc_setting, null_gaps
-from cch.paths import Paths
-from cch.planning import Plan
-from cch.rng import numpy_generator
-from cch.specs import calibrate_spec
+from cch.information.null_gaps import lihc_setting, null_gaps
+from cch.information.registry import get_estimator
 from cch.tables.cells import build_document
 from cch.tables.claims import load_claims
+from cch.tables.figures import draw_calibration, draw_null_gaps
 from cch.tables.layouts import all_layouts
-from cch.tables.lihc import null_document
+from cch.tables.null_gaps import null_document
 from cch.tables.render import to_csv, to_latex, to_markdown
 from cch.tables.spec import table_spec
 from cch.training.store import write_runs
+from cch.workflow.planning import Plan
 from support import ROOT, overlay, raw_config
 
 CALIBRATION = {"repeats": 2, "truths": [0.5, 1], "shares": [0.5], "settings": {"ksg": {"k": [5]}}}

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cch.audit.explain import explain
+from cch.base.errors import CchError
+from cch.base.files import sha256_file, write_json
 from cch.config import load
-from cch.errors import CchError
-from cch.explain import explain
-from cch.files import sha256_file, write_json
-from cch.paired import Contents, Modality, write_paired
-from cch.paths import Paths
-from cch.record import Recorder
+from cch.config.paths import Paths
+from cch.data.paired import Contents, Modality, write_paired
+from cch.records.record import Recorder
 from cch.tables.cells import build_document
 from cch.tables.claims import load_claims
 from cch.tables.layouts import all_layouts
@@ -210,9 +210,9 @@ def test_the_teachers_information_of_the_caption_is_of_clean_inputs(results):
 
 
 def test_marks_name_settings_and_stand_in_data(results):
-    marks = document(results, ["digits of a package"])["marks"]
-    assert marks[0] == "digits of a package"
-    assert "seeds: 3 (paper: 5)" in marks
+    deviations = document(results, ["digits of a package"])["deviations"]
+    assert deviations[0] == "digits of a package"
+    assert "seeds: 3 (paper: 5)" in deviations
     cells = document(results, ["digits of a package"])["cells"]
     assert {cell["verdict"] for cell in cells.values()} == {"not comparable"}
 
@@ -251,7 +251,7 @@ def write_chain(tmp_path):
     )
     inputs = [{"path": "results/datasets/d.h5", "sha256": sha256_file("results/datasets/d.h5")}]
     cell = {"id": "t/r/c", "inputs": inputs}
-    content = {"cells": {"r/c": cell}, "notes": [], "title": "T", "marks": []}
+    content = {"cells": {"r/c": cell}, "notes": [], "title": "T", "deviations": []}
     write_json("results/tables/t.json", content)
     Recorder("tabulate", script, ["results/datasets/d.h5"], {}).write(
         "results/tables/t.record.json", ["results/tables/t.json"]

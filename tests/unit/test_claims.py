@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from cch.base.errors import CchError
 from cch.config import load
-from cch.errors import CchError
-from cch.tables.claims import Claim, all_deviations, deviations, load_claims, setting, titled
+from cch.tables.claims import Claim, all_deviations, load_claims, setting, study_deviations, titled
 from cch.tables.compare import compare_numbers, compare_texts, half_width
 from cch.tables.layouts import all_layouts, layout_inputs
 from support import ROOT, overlay, raw_config
@@ -54,21 +54,21 @@ def test_a_ragged_transcription_is_refused(tmp_path):
 
 def test_the_full_configuration_is_the_papers():
     config, claims = load(raw_config()), load_claims(CLAIMS)
-    marks = {name: deviations(config, claims, name) for name in config.studies}
+    deviations = {name: study_deviations(config, claims, name) for name in config.studies}
     sensitivity = {"brca-selection-all", "brca-noise-3", "brca-mi-train", "brca-mi-test"}
     for name in sensitivity:
-        assert marks.pop(name) == ["a study that is not in the paper"]
-    assert marks.pop("lihc") == ["dataset.title: TCGA-LIHC (iCluster) (paper: TCGA-LIHC)"]
+        assert deviations.pop(name) == ["a study that is not in the paper"]
+    assert deviations.pop("lihc") == ["dataset.title: TCGA-LIHC (iCluster) (paper: TCGA-LIHC)"]
     as_in_the_paper = {"synthetic", "mnistm-a20", "mnistm-a18", "mosei-vision", "mosei-audio"}
     as_in_the_paper |= {"brca", "brca-rppa", "kipan", "kipan-rppa"}
-    assert set(marks) == as_in_the_paper
-    assert not any(marks.values())
+    assert set(deviations) == as_in_the_paper
+    assert not any(deviations.values())
 
 
 def test_what_differs_from_the_paper_is_said(paper_config):
     change = {"studies": {"mnistm-a18": {"training": {"epochs": 7}}}}
     config = load(overlay(paper_config, change))
-    assert deviations(config, load_claims(CLAIMS), "mnistm-a18") == [
+    assert study_deviations(config, load_claims(CLAIMS), "mnistm-a18") == [
         "training.epochs: 7 (paper: 100)"
     ]
 
@@ -76,13 +76,13 @@ def test_what_differs_from_the_paper_is_said(paper_config):
 def test_of_a_mapping_only_what_differs_is_said(paper_config):
     change = {"studies": {"brca": {"fusion": {"dropout": 0.5, "training": {"epochs": 7}}}}}
     config = load(overlay(paper_config, change))
-    assert deviations(config, load_claims(CLAIMS), "brca") == [
+    assert study_deviations(config, load_claims(CLAIMS), "brca") == [
         "fusion.dropout: 0.5 (paper: 0.25)",
         "fusion.training.epochs: 7 (paper: 200)",
     ]
     without = load(overlay(paper_config, {"studies": {"brca": {"fusion": None}}}))
-    (mark,) = deviations(without, load_claims(CLAIMS), "brca")
-    assert mark.startswith("fusion: none (paper: encoder 64, batch_norm True")
+    (deviation,) = study_deviations(without, load_claims(CLAIMS), "brca")
+    assert deviation.startswith("fusion: none (paper: encoder 64, batch_norm True")
 
 
 def test_a_title_names_the_setting_that_ran(paper_config):
@@ -94,8 +94,8 @@ def test_a_title_names_the_setting_that_ran(paper_config):
 def test_a_study_of_ones_own_is_marked_as_such(paper_config):
     mine = paper_config["studies"]["mnistm-a20"] | {"group": None}
     config = load(overlay(paper_config, {"studies": {"mine": mine}}))
-    marks = deviations(config, load_claims(CLAIMS), "mine")
-    assert marks == ["a study that is not in the paper"]
+    deviations = study_deviations(config, load_claims(CLAIMS), "mine")
+    assert deviations == ["a study that is not in the paper"]
 
 
 def test_only_tables_of_the_paper_mark_a_study_that_is_not_in_it(paper_config):
@@ -111,14 +111,14 @@ def test_only_tables_of_the_paper_mark_a_study_that_is_not_in_it(paper_config):
     # And a study of the paper with another setting is marked in its own table too.
     change = {"studies": {"mnistm-a20": {"training": {"epochs": 7}}}}
     config = load(overlay(paper_config, change))
-    (mark,) = all_deviations(config, claims, all_layouts(config, TABLES)["sweep-mnistm-a20"])
-    assert mark.startswith("training.epochs: 7 (paper: ")
+    (deviation,) = all_deviations(config, claims, all_layouts(config, TABLES)["sweep-mnistm-a20"])
+    assert deviation.startswith("training.epochs: 7 (paper: ")
 
 
 def test_either_side_of_a_contradiction_is_the_papers(paper_config):
     for test, expected in ((1000, 0), (5000, 0), (2000, 1)):
         config = load(overlay(paper_config, {"datasets": {"synthetic": {"test": test}}}))
-        assert len(deviations(config, load_claims(CLAIMS), "synthetic")) == expected
+        assert len(study_deviations(config, load_claims(CLAIMS), "synthetic")) == expected
 
 
 def test_settings_are_found_by_path():

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from cch import reference
-from cch.config import load, read
-from cch.errors import CchError
-from cch.snakemake_targets import check_overlays
+from cch.base.errors import CchError
+from cch.config import load, read, reference
+from cch.workflow import generated_files
+from cch.workflow.snakemake_targets import check_overlays
 from support import ROOT, overlay, raw_config
 
 COHORTS = {"brca", "brca-rppa", "kipan", "kipan-rppa", "lihc"}
@@ -331,17 +331,17 @@ def test_a_missing_key_is_named(paper_config):
 
 
 def test_generated_schema_and_reference_match_the_model():
-    assert reference.check() == [], "run `cch docs --write`"
+    assert generated_files.check() == [], "run `cch docs --write`"
 
 
 def test_drift_of_a_generated_file_is_found(tmp_path, monkeypatch):
     target = tmp_path / "page.md"
     target.write_text("old")
-    monkeypatch.setattr(reference, "ROOT", tmp_path)
-    monkeypatch.setattr(reference, "generated", lambda: {target: "new"})
-    assert reference.check() == ["page.md"]
-    reference.write_all()
-    assert reference.check() == []
+    monkeypatch.setattr(generated_files, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(generated_files, "generated", lambda: {target: "new"})
+    assert generated_files.check() == ["page.md"]
+    generated_files.write_all()
+    assert generated_files.check() == []
     assert target.read_text() == "new"
 
 

@@ -8,21 +8,22 @@ import pytest
 from typer.testing import CliRunner
 
 from cch import cli
-from cch import costs as module
+from cch.base.errors import CchError
+from cch.base.files import write_json
 from cch.config import load, read
-from cch.costs import Benchmarks, Costs, Job, Probe, Works, costs, duration, operations
-from cch.errors import CchError
-from cch.files import write_json
-from cch.information import CheckedEstimator, get_estimator, register
-from cch.information import estimators as registered
+from cch.config.specs import SelectSpec, calibrate_spec, estimate_spec, read_train_spec, train_spec
+from cch.config.work import Size, Work, dataset_size
 from cch.information.autoencoders import Shape
+from cch.information.estimator import CheckedEstimator, register
+from cch.information.estimator import estimators as registered
+from cch.information.registry import get_estimator
 from cch.information.work import calibrate_work, estimate_work
-from cch.planning import Plan
-from cch.record import Recorder
-from cch.specs import SelectSpec, calibrate_spec, estimate_spec, read_train_spec, train_spec
-from cch.theory.stage import simulation_work
+from cch.paper.theory.stage import simulation_work
+from cch.records.record import Recorder
 from cch.training.work import selection_work, training_work
-from cch.work import Size, Work, dataset_size
+from cch.workflow import costs as module
+from cch.workflow.costs import Benchmarks, Costs, Job, Probe, Works, costs, duration, operations
+from cch.workflow.planning import Plan
 from support import ROOT, overlay, raw_config
 
 # One study of two teachers' levels, three seeds; everything else of the configuration is away.

@@ -16,15 +16,15 @@ from urllib.parse import unquote
 import pytest
 from typer.testing import CliRunner
 
+from cch.audit.crate.contents import digest_uri
+from cch.audit.crate.write import export
+from cch.audit.explain import explain
+from cch.base.errors import CchError
+from cch.base.files import sha256_file
 from cch.cli import app
-from cch.crate import export
-from cch.crate.contents import digest_uri
-from cch.errors import CchError
-from cch.explain import explain
-from cch.files import sha256_file
-from cch.record import Recorder
-from cch.report import build_site
+from cch.records.record import Recorder
 from cch.report.collect import collect
+from cch.report.site import build_site
 from small_tree import RESULTS, STUDY
 from support import ROOT
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cch.criterion import effective_freedom, judge
-from cch.errors import CchError
+from cch.base.errors import CchError
+from cch.criterion.gap import effective_freedom, judge
 
 
 @dataclass

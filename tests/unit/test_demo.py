@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from cch import demo
-from cch.errors import CchError
+from cch.base.errors import CchError
+from cch.workflow import demo
 
 
 @pytest.fixture

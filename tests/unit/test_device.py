@@ -11,18 +11,18 @@ import pytest
 import torch
 from snakemake.iocontainers import Namedlist
 
-from cch import device
+from cch.base import device
+from cch.base.errors import CchError
 from cch.config import load
-from cch.errors import CchError
-from cch.planning import Plan
-from cch.specs import SPECS
-from cch.stage import stage
+from cch.config.specs import SPECS
+from cch.records.stage import stage
+from cch.workflow.planning import Plan
 from support import ROOT, overlay, raw_config
 
 # A job: it takes one of two devices, computes, says which and what, and stays until it is told.
 JOB = """
 import json, logging, sys, torch
-from cch import device
+from cch.base import device
 logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
 device.WAIT = 0.02
 device.share(int(sys.argv[1]))

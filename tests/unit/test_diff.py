@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cch.audit.diff import diff
+from cch.base.errors import CchError
+from cch.base.files import digest, sha256_file
 from cch.cli import app
-from cch.errors import CchError
-from cch.files import digest, sha256_file
 
 VALUES = {"teacher": [0.9, 0.8], "baseline": [0.7, 0.6]}
 ESTIMATES = {"teacher-student": [1.5, 1.6], "student-label": [1.0, 1.2]}

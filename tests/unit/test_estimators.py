@@ -8,17 +8,17 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cch.errors import CchError
-from cch.information import (
+from cch.base.errors import CchError
+from cch.information.estimator import (
     CheckedEstimator,
     Estimator,
     Measured,
     constant_columns,
     entropy_of_labels,
     estimators,
-    get_estimator,
     register,
 )
+from cch.information.registry import get_estimator
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def test_entropy_of_labels_in_nats():
 
 
 def test_the_registry_holds_both_estimators_and_takes_more(monkeypatch):
-    monkeypatch.setattr("cch.information.estimators", dict(estimators))
+    monkeypatch.setattr("cch.information.estimator.estimators", dict(estimators))
     assert {"ksg", "latentmi"} <= set(estimators)
     assert all(isinstance(estimator, Estimator) for estimator in estimators.values())
     register(Fixed())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from snakemake.logging import LogEvent
 
-from cch.events import JobEventHandler, RunProgress
+from cch.workflow.events import JobEventHandler, RunProgress
 
 LOG = "results/logs/train/mnistm-a18.teacher.log"
 OUT_OF_MEMORY = "SLURM-job '5' failed, SLURM status is: 'OUT_OF_MEMORY'."
@@ -113,7 +113,7 @@ def counted(run: Run, done: int, total: int = 8) -> None:
 
 def test_progress_is_lines_where_there_is_no_terminal(monkeypatch):
     stream, now = io.StringIO(), [100.0]
-    monkeypatch.setattr("cch.events.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("cch.workflow.events.time.monotonic", lambda: now[0])
     run = Run(RunProgress(stream))
     run.logger.info(None, extra={"event": LogEvent.RUN_INFO, "stats": {"train": 7, "total": 8}})
     for done in range(1, 9):

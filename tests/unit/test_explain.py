@@ -13,14 +13,15 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cch import explain as module
+from cch.audit import explain as module
+from cch.audit.explain import as_tree, comparison, explain
+from cch.base.errors import CchError
+from cch.base.files import sha256_file, write_json
 from cch.cli import app
-from cch.errors import CchError
-from cch.explain import as_tree, comparison, explain, relevant_marks
-from cch.files import sha256_file, write_json
-from cch.record import processor
+from cch.records.record import processor
 from cch.tables.claims import Claim
 from cch.tables.compare import Z, half_width
+from cch.tables.documents import relevant_deviations
 from small_tree import RESULTS, STUDY
 from support import ROOT
 
@@ -124,12 +125,12 @@ MARKS = [
 )
 def test_only_marks_that_can_reach_a_cell_are_listed(query, kept):
     cell = {"query": query, "value": 1.0}
-    assert relevant_marks(cell, MARKS) == [MARKS[number] for number in kept]
+    assert relevant_deviations(cell, MARKS) == [MARKS[number] for number in kept]
 
 
 def test_a_cell_that_was_not_run_names_the_grid_that_left_it_out():
     cell = {"query": {"kind": "difference", "level": "0"}, "value": None}
-    assert MARKS[3] in relevant_marks(cell, MARKS)
+    assert MARKS[3] in relevant_deviations(cell, MARKS)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def large(tmp_path) -> Path:
         for column in range(60)
     }  # fmt: skip
     path = folder / "tables" / "t.json"
-    write_json(path, {"title": "T", "marks": [], "notes": [], "cells": cells})
+    write_json(path, {"title": "T", "deviations": [], "notes": [], "cells": cells})
     record = about | {"outputs": {"results/tables/t.json": sha256_file(path)}, "inputs": behind}
     write_json(path.with_suffix(".record.json"), record)
     return folder

@@ -19,9 +19,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from cch.errors import CchError
-from cch.sources import transfer
-from cch.sources.fetch import (
+from cch.base.errors import CchError
+from cch.data.sources import http as transfer
+from cch.data.sources.fetch import (
     FOUND,
     _sole_writer,
     available,
@@ -30,8 +30,8 @@ from cch.sources.fetch import (
     missing_by_hand,
     raw_path,
 )
-from cch.sources.pins import Pin, read_pins, write_pin
-from cch.sources.table import load_table
+from cch.data.sources.lockfile import Pin, read_pins, write_pin
+from cch.data.sources.table import load_table
 from server import Answer, Server
 from support import ROOT
 from support import mirror as real_folder
@@ -161,7 +161,7 @@ def test_a_redirect_is_followed(place, server):
 def test_progress_is_reported(place, server, caplog):
     caplog.set_level(logging.INFO)
     place.declare(server.give("/file.bin", CONTENT)).fetch()
-    lines = [r.message for r in caplog.records if r.name == "cch.progress"]
+    lines = [r.message for r in caplog.records if r.name == "cch.base.progress"]
     assert lines[-1].startswith("toy/file.bin: 300/300 kB")
 
 
@@ -310,8 +310,8 @@ def test_without_a_digest_and_a_strong_version_nothing_is_continued(place, serve
 
 SCRIPT = """
 import logging, sys
-from cch.sources.fetch import fetch
-from cch.sources.table import load_table
+from cch.data.sources.fetch import fetch
+from cch.data.sources.table import load_table
 logging.basicConfig(level="INFO")
 fetch("toy", "file.bin", table=load_table(sys.argv[1]), destination=sys.argv[2], lock=sys.argv[3])
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import pytest
 
-from cch.figures import draw_architecture, save
+from cch.tables.figures import draw_architecture, save
 
 SAID = {
     "teacher": "mrna", "student": "cnv", "features": "30", "encoder": "48", "batch-norm": "yes",
@@ -17,7 +17,7 @@ SAID = {
 def drawn(tmp_path, **change: str) -> list[list[str]]:
     """The words of both panels of Figure 3, direct and with distillation."""
     cells = {f"{key}/value": {"text": text} for key, text in (SAID | change).items()}
-    document = {"number": "Figure 3", "title": "Fusion", "marks": [], "cells": cells}
+    document = {"number": "Figure 3", "title": "Fusion", "deviations": [], "cells": cells}
     open_before = plt.get_fignums()
     figure = draw_architecture(document)
     words = [[text.get_text() for text in axis.texts] for axis in figure.axes]

@@ -9,17 +9,11 @@ from torch import nn
 from torch.nn import functional
 
 import cch.training.stack as engine
+from cch.base.errors import CchError
 from cch.config import Fusion, Training
-from cch.errors import CchError
-from cch.networks import DropoutMasks, draw_mask
-from cch.rng import keyed_seed, torch_generator
-from cch.training.fusion import (
-    FusionMember,
-    StackedFusion,
-    TrainedFusion,
-    _Fusions,
-    train_fusion,
-)
+from cch.data.rng import keyed_seed, torch_generator
+from cch.training.fusion import FusionMember, StackedFusion, TrainedFusion, _Fusions, train_fusion
+from cch.training.networks import DropoutMasks, draw_mask
 from cch.training.stack import Batch
 
 ROWS, USED, D1, D2, K, UNITS = 90, 50, 6, 4, 3, 12
@@ -141,10 +135,10 @@ def test_stack_equals_a_loop_of_ordinary_trainings(fusion):
 
 def test_trained_step_by_step_with_adam_it_stays_each_members_own_module():
     # In float64, where what rounding grows to leaves room for a sharp comparison.
-    recipe, keys = _Fusions(BY_ADAM, (D1, D2), K), [member.key for member in MEMBERS]
-    stack = recipe.initial(keys, torch.device("cpu")).double()
+    ensemble, keys = _Fusions(BY_ADAM, (D1, D2), K), [member.key for member in MEMBERS]
+    stack = ensemble.initial(keys, torch.device("cpu")).double()
     modules = [Ordinary(key).double() for key in keys]
-    ours = torch.optim.Adam(recipe.parameter_groups(stack, 0.01))
+    ours = torch.optim.Adam(ensemble.parameter_groups(stack, 0.01))
     theirs = [torch.optim.Adam(module.parameters(), lr=0.01) for module in modules]
     objective = _objective(MEMBERS, BY_ADAM)
     masks, generator = DropoutMasks(stack, keys, "cpu"), torch.Generator().manual_seed(3)

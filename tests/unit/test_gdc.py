@@ -10,11 +10,11 @@ import tarfile
 import pytest
 import yaml
 
-from cch.errors import CchError
-from cch.sources import gdc, transfer
-from cch.sources.fetch import fetch
-from cch.sources.pins import read_pins
-from cch.sources.table import load_table
+from cch.base.errors import CchError
+from cch.data.sources import gdc, http
+from cch.data.sources.fetch import fetch
+from cch.data.sources.lockfile import read_pins
+from cch.data.sources.table import load_table
 from server import Answer, Gdc, Held, Server
 
 QUERY = {
@@ -68,7 +68,7 @@ def api():
 @pytest.fixture
 def waits(monkeypatch):
     asked = []
-    monkeypatch.setattr(transfer, "_sleep", asked.append)
+    monkeypatch.setattr(http, "_sleep", asked.append)
     return asked
 
 
@@ -244,7 +244,7 @@ def test_one_file_in_an_archive_is_understood_too(place):
 def test_progress_is_reported(place, api, caplog):
     caplog.set_level(logging.INFO)
     place.declare(api.url).fetch()
-    lines = [r.getMessage() for r in caplog.records if r.name == "cch.progress"]
+    lines = [r.getMessage() for r in caplog.records if r.name == "cch.base.progress"]
     assert lines[-1].startswith(f"kich/{NAME}: 8/8 files")
     assert "8 files, 0.3" in caplog.text
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cch.errors import CchError
-from cch.files import sha256_file
-from cch.sources import generated
-from cch.sources.fetch import fetch
-from cch.sources.pins import read_pins
-from cch.sources.table import load_table
+from cch.base.errors import CchError
+from cch.base.files import sha256_file
+from cch.data.sources import generated
+from cch.data.sources.fetch import fetch
+from cch.data.sources.lockfile import read_pins
+from cch.data.sources.table import load_table
 from support import ROOT
 
 FILE = {
@@ -114,7 +114,7 @@ def test_every_generated_source_of_the_project_says_that_it_is_made_up():
 
 def test_the_generated_segments_are_those_of_the_fixture(tmp_path, monkeypatch):
     """The kind passes path and seed on; the fixture's own tests look at what it writes."""
-    from cch.datasets import mosei_fixture
+    from cch.data.datasets import mosei_fixture
 
     asked = []
     monkeypatch.setattr(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from cch.datasets.digits import enlarge, read_digits_csv, read_mnist
-from cch.datasets.idx import read_bytes, read_idx
-from cch.errors import CchError
+from cch.base.errors import CchError
+from cch.data.datasets.digits import enlarge, read_digits_csv, read_mnist
+from cch.data.datasets.idx import read_bytes, read_idx
 from support import mirror
 
 DIGITS_CSV = Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz"

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cch.config import Compute
-from cch.information import get_estimator
+from cch.config.paths import ROLES
+from cch.config.specs import EstimateSpec
+from cch.data.rng import numpy_generator
+from cch.information.registry import get_estimator
 from cch.information.stage import estimate, pairs, read_estimates
-from cch.paths import ROLES
-from cch.rng import numpy_generator
-from cch.specs import EstimateSpec
 from cch.training.store import RunsFile, write_runs
 
 SPEC = EstimateSpec(study="study", estimators={"ksg": {}}, rows="test", limit=10_000)

@@ -10,7 +10,8 @@ from scipy.integrate import quad
 from scipy.special import log_softmax
 from scipy.stats import norm
 
-from cch.errors import CchError
+from cch.base.errors import CchError
+from cch.data.rng import numpy_generator
 from cch.information.known import (
     canonical_correlation,
     class_means,
@@ -22,7 +23,6 @@ from cch.information.known import (
     permuted,
     spectrum,
 )
-from cch.rng import numpy_generator
 
 LIHC = np.array([39, 18, 113]) / 170
 

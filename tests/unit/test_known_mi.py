@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 import pytest
 
-from cch.errors import CchError
-from cch.files import sha256_file
-from cch.information import Estimate
+from cch.base.errors import CchError
+from cch.base.files import sha256_file
+from cch.information.estimator import Estimate
 from support import ROOT
 
 SPEC = importlib.util.spec_from_file_location(

@@ -10,17 +10,11 @@ import torch
 from scipy.special import digamma, polygamma
 from sklearn.feature_selection._mutual_info import _compute_mi_cc, _compute_mi_cd
 
-from cch.errors import CchError
-from cch.information import get_estimator, neighbours
-from cch.information.ksg import (
-    KSG,
-    kraskov,
-    kraskov_many,
-    kraskov_pointwise,
-    ross,
-    ross_pointwise,
-)
-from cch.units import from_bits
+from cch.base.errors import CchError
+from cch.information import neighbours
+from cch.information.ksg import KSG, kraskov, kraskov_many, kraskov_pointwise, ross, ross_pointwise
+from cch.information.registry import get_estimator
+from cch.information.units import from_bits
 
 BOTH = pytest.mark.parametrize("backend", ["tree", "brute"])
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from cch.errors import CchError
+from cch.base.errors import CchError
+from cch.data.rng import keyed_seed
 from cch.information.latentmi_library import LatentMILibrary
-from cch.rng import keyed_seed
 
 pytest.importorskip("latentmi")
 FEW = {"epochs": 2, "batch_size": 32}
@@ -85,7 +85,7 @@ def test_global_generators_are_left_as_they_were(data):
 
 
 def test_nothing_is_printed_and_progress_goes_to_the_log(data, capfd, caplog):
-    with caplog.at_level("INFO", logger="cch.progress"):
+    with caplog.at_level("INFO", logger="cch.base.progress"):
         LatentMILibrary(**FEW).estimate(*data, key=())
     assert capfd.readouterr().out == ""
     assert "latentmi, 100 rows: 2/2 epochs" in caplog.text

@@ -17,17 +17,18 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score
 from typer.testing import CliRunner
 
+from cch.base.errors import CchError
 from cch.cli import app
-from cch.errors import CchError
-from cch.ledger.build import ITSELF, NONE, VERDICTS, build_ledger, ledger_of
-from cch.ledger.checks import CHECKS, KINDS, ORDER, Flag, run_checks
-from cch.ledger.fractions import confusion_matrices, count_of
-from cch.ledger.information import fano_nats
-from cch.ledger.printed import Paper, entropy
-from cch.ledger.render import to_markdown
-from cch.ledger.verify import numbers_in, verify_text
-from cch.planning import Plan
+from cch.paper.ledger.all_checks import ORDER, run_checks
+from cch.paper.ledger.build import ITSELF, NONE, VERDICTS, build_ledger, ledger_of
+from cch.paper.ledger.checks import CHECKS, KINDS, Flag
+from cch.paper.ledger.fractions import confusion_matrices, count_of
+from cch.paper.ledger.information import fano_nats
+from cch.paper.ledger.printed import Paper, entropy
+from cch.paper.ledger.render import to_markdown
+from cch.paper.ledger.verify import numbers_in, verify_text
 from cch.tables.claims import Claims, load_claims
+from cch.workflow.planning import Plan
 from support import ROOT, mirror, raw_config
 
 CLAIMS = ROOT / "paper" / "claims.yaml"
@@ -424,7 +425,7 @@ def a_document(**cells: dict) -> dict:
             "query": {"kind": "metric", "role": "student", "level": row},
             "verdict": "reproduced",
         } | changes
-    return {"id": "table13", "marks": [], "cells": stored, "notes": []}
+    return {"id": "table13", "deviations": [], "cells": stored, "notes": []}
 
 
 def verdicts(document: dict) -> dict[str, str]:
@@ -445,17 +446,17 @@ def test_a_verdict_is_the_comparisons_unless_something_stands_against_it():
     assert found["table13/0/student-label"] == ITSELF
     assert found["table13/0/difference"] == NONE
     assert found["table13/0.5/kd"] == NONE
-    marked = document | {"marks": ["training.epochs: 7 (paper: 100)"]}
+    marked = document | {"deviations": ["training.epochs: 7 (paper: 100)"]}
     assert verdicts(marked)["table13/0/kd"] == "not comparable"
     # The distillation grid cannot reach a number that was measured.
-    elsewhere = document | {"marks": ["distillation.weights: 0.1 (paper: 0.5)"]}
+    elsewhere = document | {"deviations": ["distillation.weights: 0.1 (paper: 0.5)"]}
     assert verdicts(elsewhere)["table13/0/kd"] == "reproduced"
 
 
 def test_a_setting_that_differs_is_said_to_differ():
     setting = {"query": {"kind": "setting", "path": "training.epochs"}, "value": "7", "n": None}
     cell = {"id": "table12/epochs/value", "text": "7", "se": None, "unit": None} | setting
-    document = {"id": "table12", "marks": ["training.epochs: 7 (paper: 100)"], "notes": []}
+    document = {"id": "table12", "deviations": ["training.epochs: 7 (paper: 100)"], "notes": []}
     document |= {"cells": {"epochs/value": cell | {"verdict": "differs"}}}
     ledger = build_ledger(load_claims(CLAIMS), {"t": document})
     (found,) = [cell for cell in ledger["cells"] if cell["id"] == "table12/epochs/value"]

@@ -10,9 +10,10 @@ import tarfile
 import numpy as np
 import pytest
 
-from cch.datasets import matrix as module
-from cch.datasets.gdc_files import read_copy_number, read_rppa, read_star_counts
-from cch.datasets.matrix import (
+from cch.base.errors import CchError
+from cch.data.datasets import matrix as module
+from cch.data.datasets.gdc_files import read_copy_number, read_rppa, read_star_counts
+from cch.data.datasets.matrix import (
     GeneNames,
     read_features_by_samples,
     read_probemap,
@@ -20,8 +21,7 @@ from cch.datasets.matrix import (
     read_table,
     unique_features,
 )
-from cch.errors import CchError
-from cch.rng import numpy_generator
+from cch.data.rng import numpy_generator
 
 XENA = "Ensembl_ID\tTCGA-AA-0001-01A\tTCGA-AA-0002-01A\nENSG1.2\t1.5\t\nENSG2.1\tNA\t-3e-1\n"
 

@@ -9,8 +9,8 @@ import torch
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from cch.errors import CchError
-from cch.information import CheckedEstimator, Sample, entropy_of_labels, estimators, get_estimator
+from cch.base.errors import CchError
+from cch.information.estimator import CheckedEstimator, Sample, entropy_of_labels, estimators
 from cch.information.mine import (
     MINE,
     Fit,
@@ -21,6 +21,7 @@ from cch.information.mine import (
     corrected_loss,
     log_mean_exp,
 )
+from cch.information.registry import get_estimator
 
 QUICK = MINE(epochs=12, units=16, batch_size=64)
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
+from cch.base.errors import CchError
 from cch.config import MnistMDataset, SyntheticDataset, load
-from cch.datasets import KINDS, READERS, own, prepare_dataset, required_sources
-from cch.datasets.digits import Digits, LabelledImages
-from cch.datasets.mnistm import blend, patches, prepare
-from cch.datasets.photographs import Photographs
-from cch.errors import CchError
-from cch.paired import PairedDataset, write_paired
+from cch.data.datasets import user_matrices
+from cch.data.datasets.digits import Digits, LabelledImages
+from cch.data.datasets.mnistm import blend, patches, prepare
+from cch.data.datasets.photographs import Photographs
+from cch.data.datasets.registry import KINDS, READERS, prepare_dataset, required_sources
+from cch.data.paired import PairedDataset, write_paired
 from support import mirror, raw_config
 
 SKLEARN = Path(sklearn.datasets.__file__).parent
@@ -197,7 +198,7 @@ class TestRegistry:
             for _, what in KINDS[dataset.kind].needs(name, dataset).values()
         }
         # A reader's own files are in no shipped configuration.
-        assert {reader.gives for reader in READERS.values()} == needed | {own.LocalFiles}
+        assert {reader.gives for reader in READERS.values()} == needed | {user_matrices.LocalFiles}
 
     def test_an_unknown_source(self):
         with pytest.raises(CchError, match=r"datasets\.demo\.digits: there is no source 'digits'"):

@@ -11,11 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cch.datasets import mosei, prepare_dataset, required_sources
-from cch.datasets.mosei_fixture import write_fixture
-from cch.datasets.safe_pickle import row_blocks
-from cch.errors import CchError
-from cch.paired import PairedDataset, write_paired
+from cch.base.errors import CchError
+from cch.data.datasets import mosei
+from cch.data.datasets.mosei_fixture import write_fixture
+from cch.data.datasets.registry import prepare_dataset, required_sources
+from cch.data.datasets.safe_pickle import row_blocks
+from cch.data.paired import PairedDataset, write_paired
 from support import mirror
 
 

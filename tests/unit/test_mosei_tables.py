@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cch.audit import audit
-from cch.explain import as_tree, explain
-from cch.files import sha256_file
-from cch.paired import Contents, Modality, write_paired
-from cch.planning import Plan
-from cch.record import Recorder
-from cch.sources.fetch import Fetched
+from cch.audit.explain import as_tree, explain
+from cch.audit.run import audit
+from cch.base.files import sha256_file
+from cch.data.paired import Contents, Modality, write_paired
+from cch.data.sources.fetch import Fetched
+from cch.records.record import Recorder
 from cch.tables.cells import build_document
 from cch.tables.spec import TableSpec, table_spec
 from cch.tables.write import make
+from cch.workflow.planning import Plan
 from small_tree import TEST, TRAIN, record, write_drawn_estimates, write_drawn_runs
 from support import ROOT, overlay, raw_config
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cch.datasets import mosi
-from cch.errors import CchError
-from cch.paired import PairedDataset, write_paired
+from cch.base.errors import CchError
+from cch.data.datasets import mosi
+from cch.data.paired import PairedDataset, write_paired
 from support import mirror
 
 SPEC = SimpleNamespace(kind="mosi", title="CMU-MOSI", source="mosi")

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from cch.config import Network
-from cch.networks import (
+from cch.data.rng import keyed_seed, torch_generator
+from cch.training.networks import (
     DropoutMasks,
     LayerRow,
     StackedMLP,
@@ -13,7 +14,6 @@ from cch.networks import (
     layer_table,
     parameter_count,
 )
-from cch.rng import keyed_seed, torch_generator
 
 WIDE = Network(hidden=[1024, 256], activation="leaky_relu")
 SMALL = Network(hidden=[12, 7])

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from cch.errors import CchError
-from cch.paired import Contents, Modality, PairedDataset, RandomSplit, write_paired
+from cch.base.errors import CchError
+from cch.data.paired import Contents, Modality, PairedDataset, RandomSplit, write_paired
 
 
 def contents(**changes) -> Contents:

@@ -10,8 +10,8 @@ import pytest
 import sklearn.datasets
 from PIL import Image
 
-from cch.datasets.photographs import Photographs, grey, read_archive, read_samples
-from cch.errors import CchError
+from cch.base.errors import CchError
+from cch.data.datasets.photographs import Photographs, grey, read_archive, read_samples
 from support import mirror
 
 SAMPLES = Path(sklearn.datasets.__file__).parent / "images"

@@ -10,9 +10,9 @@ import zipfile
 import pytest
 import yaml
 
-from cch.errors import CchError
-from cch.sources.fetch import fetch
-from cch.sources.table import load_table
+from cch.base.errors import CchError
+from cch.data.sources.fetch import fetch
+from cch.data.sources.table import load_table
 from server import Server
 
 MEMBERS = {

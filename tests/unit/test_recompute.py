@@ -11,18 +11,18 @@ import pytest
 from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
-from cch import recompute as module
-from cch.audit import audit
+from cch.audit import recompute as module
+from cch.audit.cell_config import cell_config
 from cch.audit.derive import Place
-from cch.cell_config import cell_config
+from cch.audit.recompute import TOLERANCE, CellRecomputation, recompute
+from cch.audit.run import audit
+from cch.base.errors import CchError
+from cch.base.files import sha256_file, write_json
 from cch.cli import app
 from cch.config import Config, Theory, load
-from cch.errors import CchError
-from cch.files import sha256_file, write_json
-from cch.recompute import TOLERANCE, CellRecomputation, recompute
-from cch.record import Recorder
-from cch.theory.documents import DOCUMENTS
-from cch.theory.stage import simulate_all
+from cch.paper.theory.documents import DOCUMENTS
+from cch.paper.theory.stage import simulate_all
+from cch.records.record import Recorder
 from small_tree import CHANGE, JOB, RESULTS, STUDY
 from support import ROOT, overlay, raw_config
 
@@ -83,14 +83,14 @@ def test_a_trained_run_passes_the_audit_strictly(tree):
             "table13/1.5/difference",
             {"teacher": 3, "baseline": 3, "student": 3},
             {},
-            marks=pytest.mark.slow,
+            deviations=pytest.mark.slow,
         ),
         pytest.param(
             f"calibration-{STUDY}/student-label-h0.5/ksg-bias",
             {"teacher": 2, "baseline": 2},
             # The case, and of both quantities that without information.
             {"calibration sample": 9},
-            marks=pytest.mark.slow,
+            deviations=pytest.mark.slow,
         ),
     ],
 )

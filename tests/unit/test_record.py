@@ -8,11 +8,11 @@ from functools import partial
 
 import pytest
 
-from cch.code import ROOT
-from cch.errors import CchError
-from cch.files import sha256_file
-from cch.record import Recorder, processor, read_record, record_path
-from cch.stage import allocation
+from cch.base.errors import CchError
+from cch.base.files import sha256_file
+from cch.records.code import ROOT
+from cch.records.record import Recorder, processor, read_record, record_path
+from cch.records.stage import allocation
 
 SCRIPT = ROOT.parents[1] / "workflow" / "scripts" / "tabulate.py"
 
@@ -36,9 +36,9 @@ def test_a_record_names_inputs_and_outputs_by_digest(tmp_path):
 
 
 def test_new_files_are_uncommitted_changes_only_where_code_lies(tmp_path, monkeypatch):
-    module = tmp_path / "src" / "cch" / "record.py"
+    module = tmp_path / "src" / "cch" / "records" / "record.py"
     module.parent.mkdir(parents=True)
-    module.write_bytes((ROOT / "record.py").read_bytes())
+    module.write_bytes((ROOT / "records" / "record.py").read_bytes())
     (tmp_path / ".gitignore").write_bytes((ROOT.parents[1] / ".gitignore").read_bytes())
     run = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
     run(["git", "init", "-q"])

@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 from matplotlib.mathtext import MathTextParser
 
-from cch.errors import CchError
+from cch.base.errors import CchError
 from cch.tables.compare import Verdict
 from cch.tables.render import (
     CSV_FIELDS,
@@ -53,7 +53,7 @@ def document():
         "title": "Gap under blur (α = 0.2)",
         "caption": "Difference of means, 100 % of rows_used.",
         "row_label": "γ",
-        "marks": ["epochs: 20 (paper: 100)", "scikit-learn's digits stand in for MNIST"],
+        "deviations": ["epochs: 20 (paper: 100)", "scikit-learn's digits stand in for MNIST"],
         "columns": [
             {"key": "mi-gap", "label": "MI gap", "unit": "nats"},
             {"key": "kd", "label": "Accuracy, σ12"},
@@ -151,7 +151,7 @@ class TestCsv:
 
     def test_every_line_carries_the_marks(self, document):
         for line in read_csv(to_csv(document)):
-            assert line["marks"] == "; ".join(document["marks"])
+            assert line["deviations"] == "; ".join(document["deviations"])
 
     def test_a_cell_without_a_value_has_an_empty_value_and_a_dash(self, document):
         line = read_csv(to_csv(document))[2]
@@ -168,9 +168,9 @@ class TestCsv:
     def test_a_formula_is_disarmed_in_every_field(self, document, text):
         changed = one_cell(document, value=text, text=text, unit=text, flags=[text])
         changed["rows"][0]["label"] = changed["columns"][1]["label"] = text
-        changed["marks"] = [text]
+        changed["deviations"] = [text]
         line = read_csv(to_csv(changed))[0]
-        for name in ("value", "text", "unit", "flags", "row", "column", "marks"):
+        for name in ("value", "text", "unit", "flags", "row", "column", "deviations"):
             assert line[name] == "'" + text.replace("\r", "\n")
 
     @pytest.mark.parametrize("text", ["-0.0032", "-0.1190 ± 0.0165", "+5%", "-1e-05", "-1,000"])
@@ -186,7 +186,7 @@ class TestMarkdown:
         assert lines[2].endswith("**")
 
     def test_a_table_as_in_the_paper_has_no_marks(self, document):
-        document["marks"] = []
+        document["deviations"] = []
         assert MARKED not in to_markdown(document)
 
     def test_units_are_in_the_heading_and_not_in_the_cells(self, document):
@@ -315,7 +315,7 @@ class TestLatex:
     def test_it_compiles(self, document, tmp_path):
         nasty = '[x]* ±σ12 % & _ # $ { } ~ ^ \\ < > | " ’ – ∞ é'
         document["rows"][1]["label"] = nasty
-        document["marks"].append(nasty)
+        document["deviations"].append(nasty)
         document["caption"] = nasty
         source = (
             "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n"
@@ -386,6 +386,6 @@ class TestAll:
             render(document | change)
 
     def test_a_document_without_marks_is_refused(self, document, render):
-        del document["marks"]
-        with pytest.raises(CchError, match="table01: has no 'marks'"):
+        del document["deviations"]
+        with pytest.raises(CchError, match="table01: has no 'deviations'"):
             render(document)

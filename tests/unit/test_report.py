@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from cch.audit import audit
 from cch.audit.printed import check_shown
 from cch.audit.report import Audit
-from cch.errors import CchError
-from cch.ledger.build import build_ledger
-from cch.record import Recorder, processor
-from cch.report import build_site
+from cch.audit.run import audit
+from cch.base.errors import CchError
+from cch.paper.ledger.build import build_ledger
+from cch.records.record import Recorder, processor
 from cch.report.collect import cells_of, collect
-from cch.report.site import _duration, _size
+from cch.report.site import _duration, _size, build_site
 from cch.tables.claims import load_claims
 from small_tree import RESULTS, STUDY
 from support import ROOT

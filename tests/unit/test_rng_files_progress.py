@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from cch.files import digest, whole_file, write_json
-from cch.progress import Progress, clock
-from cch.rng import keyed_seed, numpy_generator, torch_generator
+from cch.base.files import digest, whole_file, write_json
+from cch.base.progress import Progress, clock
+from cch.data.rng import keyed_seed, numpy_generator, torch_generator
 
 
 def test_seeds_depend_on_the_key_and_its_types_alone():

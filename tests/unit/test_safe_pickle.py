@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from cch.datasets.safe_pickle import LARGE, StoredArray, convert_pickle, read_index, row_blocks
-from cch.errors import CchError
+from cch.base.errors import CchError
+from cch.data.datasets.safe_pickle import LARGE, StoredArray, convert_pickle, read_index, row_blocks
 
 GENERATOR = np.random.default_rng(0)
 BIG = GENERATOR.standard_normal((300, 7, 13))  # 218 kB: stays in the file

@@ -10,9 +10,9 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.feature_selection import f_classif
 from sklearn.preprocessing import StandardScaler
 
-from cch.errors import CchError
-from cch.rng import numpy_generator
-from cch.selection import (
+from cch.base.errors import CchError
+from cch.data.rng import numpy_generator
+from cch.data.selection import (
     Columns,
     SelectionFile,
     f_statistic,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from cch.errors import CchError
-from cch.files import sha256_file
-from cch.sources.fetch import fetch
-from cch.sources.kinds import KINDS, Delivery, register
-from cch.sources.table import load_table
+from cch.base.errors import CchError
+from cch.base.files import sha256_file
+from cch.data.sources.fetch import fetch
+from cch.data.sources.fetchers import Delivery
+from cch.data.sources.table import load_table
+from cch.data.sources.types import KINDS, register
 from support import ROOT, mirror
 
 TABLE = ROOT / "workflow" / "sources.yaml"

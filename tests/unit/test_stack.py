@@ -14,10 +14,10 @@ from torch import nn
 from torch.nn import functional
 
 import cch.training.stack as engine
+from cch.base.errors import CchError
 from cch.config import Network, Training
-from cch.errors import CchError
-from cch.networks import draw_mask
-from cch.rng import keyed_seed, torch_generator
+from cch.data.rng import keyed_seed, torch_generator
+from cch.training.networks import draw_mask
 from cch.training.stack import Member, TrainedStack, out_of_memory, train_stack
 
 TOLERANCE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}

@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cch.base.errors import CchError
 from cch.config import SyntheticDataset
-from cch.datasets import prepare_dataset
-from cch.datasets.synthetic import (
+from cch.data.datasets.registry import prepare_dataset
+from cch.data.datasets.synthetic import (
     conditional,
     innovations,
     prepare,
     teacher_name,
     teacher_values,
 )
-from cch.errors import CchError
+from cch.data.paired import PairedDataset, write_paired
 from cch.information.gaussian import (
     SyntheticModel,
     conditional_variance,
     linear_information_nats,
     mutual_information_nats,
 )
-from cch.paired import PairedDataset, write_paired
 
 GRID = [0.0, 0.1, 0.36, 0.5, 0.7]
 

@@ -7,11 +7,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from cch.audit.explain import tables
+from cch.base.errors import CchError, nearest
+from cch.base.files import digest
 from cch.cli import app
-from cch.errors import CchError, nearest
-from cch.explain import tables
-from cch.files import digest
-from cch.planning import Plan
+from cch.workflow.planning import Plan
 from support import ROOT, raw_config
 
 PRESETS = [None, "demo", "open"]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cch.base.errors import CchError
 from cch.config import TcgaDataset
-from cch.datasets import prepare_dataset, tcga_fixture
-from cch.datasets.matrix import GeneNames, LabelTable, Matrix
-from cch.datasets.tcga import case_of, prepare
-from cch.errors import CchError
-from cch.features import select
-from cch.paired import write_paired
-from cch.selection import SelectionFile
-from cch.specs import select_spec
+from cch.config.specs import select_spec
+from cch.data.datasets import tcga_fixture
+from cch.data.datasets.matrix import GeneNames, LabelTable, Matrix
+from cch.data.datasets.registry import prepare_dataset
+from cch.data.datasets.tcga import case_of, prepare
+from cch.data.features import select
+from cch.data.paired import write_paired
+from cch.data.selection import SelectionFile
 from support import mirror
 
 GAP = np.nan
@@ -197,7 +198,7 @@ def test_the_made_up_cohort_has_what_a_real_one_has(tmp_path):
 
 def test_expression_says_more_of_the_subtype_than_proteins_and_copy_numbers(tmp_path):
     """F statistics of the best feature of each, in that order."""
-    from cch.selection import f_statistic, fit_columns
+    from cch.data.selection import f_statistic, fit_columns
 
     found, best = made(tmp_path), {}
     for name, modality in found.modalities.items():

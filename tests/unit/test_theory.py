@@ -11,19 +11,16 @@ import math
 import numpy as np
 import pytest
 
+from cch.base.errors import CchError
 from cch.config import Theory, load
-from cch.errors import CchError
-from cch.figures import save
+from cch.data.rng import numpy_generator
 from cch.information.gaussian import SyntheticModel
-from cch.planning import Plan
-from cch.rng import numpy_generator
-from cch.tables import render
-from cch.theory import region
-from cch.theory.criterion import correlations, theorem_one
-from cch.theory.documents import DOCUMENTS
-from cch.theory.figures import DRAW
-from cch.theory.model import JointGaussian
-from cch.theory.risk import (
+from cch.paper.theory import region
+from cch.paper.theory.criterion import correlations, theorem_one
+from cch.paper.theory.documents import DOCUMENTS
+from cch.paper.theory.figures import DRAW
+from cch.paper.theory.model import JointGaussian
+from cch.paper.theory.risk import (
     asymptotic_risk,
     break_even,
     effective_label,
@@ -34,8 +31,11 @@ from cch.theory.risk import (
     risk_slope,
     surrogate_weight,
 )
-from cch.theory.simulate import _Sampler, simulate
-from cch.theory.stage import flips, simulate_all
+from cch.paper.theory.simulate import _Sampler, simulate
+from cch.paper.theory.stage import flips, simulate_all
+from cch.tables import render
+from cch.tables.figures import save
+from cch.workflow.planning import Plan
 from support import ROOT
 
 
@@ -363,7 +363,7 @@ def test_the_exact_isotropic_risk_below_one_against_simulation(n):
 
 def test_more_replications_leave_the_earlier_ones_as_they_are(monkeypatch):
     few = simulate(MODEL, WEIGHT, [0, 1], 20, 3, ("same",))
-    monkeypatch.setattr("cch.theory.simulate.BLOCK_BYTES", 1)
+    monkeypatch.setattr("cch.paper.theory.simulate.BLOCK_BYTES", 1)
     many = simulate(MODEL, WEIGHT, [1, 0], 20, 9, ("same",))
     np.testing.assert_array_equal(few, many[:3, ::-1])
     assert not np.array_equal(few, simulate(MODEL, WEIGHT, [0, 1], 20, 3, ("other",)))
@@ -646,7 +646,7 @@ def test_figures_are_drawn_from_documents_that_json_can_hold(simulated, tmp_path
 
 
 def test_curves_between_cells_have_the_exact_form():
-    from cch.theory.figures import _lambda_curve, _risk_curve
+    from cch.paper.theory.figures import _lambda_curve, _risk_curve
 
     model = JointGaussian.standardised(20, 0.7, 0.9, 0.4)
 

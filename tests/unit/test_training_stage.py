@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from cch.base.errors import CchError
 from cch.config import Compute, Study, load
-from cch.errors import CchError
-from cch.features import select
-from cch.paired import Contents, Modality, PairedDataset, write_paired
-from cch.rng import numpy_generator
-from cch.selection import SelectionFile
-from cch.specs import select_spec, train_spec
+from cch.config.specs import select_spec, train_spec
+from cch.data.features import select
+from cch.data.paired import Contents, Modality, PairedDataset, write_paired
+from cch.data.rng import numpy_generator
+from cch.data.selection import SelectionFile
 from cch.training.fusion import FusionMember, train_fusion
 from cch.training.plan import run_id, student_runs, teacher_runs
-from cch.training.stage import Laboratory, train
+from cch.training.stage import StudyContext, train
 from cch.training.store import RunsFile, write_runs
 from support import overlay, raw_config
 
@@ -303,18 +303,18 @@ def test_a_selection_of_another_dataset_is_refused(tmp_path):
         PairedDataset(tmp_path / "d.h5") as dataset,
         pytest.raises(CchError, match=r"mrna\.h5: was selected from another dataset file"),
     ):
-        Laboratory(train_spec("cohort", selecting(), "teacher"), dataset, CPU, features=features)
+        StudyContext(train_spec("cohort", selecting(), "teacher"), dataset, CPU, features=features)
 
 
 def test_studies_of_one_dataset_share_the_splits_of_a_seed(tmp_path):
     write_paired(tmp_path / "d.h5", contents())
     with PairedDataset(tmp_path / "d.h5") as dataset:
         specs = [train_spec(name, study(), "baseline") for name in ("one", "other")]
-        labs = [Laboratory(spec, dataset, CPU) for spec in specs]
-        np.testing.assert_array_equal(labs[0].test_rows, labs[1].test_rows)
+        contexts = [StudyContext(spec, dataset, CPU) for spec in specs]
+        np.testing.assert_array_equal(contexts[0].test_rows, contexts[1].test_rows)
         other = train_spec("one", study(dataset="other"), "baseline")
-        elsewhere = Laboratory(other, dataset, CPU)
-        assert (elsewhere.test_rows != labs[0].test_rows).any()
+        elsewhere = StudyContext(other, dataset, CPU)
+        assert (elsewhere.test_rows != contexts[0].test_rows).any()
 
 
 def test_information_on_all_rows_reads_every_row_once(tmp_path):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from cch import cli
-from cch.information import MIN_ROWS
-from cch.question import ask
-from cch.verdict import Settings, answer, default_estimator
+from cch.criterion.verdict import Settings, answer, default_estimator
+from cch.criterion.verdict_inputs import load_inputs
+from cch.information.estimator import MIN_ROWS
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--estimator", "ksg", "--repeats", "2", "--calibration-repeats", "4"]
@@ -128,8 +128,8 @@ def test_the_interval_covers_the_truth_over_draws(tmp_path):
     covered = 0
     for seed in range(20):
         np.savez(tmp_path / "data.npz", **scene(100, 0.3, 1.5, seed))
-        question = ask(tmp_path / "data.npz", "student", ["teacher"], "label")
-        (teacher,) = answer(question, settings)["teachers"]
+        inputs = load_inputs(tmp_path / "data.npz", "student", ["teacher"], "label")
+        (teacher,) = answer(inputs, settings)["teachers"]
         covered += teacher["low"] <= truth <= teacher["high"]
     assert covered >= 16
 
@@ -791,7 +791,7 @@ def test_a_ragged_csv_names_the_line(refused, tmp_path, line, said, index):
 
 
 def test_a_calibration_that_does_not_fit_in_memory(bad, monkeypatch):
-    monkeypatch.setattr("cch.verdict.CALIBRATION_GB", 1e-6)
+    monkeypatch.setattr("cch.criterion.verdict.CALIBRATION_GB", 1e-6)
     assert "calibration: 32 samples of 100 rows and 3 columns take 7.68e-05 GB" in bad()
 
 

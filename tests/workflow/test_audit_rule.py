@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cch.audit import audit
 from cch.audit.printed import cells_of
-from cch.explain import read_document
-from cch.recompute import recompute
+from cch.audit.recompute import recompute
+from cch.audit.run import audit
+from cch.tables.documents import read_document
 from checkout import copy_checkout, run_from
 from harness import RESULTS, documents
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import yaml
 
-from cch.explain import explain
+from cch.audit.explain import explain
 from harness import RESULTS, snakemake, write_config
 from test_workflow import leaves, planned
 

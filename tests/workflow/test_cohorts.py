@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
-from cch.datasets import tcga_fixture
-from cch.datasets.matrix import Matrix, read_features_by_samples, read_table
-from cch.paired import PairedDataset
-from cch.selection import SelectionFile
+from cch.data.datasets import tcga_fixture
+from cch.data.datasets.matrix import Matrix, read_features_by_samples, read_table
+from cch.data.paired import PairedDataset
+from cch.data.selection import SelectionFile
 from harness import RESULTS, snakemake, write_config
 from server import Answer, Gdc, Held
 from support import ROOT, overlay, raw_config

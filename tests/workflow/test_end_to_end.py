@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cch.audit import audit
+from cch.audit.run import audit
 from cch.cli import app
 from cch.config import read
-from cch.costs import snakemake_jobs
-from cch.planning import Plan
+from cch.workflow.costs import snakemake_jobs
+from cch.workflow.planning import Plan
 from harness import RESULTS, TINY, snakemake, write_config
 from support import ROOT, raw_config
 

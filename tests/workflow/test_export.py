@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cch.audit import audit
-from cch.crate import export
+from cch.audit.crate.write import export
+from cch.audit.run import audit
 from harness import RESULTS, snakemake
 from support import ROOT
 

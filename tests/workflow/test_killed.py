@@ -12,7 +12,7 @@ import pytest
 import yaml
 from sklearn import datasets as sklearn_datasets
 
-from cch.files import sha256_file
+from cch.base.files import sha256_file
 from harness import RESULTS, command, documents, environment, snakemake, write_config
 from server import Answer, Server
 from support import ROOT

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sklearn.datasets
 
+from cch.base.errors import CchError
 from cch.config import read
-from cch.errors import CchError
-from cch.planning import Plan
+from cch.workflow.planning import Plan
 from harness import snakemake, write_config
 from support import ROOT
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cch.config import load, read
-from cch.costs import snakemake_jobs
-from cch.planning import Plan
+from cch.workflow.costs import snakemake_jobs
+from cch.workflow.planning import Plan
 from harness import write_config
 from support import ROOT, raw_config
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cch.planning import Plan
+from cch.workflow.planning import Plan
 from checkout import copy_checkout, run_from
 from support import ROOT
 from test_workflow import load_tiny, planned
@@ -55,14 +55,18 @@ def test_a_checkout_without_an_edit_plans_nothing(copied, tmp_path):
 
 
 def test_comments_and_what_no_number_rests_on_rerun_nothing(copied, tmp_path):
-    edits = dict.fromkeys(("degrade.py", "tables/cells.py", "networks.py", "rng.py"), COMMENT)
-    edits |= {"progress.py": MODULE, "recompute.py": MODULE}
+    edits = dict.fromkeys(
+        ("data/degradation.py", "tables/cells.py", "training/networks.py", "data/rng.py"), COMMENT
+    )
+    edits |= {"base/progress.py": MODULE, "audit/recompute.py": MODULE}
     _, said = plan_after(copied, copy_checkout(tmp_path / "checkout"), edits)
     assert "Nothing to be done" in said
 
 
 def test_an_edit_in_training_reruns_training_and_what_is_after_it(copied, tmp_path):
-    jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"degrade.py": MODULE})
+    jobs, _ = plan_after(
+        copied, copy_checkout(tmp_path / "checkout"), {"data/degradation.py": MODULE}
+    )
     plan = Plan(load_tiny(copied), ROOT)
     studies = plan.config.studies.values()
     later = tabulated(plan, {"runs", "information", "calibration"})
@@ -86,15 +90,17 @@ def test_an_edit_in_estimation_trains_nothing(copied, tmp_path):
     assert set(jobs) == {"all", "estimate", "calibrate", *later, *PAGES}
 
 
-@pytest.mark.parametrize("module", ["tables/judged.py", "figures.py"])
+@pytest.mark.parametrize("module", ["tables/verdict_cells.py", "tables/figures.py"])
 def test_an_edit_in_tables_or_figures_estimates_and_trains_nothing(copied, tmp_path, module):
     jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {module: MODULE})
     plan = Plan(load_tiny(copied), ROOT)
-    theory = {"tabulate_theory"} if module == "figures.py" else set()
+    theory = {"tabulate_theory"} if module == "tables/figures.py" else set()
     pages = set(PAGES) & set(jobs)
     assert set(jobs) == {"all", *tabulated(plan), *theory, *pages}
 
 
 def test_an_edit_in_the_theory_reruns_the_theory(copied, tmp_path):
-    jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {"theory/risk.py": MODULE})
+    jobs, _ = plan_after(
+        copied, copy_checkout(tmp_path / "checkout"), {"paper/theory/risk.py": MODULE}
+    )
     assert set(jobs) == {"all", "simulate_theory", "tabulate_theory", "build_report"}

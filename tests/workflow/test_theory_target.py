@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cch.explain import explain
+from cch.audit.explain import explain
 from harness import RESULTS, snakemake, write_config
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cch.audit.explain import explain
 from cch.cli import app
-from cch.explain import explain
-from cch.planning import Plan
+from cch.workflow.planning import Plan
 from harness import RESULTS, documents, snakemake, write_config
 from support import ROOT, overlay, raw_config
 

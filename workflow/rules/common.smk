@@ -14,11 +14,11 @@ ROOT = Path(workflow.current_basedir).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 os.environ.update(PYTHONPATH=str(ROOT / "src"))
 
-from cch.errors import CchError
-from cch.events import JobEventHandler, run_progress
-from cch.planning import Plan
-from cch.specs import SPECS
-from cch.snakemake_targets import asked_targets, check_overlays
+from cch.base.errors import CchError
+from cch.config.specs import SPECS
+from cch.workflow.events import JobEventHandler, run_progress
+from cch.workflow.planning import Plan
+from cch.workflow.snakemake_targets import asked_targets, check_overlays
 
 JOB_EVENTS = JobEventHandler(run_progress() if workflow.is_main_process else None)
 logger.addHandler(JOB_EVENTS)

@@ -3,10 +3,10 @@
 import logging
 from pathlib import Path
 
-from cch.audit import audit
-from cch.errors import CchError
-from cch.files import write_json
-from cch.stage import stage
+from cch.audit.run import audit
+from cch.base.errors import CchError
+from cch.base.files import write_json
+from cch.records.stage import stage
 
 with stage(snakemake, __file__):  # noqa: F821
     found = audit(Path(snakemake.output.report).parent)  # noqa: F821

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from cch.planning import Plan
-from cch.report import build_site
+from cch.records.stage import stage
 from cch.report.collect import collect
-from cch.stage import stage
+from cch.report.site import build_site
+from cch.workflow.planning import Plan
 
 with stage(snakemake, __file__) as job:  # noqa: F821
     plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821

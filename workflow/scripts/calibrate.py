@@ -1,8 +1,8 @@
 """Calibrate estimators at a study's sizes: results/calibration/<study>/<job>.json."""
 
+from cch.config.specs import CalibrateSpec
 from cch.information.calibration_stage import calibrate
-from cch.specs import CalibrateSpec
-from cch.stage import stage
+from cch.records.stage import stage
 
 with stage(snakemake, __file__) as job:  # noqa: F821
     spec = CalibrateSpec.model_validate_json(job.spec)

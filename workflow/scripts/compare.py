@@ -1,8 +1,8 @@
 """Set every cell of every table beside the paper's: results/comparison.md."""
 
-from cch.explain import read_document
-from cch.files import write_text
-from cch.stage import stage
+from cch.base.files import write_text
+from cch.records.stage import stage
+from cch.tables.documents import read_document
 from cch.tables.render import to_comparison
 
 with stage(snakemake, __file__):  # noqa: F821

@@ -1,8 +1,8 @@
 """Estimate mutual information: results/information/<study>/<job>.json."""
 
+from cch.config.specs import EstimateSpec
 from cch.information.stage import estimate
-from cch.specs import EstimateSpec
-from cch.stage import stage
+from cch.records.stage import stage
 
 with stage(snakemake, __file__) as job:  # noqa: F821
     spec = EstimateSpec.model_validate_json(job.spec)

@@ -1,8 +1,8 @@
 """Estimate gaps where there are none, at LIHC's sizes: results/calibration/lihc-null/*.json."""
 
-from cch.device import device_name, pick_device
-from cch.information.lihc import write_null
-from cch.stage import stage
+from cch.base.device import device_name, pick_device
+from cch.information.null_gaps import write_null
+from cch.records.stage import stage
 
 with stage(snakemake, __file__) as job:  # noqa: F821
     device = pick_device(job.compute.device)

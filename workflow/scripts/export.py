@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from cch.crate import export
-from cch.stage import stage
+from cch.audit.crate.write import export
+from cch.records.stage import stage
 
 with stage(snakemake, __file__):  # noqa: F821
     target = Path(snakemake.output.crate)  # noqa: F821

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cch.planning import Plan
-from cch.sources.fetch import fetch
-from cch.stage import stage
+from cch.data.sources.fetch import fetch
+from cch.records.stage import stage
+from cch.workflow.planning import Plan
 
 with stage(snakemake, __file__) as job:  # noqa: F821
     plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821

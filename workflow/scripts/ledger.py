@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from cch.explain import read_document
-from cch.files import write_json, write_text
-from cch.ledger.build import build_ledger, checked
-from cch.ledger.render import to_markdown
-from cch.planning import Plan
-from cch.stage import stage
+from cch.base.files import write_json, write_text
+from cch.paper.ledger.build import build_ledger, checked
+from cch.paper.ledger.render import to_markdown
+from cch.records.stage import stage
+from cch.tables.documents import read_document
+from cch.workflow.planning import Plan
 
 with stage(snakemake, __file__):  # noqa: F821
     plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821

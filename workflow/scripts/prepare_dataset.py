@@ -1,10 +1,10 @@
 """Prepare one dataset: raw files, or a keyed generator, to results/datasets/<dataset>.h5."""
 
-from cch.datasets import prepare
-from cch.paired import write_paired
-from cch.sources.taken import check_raw_files
-from cch.specs import PrepareSpec
-from cch.stage import stage
+from cch.config.specs import PrepareSpec
+from cch.data.datasets.registry import prepare
+from cch.data.paired import write_paired
+from cch.data.sources.verify_raw import check_raw_files
+from cch.records.stage import stage
 
 with stage(snakemake, __file__) as job:  # noqa: F821
     spec, raw = PrepareSpec.model_validate_json(job.spec), snakemake.input.get("raw", [])  # noqa: F821

@@ -1,8 +1,8 @@
 """Select the features of one modality for every split: features/<dataset>/<selection>.h5."""
 
-from cch.features import select
-from cch.specs import SelectSpec
-from cch.stage import stage
+from cch.config.specs import SelectSpec
+from cch.data.features import select
+from cch.records.stage import stage
 
 with stage(snakemake, __file__) as job:  # noqa: F821
     spec = SelectSpec.model_validate_json(job.spec)

@@ -1,8 +1,8 @@
 """Simulate all that the target theory shows: results/theory/simulation.json."""
 
 from cch.config import Theory
-from cch.stage import stage
-from cch.theory.stage import simulate_all
+from cch.paper.theory.stage import simulate_all
+from cch.records.stage import stage
 
 with stage(snakemake, __file__) as job:  # noqa: F821
     spec = Theory.model_validate_json(job.spec)

@@ -1,6 +1,6 @@
 """Build tables and draw figures: results/tables/<table>.{json,csv,md,tex}, figures/<figure>.*."""
 
-from cch.stage import stage
+from cch.records.stage import stage
 from cch.tables.spec import TableSpec
 from cch.tables.write import make
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from cch.information.lihc import lihc_setting
-from cch.paths import Paths
-from cch.stage import stage
-from cch.tables.lihc import null_document
+from cch.config.paths import Paths
+from cch.information.null_gaps import lihc_setting
+from cch.records.stage import stage
+from cch.tables.null_gaps import null_document
 from cch.tables.write import draw, write_table
 
 with stage(snakemake, __file__) as job:  # noqa: F821

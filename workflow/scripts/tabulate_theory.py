@@ -1,8 +1,8 @@
 """Make the tables and figures of the target theory: results/{tables,figures}/theory*."""
 
-from cch.specs import TheorySpec
-from cch.stage import stage
-from cch.theory.write import make
+from cch.config.specs import TheorySpec
+from cch.paper.theory.write import make
+from cch.records.stage import stage
 
 with stage(snakemake, __file__) as job:  # noqa: F821
     spec = TheorySpec.model_validate_json(job.spec)

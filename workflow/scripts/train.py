@@ -1,7 +1,7 @@
 """Train the runs of one role of a study: results/runs/<study>/<role>.h5."""
 
-from cch.specs import read_train_spec
-from cch.stage import stage
+from cch.config.specs import read_train_spec
+from cch.records.stage import stage
 from cch.training.stage import train
 
 with stage(snakemake, __file__) as job:  # noqa: F821

@@ -5,8 +5,3 @@ that made them (``cch.tables``, ``cch.training``): HDF5 and JSON are read direct
 errors, metrics, rounding and the parsing of tables are written a second time, as simply as they
 can be.
 """
-
-from cch.audit.report import Audit, Finding
-from cch.audit.run import audit
-
-__all__ = ["Audit", "Finding", "audit"]

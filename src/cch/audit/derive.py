@@ -21,7 +21,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from cch.audit.facts import Facts
-from cch.errors import CchError
+from cch.base.errors import CchError
 
 UNSTATED = "?"
 """A unit that a derivation says nothing about."""
@@ -234,7 +234,7 @@ def gap(query: Query, place: Place, facts: Facts) -> Derived:
 
 @derives("criterion")
 def criterion(query: Query, place: Place, facts: Facts) -> Derived:
-    """The interval around the gap and where it lies, by the rule atop ``cch.criterion``."""
+    """The interval around the gap and where it lies, by the rule atop ``cch.criterion.gap``."""
     pairs = _pairs(query, place, facts)
     members = [(a["id"], b["id"], a["value"] - b["value"]) for a, b in pairs]
     ends = _interval(query, pairs, place, facts)

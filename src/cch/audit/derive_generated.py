@@ -35,7 +35,7 @@ def lihc_null(query: Query, place: Place, facts: Facts) -> Derived:
 @functools.cache
 def _printed_gaps() -> dict[str, float]:
     """The gaps that Table 7 prints, as transcribed, by row of the table."""
-    from cch.information.lihc import lihc_setting
+    from cch.information.null_gaps import lihc_setting
 
     return {f"printed-{level.rstrip('%')}": gap for level, gap in lihc_setting().gaps.items()}
 
@@ -83,7 +83,7 @@ def _risks(content: dict[str, Any]) -> dict[str, Derived]:
 
 def _points(content: dict[str, Any]) -> dict[str, Derived]:
     """The cells of ``theory-region`` by key."""
-    from cch.theory.stage import POINT_KAPPA, POINT_LAMBDA
+    from cch.paper.theory.stage import POINT_KAPPA, POINT_LAMBDA
 
     # What a unit of Eq. 17's left side makes of the risk at this kappa and lambda.
     unit = 2 * POINT_LAMBDA / ((POINT_KAPPA - 1) * (1 + POINT_LAMBDA) ** 2)

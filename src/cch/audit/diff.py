@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cch.audit.origins import Origin, Origins, Run
-from cch.errors import CchError
+from cch.base.errors import CchError
 
 FORMAT = "cch-diff-1"
 

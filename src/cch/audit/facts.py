@@ -13,8 +13,8 @@ import h5py
 from cch.audit.metrics import metrics_again
 from cch.audit.report import Audit
 from cch.audit.tree import Tree
-from cch.errors import CchError
-from cch.explain import specification
+from cch.base.errors import CchError
+from cch.records.record import specification
 
 SAME = 1e-12
 """Two derivations of one number differ by rounding only: relative, and absolute below one, where a

@@ -10,7 +10,7 @@ from typing import Any
 
 from cch.audit.report import Audit
 from cch.audit.tree import SUFFIX, Recorded, Tree
-from cch.errors import CchError
+from cch.base.errors import CchError
 
 SHORT = 12
 
@@ -186,7 +186,7 @@ def _check_script(
                 )  # fmt: skip
     path = root / "workflow" / "scripts" / script if root else None
     if path is not None and path.is_file():
-        from cch.code import code_digest
+        from cch.records.code import code_digest
 
         now = code_digest(path)
         if now != most:

@@ -16,7 +16,7 @@ from cch.audit.facts import same
 from cch.audit.printed import cells_of, split_row, unit_of, unmarked
 from cch.audit.report import Audit
 from cch.audit.tree import Tree
-from cch.errors import CchError
+from cch.base.errors import CchError
 
 ITSELF, NONE = "the paper disagrees with itself", "no value of ours"
 NOT_COMPARABLE = "not comparable"
@@ -96,12 +96,12 @@ def _check_ours(
 ) -> None:
     """Our side of every cell is the cell of its table's document."""
     known = {
-        f"{document['id']}/{key}": (path, cell, document["marks"])
+        f"{document['id']}/{key}": (path, cell, document["deviations"])
         for path, document in documents.items()
         for key, cell in cells_of(document).items()
     }
     for identity, entry in cells.items():
-        ours, (path, cell, marks) = entry["ours"], known.get(identity, (None, None, []))
+        ours, (path, cell, deviations) = entry["ours"], known.get(identity, (None, None, []))
         if ours is None or cell is None:
             if ours is not cell:
                 here = "nothing of ours" if ours is None else "a value of ours"
@@ -114,8 +114,8 @@ def _check_ours(
             if not same(ours[part], wanted):
                 said = f"{identity}: our {part} is {ours[part]!r}, its table has {wanted!r}"
                 report.wrong("ledger", name, said)
-        for mark in set(ours["marks"]) - set(marks):
-            report.wrong("ledger", name, f"{identity}: {mark!r} is no mark of its table")
+        for deviation in set(ours["deviations"]) - set(deviations):
+            report.wrong("ledger", name, f"{identity}: {deviation!r} is no deviation of its table")
 
 
 def _check_verdicts(
@@ -154,7 +154,7 @@ def _check_verdicts(
 def _verdict(ours: Mapping[str, Any] | None) -> str:
     if ours is None or ours["value"] is None:
         return NONE
-    if ours["marks"] and not ours["setting"]:
+    if ours["deviations"] and not ours["setting"]:
         return NOT_COMPARABLE
     return str(ours["verdict"])
 

@@ -16,8 +16,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from cch.errors import CchError
-from cch.record import read_record, record_path
+from cch.base.errors import CchError
+from cch.records.record import read_record, record_path
 
 STAGES = {
     "raw": "fetch_raw",

@@ -17,7 +17,7 @@ DIGITS = 4
 NONE = "–"
 # A sign belongs to a number unless something that it could be subtracted from stands before it.
 NUMBER = re.compile(r"(?<![\w.)\]-])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?|\d+", re.ASCII)
-PARTS = ["title", "caption", "number", "row_label", "marks"]
+PARTS = ["title", "caption", "number", "row_label", "deviations"]
 
 
 def printed(value: float | None, se: float | None, digits: int = DIGITS, bits: bool = False) -> str:
@@ -113,7 +113,7 @@ def check_csv(name: str, text: str, document: Mapping[str, Any], report: Audit) 
             "value": cell["value"], "text": cell["text"], "unit": cell["unit"],
             "text_unit": unit_of(cell), "n": cell["n"], "se": cell["se"], "paper": paper_of(cell),
             "verdict": cell["verdict"], "flags": "; ".join(cell["flags"]),
-            "marks": "; ".join(document["marks"]), "table": document["id"],
+            "deviations": "; ".join(document["deviations"]), "table": document["id"],
         }  # fmt: skip
         for key, value in stored.items():
             said = str(line.get(key))

@@ -15,9 +15,9 @@ from cch.audit.facts import Facts, same
 from cch.audit.files import Chains, check_cell_files, check_code, check_files
 from cch.audit.ledger import check_ledger
 from cch.audit.report import Audit
+from cch.audit.rerun_command import restoring
 from cch.audit.tree import Tree
-from cch.errors import CchError
-from cch.restore import restoring
+from cch.base.errors import CchError
 
 assert derive_generated  # imported for what it registers
 
@@ -83,7 +83,7 @@ def _documents(tree: Tree, report: Audit) -> Any:
             document = tree.json(name)
             if document.get("format") != DOCUMENT:
                 raise CchError(name, f"format is {document.get('format')!r}, not {DOCUMENT!r}")
-            missing = {"id", "cells", "rows", "columns", "marks"} - set(document)
+            missing = {"id", "cells", "rows", "columns", "deviations"} - set(document)
             if missing:
                 raise CchError(name, f"has no {min(missing)!r}")
             printed.cells_of(document)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from cch.audit.report import Audit
-from cch.errors import CchError
-from cch.files import sha256_file
-from cch.record import read_record, record_path
+from cch.base.errors import CchError
+from cch.base.files import sha256_file
+from cch.records.record import read_record, record_path
 
 SUFFIX = ".record.json"
 

@@ -3,8 +3,8 @@
 G. Gowri, X.-K. Lun, A. M. Klein, P. Yin, "Approximating mutual information of high-dimensional
 variables using learned representations", NeurIPS 2024. For each pair (x, y): an encoder a side
 to a few latent dimensions, a decoder back to the side, and a cross decoder with dropout to the
-other side. One tensor holds the same layer of every member, as in ``cch.networks``, whose padding
-and products are used here.
+other side. One tensor holds the same layer of every member, as in ``cch.training.networks``, whose
+padding and products are used here.
 
 The random numbers of a member come from its own generator, in the order in which the library's
 ``AECross`` and its modules draw from the global one, so that equal seeds give equal networks.

@@ -14,18 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from cch.errors import CchError
-from cch.information import Estimator, entropy_of_labels
-from cch.information.known import (
-    RANK,
-    carrying,
-    class_mixture,
-    gaussian_pairs,
-    permuted,
-    spectrum,
-)
-from cch.response import Case, CaseResult, Reading, Response
-from cch.units import Nats
+from cch.base.errors import CchError
+from cch.information.calibration_model import Case, CaseResult, Reading, Response
+from cch.information.estimator import Estimator, entropy_of_labels
+from cch.information.known import RANK, carrying, class_mixture, gaussian_pairs, permuted, spectrum
+from cch.information.units import Nats
 
 __all__ = [
     "Case",

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from cch.base.device import device_name, pick_device
+from cch.base.files import digest, write_json
+from cch.base.progress import Progress
 from cch.config import Calibration, Compute
-from cch.device import device_name, pick_device
-from cch.files import digest, write_json
-from cch.information import Estimator, get_estimator
+from cch.config.paths import ROLES
+from cch.config.specs import CalibrateSpec
 from cch.information.calibrate import (
     CaseResult,
     Response,
@@ -25,10 +27,9 @@ from cch.information.calibrate import (
     calibrate_labels,
     sweep_settings,
 )
+from cch.information.estimator import Estimator
+from cch.information.registry import get_estimator
 from cch.information.stage import Pair, pairs, read_entries, with_resources
-from cch.paths import ROLES
-from cch.progress import Progress
-from cch.specs import CalibrateSpec
 from cch.training.store import RunsFile
 
 FORMAT = "cch-calibration-1"

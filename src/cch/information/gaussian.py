@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cch.datasets.synthetic import ROUNDING, Conditional, conditional
-from cch.errors import CchError
+from cch.base.errors import CchError
+from cch.data.datasets.synthetic import ROUNDING, Conditional, conditional
 
 CERTAIN = 1e-12
 """A canonical correlation within this of 1 is 1: one group then determines part of the other."""

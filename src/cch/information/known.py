@@ -26,11 +26,11 @@ from scipy.interpolate import CubicSpline
 from scipy.linalg import helmert
 from scipy.optimize import brentq
 
-from cch.errors import CchError
-from cch.information import constant_columns
+from cch.base.errors import CchError
+from cch.data.rng import numpy_generator
+from cch.information.estimator import constant_columns
 from cch.information.gaussian import mutual_information_nats
-from cch.rng import numpy_generator
-from cch.units import Nats
+from cch.information.units import Nats
 
 RANK = 8
 """Canonical pairs of a Gaussian case: representations are of low rank, whatever their width."""

@@ -29,10 +29,10 @@ import numpy as np
 import torch
 from scipy.special import digamma
 
-from cch.errors import CchError
-from cch.information import CheckedEstimator, Measured, Sample, register
+from cch.base.errors import CchError
+from cch.data.rng import numpy_generator
+from cch.information.estimator import CheckedEstimator, Measured, Sample, register
 from cch.information.neighbours import BACKENDS, CHUNK_BYTES, class_counts, marginal_counts
-from cch.rng import numpy_generator
 
 JITTER = 1e-10
 

@@ -34,20 +34,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from cch.errors import CchError
-from cch.information import Measured, Sample, register
+from cch.base.errors import CchError
+from cch.base.progress import Progress
+from cch.data.rng import keyed_seed
 from cch.information.autoencoders import CrossAutoencoders, Dropout, Shape
+from cch.information.estimator import Measured, Sample, register
 from cch.information.ksg import kraskov_many
-from cch.information.stacks import (
-    Members,
-    StackedEstimator,
-    as_columns,
-    narrowed,
-    scaled,
-    stacked,
-)
-from cch.progress import Progress
-from cch.rng import keyed_seed
+from cch.information.stacks import Members, StackedEstimator, as_columns, narrowed, scaled, stacked
 
 NEIGHBOURS = 3
 """k of the Kraskov estimate between codes: the library's."""

@@ -30,12 +30,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cch.errors import CchError
-from cch.information import CheckedEstimator, Measured, Sample, register
+from cch.base.errors import CchError
+from cch.base.progress import Progress
+from cch.data.rng import keyed_seed
+from cch.information.estimator import CheckedEstimator, Measured, Sample, register
 from cch.information.stacks import as_columns
-from cch.progress import Progress
-from cch.rng import keyed_seed
-from cch.units import from_bits
+from cch.information.units import from_bits
 
 LIBRARY = "latentmi"
 _log = logging.getLogger("cch.information.latentmi")

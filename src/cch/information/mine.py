@@ -21,7 +21,7 @@ the estimate.
 
 Members of equal shape train in one loop of batched matrix products. A member's random numbers come
 from its own generators, and its number does not depend on the stack that it trained in: see
-``cch.networks`` for what that takes.
+``cch.training.networks`` for what that takes.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from cch.base.errors import CchError
+from cch.base.progress import Progress
 from cch.config import Network
-from cch.errors import CchError
-from cch.information import Measured, Sample, register
+from cch.data.rng import numpy_generator, torch_generator
+from cch.information.estimator import Measured, Sample, register
 from cch.information.stacks import (
     Members,
     StackedEstimator,
@@ -48,9 +50,7 @@ from cch.information.stacks import (
     scaled,
     stacked,
 )
-from cch.networks import initial_layers
-from cch.progress import Progress
-from cch.rng import numpy_generator, torch_generator
+from cch.training.networks import initial_layers
 
 STOP_SHIFTS = 8
 """Shifts that pair the stopping rows anew after each epoch."""
@@ -168,8 +168,8 @@ class StatisticsNetworks:
 
     Args:
         tensors: weights (M, in, out) and biases (M, 1, out) in turn, widths padded as in
-            ``cch.networks``; first the weights that meet x, then those that meet y, which has no
-            bias of its own: the first layer of a network on (x, y) joined, in two parts.
+            ``cch.training.networks``; first the weights that meet x, then those that meet y, which
+            has no bias of its own: the first layer of a network on (x, y) joined, in two parts.
     """
 
     def __init__(self, tensors: Sequence[torch.Tensor]) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from cch.errors import CchError
+from cch.base.errors import CchError
 
 if TYPE_CHECKING:
     from sklearn.neighbors import KDTree

@@ -2,7 +2,7 @@
 
 Samples of equal shape train together, in stacks that fit the memory budget. A member's numbers do
 not depend on the stack that it was in: widths are padded and lone products computed beside a twin,
-as ``cch.networks`` explains.
+as ``cch.training.networks`` explains.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from cch.information import CheckedEstimator, Measured, Sample
-from cch.networks import LANES
-from cch.progress import Progress
+from cch.base.progress import Progress
+from cch.information.estimator import CheckedEstimator, Measured, Sample
+from cch.training.networks import LANES
 from cch.training.stack import out_of_memory
 
 CLIP = 10.0
@@ -92,7 +92,9 @@ def scaled(values: np.ndarray, rows: np.ndarray | slice) -> torch.Tensor:
 
 
 def padded(units: int) -> int:
-    """Return ``units`` rounded up to the lanes of ``cch.networks``; what is added stays zero."""
+    """Return ``units`` rounded up to the lanes of ``cch.training.networks``; what is added stays
+    zero.
+    """
     return -(-units // LANES) * LANES
 
 

@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from cch.base.device import device_name, pick_device
+from cch.base.errors import CchError
+from cch.base.files import digest, write_json
+from cch.base.progress import Progress
 from cch.config import Compute
-from cch.device import device_name, pick_device
-from cch.errors import CchError
-from cch.files import digest, write_json
-from cch.information import Estimator, get_estimator
-from cch.paths import ROLES
-from cch.progress import Progress
-from cch.specs import EstimateSpec
+from cch.config.paths import ROLES
+from cch.config.specs import EstimateSpec
+from cch.information.estimator import Estimator
+from cch.information.registry import get_estimator
 from cch.training.store import RunsFile
 
 log = logging.getLogger("cch.information")

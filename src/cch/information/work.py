@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cch.config import Study
-from cch.information import get_estimator
-from cch.paths import ROLES
-from cch.specs import CalibrateSpec, EstimateSpec
-from cch.work import Size, Work
+from cch.config.paths import ROLES
+from cch.config.specs import CalibrateSpec, EstimateSpec
+from cch.config.work import Size, Work
+from cch.information.registry import get_estimator
 
 Estimators = Iterable[tuple[str, Mapping[str, Any]]]
 """Names with options in place of the defaults."""

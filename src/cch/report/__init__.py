@@ -4,7 +4,3 @@
 them with the templates beside it. A number on a page is the text of a cell, so that the audit can
 find it; every cell leads to the files that it rests on, down to raw files with their addresses.
 """
-
-from cch.report.site import build_site
-
-__all__ = ["build_site"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cch.errors import CchError
-from cch.record import read_record
+from cch.base.errors import CchError
+from cch.records.record import read_record
 
 STAGES = {
     "fetch": ("fetch_raw",),
@@ -92,9 +92,9 @@ class Run:
         return {c["id"] for table in self.tables.values() for c in cells_of(table).values()}
 
     @property
-    def marks(self) -> list[str]:
+    def deviations(self) -> list[str]:
         """All that sets single tables apart from the paper, each once."""
-        return list(dict.fromkeys(m for table in self.tables.values() for m in table["marks"]))
+        return list(dict.fromkeys(m for table in self.tables.values() for m in table["deviations"]))
 
     @property
     def stand_in(self) -> bool:
@@ -205,7 +205,7 @@ def _documents(results: Path, order: list[str]) -> dict[str, dict[str, Any]]:
             document = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise CchError(path, f"is no JSON ({error})", "delete it and build it again") from None
-        if {"cells", "notes", "marks"} <= document.keys():
+        if {"cells", "notes", "deviations"} <= document.keys():
             found[path.stem] = document
     if not found:
         raise CchError(results, "holds no tables", "run the workflow first")

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from cch.files import whole_file, write_text
+from cch.base.files import whole_file, write_text
 from cch.report.collect import Run, cells_of
 
 ASSETS = ("style.css", "script.js")

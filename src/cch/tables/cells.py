@@ -7,7 +7,6 @@ the paper's value with a verdict.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,20 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from cch.base.errors import CchError
 from cch.config import Config
-from cch.errors import CchError
-from cch.files import sha256_file
-from cch.paired import PairedDataset, split_of
-from cch.paths import Paths
+from cch.data.paired import split_of
+from cch.information.units import to_bits
 from cch.tables import layouts
 from cch.tables.claims import Claim, filled, setting, titled
 from cch.tables.compare import compare_numbers, compare_texts
-from cch.tables.judged import criterion, effect
 from cch.tables.layouts import Layout, layout_inputs
 from cch.tables.render import format_value
+from cch.tables.source import Source
 from cch.tables.spec import TableSpec
-from cch.training.store import RunsFile
-from cch.units import to_bits
+from cch.tables.verdict_cells import criterion, effect
 
 FORMAT = "cch-table-1"
 DISPLAY = {
@@ -60,61 +57,6 @@ class Answer:
     signed: bool = False
     text: str | None = None
     flags: list[str] = field(default_factory=list)
-
-
-class Source:
-    """Reads runs, estimates and datasets of one study, each file once."""
-
-    def __init__(self, config: Config, study: str) -> None:
-        self.config, self.name = config, study
-        self.study = config.studies[study]
-        self.paths = Paths.of(config)
-        self._runs: dict[str, list[dict[str, Any]]] = {}
-        self._entries: dict[str, list[dict[str, Any]]] = {}
-        self._digests: dict[str, str] = {}
-
-    def runs(self, role: str) -> list[dict[str, Any]]:
-        """All runs of a role."""
-        path = self.paths.runs(self.name, role)
-        if path not in self._runs:
-            with RunsFile(path) as file:
-                self._runs[path] = file.runs
-        return self._runs[path]
-
-    def estimates(self, estimator: str, quantity: str) -> list[dict[str, Any]]:
-        """All estimates of a quantity by an estimator."""
-        entries = self._read(self.estimates_path(estimator), "estimates")
-        wanted = (estimator, quantity)
-        return [entry for entry in entries if (entry["estimator"], entry["quantity"]) == wanted]
-
-    def estimates_path(self, estimator: str) -> str:
-        """The file of an estimator's estimates."""
-        return self.paths.information(self.name, self.study.information.job_of(estimator))
-
-    def calibration(self, estimator: str) -> list[dict[str, Any]]:
-        """All calibration results of an estimator."""
-        entries = self._read(self.calibration_path(estimator), "results")
-        return [entry for entry in entries if entry["estimator"] == estimator]
-
-    def calibration_path(self, estimator: str) -> str:
-        """The file of an estimator's calibration."""
-        return self.paths.calibration(self.name, self.study.information.job_of(estimator))
-
-    def _read(self, path: str, key: str) -> list[dict[str, Any]]:
-        if path not in self._entries:
-            self._entries[path] = json.loads(Path(path).read_text(encoding="utf-8"))[key]
-        return self._entries[path]
-
-    def dataset(self) -> PairedDataset:
-        """The prepared dataset, opened."""
-        return PairedDataset(self.paths.dataset(self.study.dataset))
-
-    def inputs(self, files: list[str]) -> list[dict[str, str]]:
-        """Files with their digests, as a cell lists them."""
-        for path in files:
-            if path not in self._digests:
-                self._digests[path] = sha256_file(path)
-        return [{"path": path, "sha256": self._digests[path]} for path in sorted(set(files))]
 
 
 def answer(query: Any, source: Source) -> Answer:
@@ -547,7 +489,7 @@ def build_document(spec: TableSpec) -> dict[str, Any]:
         "caption": layout.caption,
         "study": layout.study,
         "row_label": layout.row_label,
-        "marks": spec.deviations,
+        "deviations": spec.deviations,
         "settings": _settings(layout, config),
         "columns": [
             column.model_dump(mode="json", exclude={"query"})

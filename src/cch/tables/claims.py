@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from pydantic import Field
 
+from cch.base.errors import CchError
 from cch.config import Config, Model
-from cch.errors import CchError
 from cch.tables.layouts import Layout
 
 NAMED = {"information.estimators.0": "main estimator"}
@@ -186,7 +186,7 @@ def filled(text: str, layout: Layout, config: Config) -> str:
     return re.sub(r"\{([\w.]+)\}", value, text)
 
 
-def deviations(config: Config, claims: Claims, study_name: str) -> list[str]:
+def study_deviations(config: Config, claims: Claims, study_name: str) -> list[str]:
     """How a study's settings differ from those that the paper states, in words; empty if none.
 
     A list in the claims stands for values among which the paper contradicts itself, unless the
@@ -194,16 +194,16 @@ def deviations(config: Config, claims: Claims, study_name: str) -> list[str]:
     """
     if study_name not in claims.settings:
         return ["a study that is not in the paper"]
-    marks = []
+    deviations = []
     for path, stated in claims.settings[study_name].items():
         ours = setting(config, study_name, path)
         accepted = stated if isinstance(stated, list) and not isinstance(ours, list) else [stated]
         for key, value, papers in _differences(path, ours, accepted):
             said = " or ".join(_words(one) for one in papers)
-            marks.append(
+            deviations.append(
                 f"{NAMED.get(key, key).replace('_', ' ')}: {_words(value)} (paper: {said})"
             )
-    return marks
+    return deviations
 
 
 def _differences(path: str, ours: Any, accepted: list[Any]) -> Iterator[tuple[str, Any, list[Any]]]:
@@ -226,7 +226,9 @@ def all_deviations(config: Config, claims: Claims, layout: Layout) -> list[str]:
     """
     studies = [s for s in layout.studies if s in claims.settings or not layout.own]
     return list(
-        dict.fromkeys(mark for study in studies for mark in deviations(config, claims, study))
+        dict.fromkeys(
+            deviation for study in studies for deviation in study_deviations(config, claims, study)
+        )
     )
 
 

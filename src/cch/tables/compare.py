@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from cch.criterion import LEVEL, quantile
+from cch.criterion.gap import LEVEL, quantile
 from cch.tables.claims import Claim
 
 Verdict = Literal[

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from cch.base.errors import CchError
 from cch.config import Config, Model, Study
-from cch.errors import CchError
-from cch.paths import Paths
+from cch.config.paths import Paths
 from cch.training.plan import Arm, level_name
 
 MAIN = "main"

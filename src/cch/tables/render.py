@@ -1,7 +1,7 @@
 """Tables for readers: CSV, Markdown and LaTeX from a table document, and the comparison page.
 
 A table document (format ``cch-table-1``, see ``cch.tables.cells``) is the truth; nothing here
-computes a number. What sets a table apart from the paper's setting (its ``marks``) stands in
+computes a number. What sets a table apart from the paper's setting (its ``deviations``) stands in
 every rendering: in each line of the CSV, under the title in Markdown, in the caption in LaTeX.
 """
 
@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from cch.errors import CchError
+from cch.base.errors import CchError
 from cch.tables.compare import Verdict
 
 FORMAT = "cch-table-1"
@@ -66,7 +66,7 @@ class _View:
         self.number: str = document.get("number") or ""
         self.title: str = document["title"]
         self.caption: str = document.get("caption") or ""
-        self.marks: list[str] = list(document["marks"])
+        self.deviations: list[str] = list(document["deviations"])
         self.row_label: str = document.get("row_label") or ""
         self.rows = [(row["key"], row["label"]) for row in document["rows"]]
         self.columns = _headings(document)
@@ -130,7 +130,7 @@ class _View:
 
     def marked(self) -> str:
         """What sets the table apart from the paper's setting, or an empty text."""
-        return f"{MARKED}: {'; '.join(self.marks)}" if self.marks else ""
+        return f"{MARKED}: {'; '.join(self.deviations)}" if self.deviations else ""
 
     def name(self) -> str:
         """Number and title."""
@@ -154,7 +154,9 @@ def _check(document: Document) -> None:
     where = document.get("id", "table document")
     if document.get("format") != FORMAT:
         raise CchError(where, f"format is {document.get('format')!r}, expected {FORMAT!r}")
-    missing = [k for k in ("id", "title", "marks", "columns", "rows", "cells") if k not in document]
+    missing = [
+        k for k in ("id", "title", "deviations", "columns", "rows", "cells") if k not in document
+    ]
     if missing:
         raise CchError(where, f"has no {missing[0]!r}")
     for part in ("columns", "rows"):
@@ -191,7 +193,7 @@ CSV_FIELDS = (
     "paper",
     "verdict",
     "flags",
-    "marks",
+    "deviations",
 )
 _FORMULA = re.compile(r"[=+\-@\t\n＝＋－＠]")
 _NUMBERS = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?( ± \d[\d.,]*(e[-+]?\d+)?%?)?")
@@ -218,7 +220,7 @@ def to_csv(document: Document) -> str:
     for row, column, cell in view.every():
         line = [cell["id"], view.id, row, column, cell["value"], cell["text"], cell["unit"]]
         line += [text_unit(cell), cell["n"], cell["se"], _paper(cell), cell["verdict"]]
-        line += ["; ".join(cell["flags"]), "; ".join(view.marks)]
+        line += ["; ".join(cell["flags"]), "; ".join(view.deviations)]
         writer.writerow([_csv_field(entry) for entry in line])
     return out.getvalue()
 
@@ -259,7 +261,8 @@ def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], align: s
 
 
 def to_markdown(document: Document) -> str:
-    """Return a document as a Markdown page: title, marks, the table with the paper's values, notes.
+    """Return a document as a Markdown page: title, deviations, the table with the paper's values,
+    notes.
 
     Raises:
         CchError: the document is of another format or inconsistent.
@@ -292,7 +295,7 @@ def to_markdown(document: Document) -> str:
 
 def _markdown_head(view: _View, level: str) -> str:
     title = f"{level} {escaped(view.name())}"
-    return f"{title}\n\n**{escaped(view.marked())}**" if view.marks else title
+    return f"{title}\n\n**{escaped(view.marked())}**" if view.deviations else title
 
 
 def _markdown_cell(
@@ -416,7 +419,7 @@ def to_latex(document: Document) -> str:
     view = _View(document)
     label = re.sub(r"[^\w.-]", "-", view.id, flags=re.ASCII)
     caption = [f"{_tex(view.title)}{f' ({_tex(view.number)})' if view.number else ''}."]
-    caption += [rf"\textbf{{{_tex(view.marked())}.}}"] if view.marks else []
+    caption += [rf"\textbf{{{_tex(view.marked())}.}}"] if view.deviations else []
     caption += [_tex(view.caption)] if view.caption else []
     head = [_tex(view.row_label), *(_tex(view.heading(*column)) for column in view.columns)]
     lines = [

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cch.files import write_json, write_text
-from cch.paired import PairedDataset
-from cch.paths import Paths
+from cch.base.files import write_json, write_text
+from cch.config.paths import Paths
+from cch.data.paired import PairedDataset
 from cch.tables import render
 from cch.tables.cells import build_document
 from cch.tables.layouts import layout_inputs
@@ -65,7 +65,7 @@ def write_table(document: dict[str, Any], inputs: list[str], paths: Paths) -> Ma
 def draw(document: dict[str, Any], paths: Paths) -> Made:
     """Draw a figure from the cells of its document and from nothing else."""
     # Only documents with a figure wait for matplotlib.
-    from cch import figures
+    from cch.tables import figures
 
     drawn = {
         "curves": figures.draw_curves,
@@ -78,7 +78,7 @@ def draw(document: dict[str, Any], paths: Paths) -> Made:
 
 def save(figure: Figure, name: str, inputs: list[str], paths: Paths) -> Made:
     """Write a figure in every format."""
-    from cch import figures
+    from cch.tables import figures
 
     outputs = [paths.figure(name, suffix) for suffix in DRAWINGS]
     figures.save(figure, *outputs)
@@ -87,7 +87,7 @@ def save(figure: Figure, name: str, inputs: list[str], paths: Paths) -> Made:
 
 def _draw_samples(spec: TableSpec, paths: Paths) -> Made:
     """Draw samples of an image dataset: pictures, no numbers."""
-    from cch import figures
+    from cch.tables import figures
 
     study = spec.config.studies[spec.layout.study]
     data = paths.dataset(study.dataset)

@@ -26,10 +26,10 @@ from typing import Any, NamedTuple, get_args
 
 import torch
 
+from cch.base.errors import CchError
 from cch.config import Fusion, Network
-from cch.errors import CchError
-from cch.networks import Stacked, StackedLinear, StackedMLP
 from cch.training import objectives
+from cch.training.networks import Stacked, StackedLinear, StackedMLP
 from cch.training.plan import Arm
 from cch.training.stack import Batch, Examples, Job, TrainedStack, stacked_rows
 
@@ -144,9 +144,9 @@ def train_fusion(
         if member.arm not in get_args(Arm):
             raise CchError(label, f"member {number} asks for arm {member.arm!r}")
     features = (teacher_inputs.shape[1], student_inputs.shape[1])
-    recipe = _Fusions(fusion, features, outputs)
+    ensemble = _Fusions(fusion, features, outputs)
     where = torch.device(device)
-    job = Job(recipe, fusion.training, examples, list(members), where, memory_bytes, label)
+    job = Job(ensemble, fusion.training, examples, list(members), where, memory_bytes, label)
     return TrainedFusion(job.run())
 
 
@@ -265,7 +265,7 @@ class StackedFusion(Stacked):
 
 @dataclass(frozen=True)
 class _Fusions:
-    """The recipe of ``train_fusion``."""
+    """The ensemble of ``train_fusion``."""
 
     fusion: Fusion
     features: tuple[int, int]
@@ -278,7 +278,7 @@ class _Fusions:
             hidden=[fusion.encoder], batch_norm=fusion.batch_norm, dropout=fusion.dropout
         )
 
-    def lone(self) -> StackedFusion:
+    def meta_member(self) -> StackedFusion:
         return StackedFusion(self.network, self.features, self.outputs, 1, device="meta")
 
     def initial(self, keys: Sequence[tuple[Any, ...]], device: torch.device) -> StackedFusion:

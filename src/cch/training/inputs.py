@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cch.degrade import degrade
-from cch.errors import CchError
-from cch.files import sha256_file
-from cch.paired import PairedDataset
-from cch.selection import SelectionFile, fit_columns
-from cch.specs import TrainSpec
+from cch.base.errors import CchError
+from cch.base.files import sha256_file
+from cch.config.specs import TrainSpec
+from cch.data.degradation import degrade
+from cch.data.paired import PairedDataset
+from cch.data.selection import SelectionFile, fit_columns
 
 
 class Inputs:

@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from cch.files import digest
-from cch.specs import (
-    BaselineSpec,
-    FusionSpec,
-    Role,
-    StudentSpec,
-    TeacherSpec,
-    TrainSpec,
-)
+from cch.base.files import digest
+from cch.config.specs import BaselineSpec, FusionSpec, Role, StudentSpec, TeacherSpec, TrainSpec
 
 Arm = Literal["direct", "kd", "heads"]
 """What a fusion minimises; see ``cch.training.fusion``."""

@@ -9,15 +9,15 @@ key, rows, teacher, temperature and weight, never who shares its stack:
 * Losses, statistics of batches, gradients and the updates of ``torch.optim`` act on each member's
   slice alone; a member that diverges does so alone.
 * On a CPU with MKL, numbers are bitwise the same alone, in any stack, in any chunks and for any
-  number of threads (observed, not promised by MKL; see ``cch.networks`` for what it takes). On
-  other devices they agree up to float32 rounding, which training amplifies step by step.
+  number of threads (observed, not promised by MKL; see ``cch.training.networks`` for what it
+  takes). On other devices they agree up to float32 rounding, which training amplifies step by step.
 
 Each epoch draws one permutation for each key and keeps the last, short batch, as a DataLoader with
 ``shuffle=True, drop_last=False`` does. One thing differs: batch normalisation cannot take
 statistics of one row (``nn.BatchNorm1d`` raises), so with it a last batch of one row is merged into
 the batch before. Batches are gathered once for the members that share key and rows.
 
-The engine itself is ``Job``: it trains any ``Recipe``, here networks in a stack, in
+The engine itself is ``Job``: it trains any ``EnsembleSpec``, here networks in a stack, in
 ``cch.training.fusion`` pairs of encoders.
 
 Chunks. Members are trained in chunks whose estimated memory fits the budget, and on a CPU also
@@ -37,12 +37,12 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 
+from cch.base.errors import CchError
+from cch.base.progress import Progress
 from cch.config import Network, Training
-from cch.errors import CchError
-from cch.networks import DropoutMasks, Output, Stacked, StackedMLP, spread
-from cch.progress import Progress
-from cch.rng import torch_generator
+from cch.data.rng import torch_generator
 from cch.training import objectives
+from cch.training.networks import DropoutMasks, Output, Stacked, StackedMLP, spread
 
 log = logging.getLogger("cch.training")
 
@@ -310,9 +310,9 @@ def train_stack(
             "are kept as their sum",
             "take sgd or adam with `weight_decay: 0`",
         )
-    recipe = _MLPs(network, inputs.shape[1], outputs, channels)
+    ensemble = _MLPs(network, inputs.shape[1], outputs, channels)
     device = torch.device(device)
-    return Job(recipe, training, examples, list(members), device, memory_bytes, label).run()
+    return Job(ensemble, training, examples, list(members), device, memory_bytes, label).run()
 
 
 def stacked_rows(where: str, row_sets: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -322,10 +322,10 @@ def stacked_rows(where: str, row_sets: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.stack([rows.to(torch.int64) for rows in row_sets])
 
 
-class Recipe(Protocol[MemberT]):
+class EnsembleSpec(Protocol[MemberT]):
     """What the members of a stack are, and what they minimise."""
 
-    def lone(self) -> Stacked:
+    def meta_member(self) -> Stacked:
         """One member without values, to measure."""
 
     def initial(self, keys: Sequence[tuple[Any, ...]], device: torch.device) -> Stacked:
@@ -342,14 +342,14 @@ class Recipe(Protocol[MemberT]):
 
 @dataclass(frozen=True)
 class _MLPs:
-    """The recipe of ``train_stack``."""
+    """The ensemble of ``train_stack``."""
 
     network: Network
     inputs: int
     outputs: int
     channels: int
 
-    def lone(self) -> StackedMLP:
+    def meta_member(self) -> StackedMLP:
         return StackedMLP(self.network, self.inputs, self.outputs, 1, device="meta")
 
     def initial(self, keys: Sequence[tuple[Any, ...]], device: torch.device) -> StackedMLP:
@@ -368,7 +368,7 @@ class _MLPs:
 class Job(Generic[MemberT]):
     """One call of ``train_stack`` or of its like."""
 
-    recipe: Recipe[MemberT]
+    ensemble: EnsembleSpec[MemberT]
     training: Training
     examples: Examples
     members: list[MemberT]
@@ -394,7 +394,7 @@ class Job(Generic[MemberT]):
             members = [self.members[place] for place in chunk]
             done = progress.done
             try:
-                return _train_chunk(self.recipe, self.training, examples, members, progress)
+                return _train_chunk(self.ensemble, self.training, examples, members, progress)
             except BaseException:
                 progress.done = done
                 raise
@@ -418,9 +418,9 @@ class Job(Generic[MemberT]):
 
     def _limit(self) -> int:
         """How many members a chunk may have."""
-        lone, rows = self.recipe.lone(), self.examples.rows
+        meta_member, rows = self.ensemble.meta_member(), self.examples.rows
         batch = min(self.training.batch_size, rows)
-        if lone.batch_norm and batch < 2:
+        if meta_member.batch_norm and batch < 2:
             raise CchError(
                 self.label,
                 f"batch normalisation needs two rows in a batch at least, not {batch}",
@@ -429,7 +429,7 @@ class Job(Generic[MemberT]):
         # Parameters, gradients, and what the optimiser keeps.
         adaptive = self.training.optimizer in ("adam", "adamw")
         copies = 2 + (2 if adaptive else int(self.training.momentum > 0))
-        each, order = lone.step_bytes(batch, copies), 3 * 8 * rows
+        each, order = meta_member.step_bytes(batch, copies), 3 * 8 * rows
         return _limit(self.label, each, order, self.memory_bytes - self.examples.bytes, self.device)
 
 
@@ -440,7 +440,7 @@ class _TrainedChunk(NamedTuple):
 
 
 def _train_chunk(
-    recipe: Recipe[MemberT],
+    ensemble: EnsembleSpec[MemberT],
     training: Training,
     examples: Examples,
     members: Sequence[MemberT],
@@ -448,11 +448,11 @@ def _train_chunk(
 ) -> _TrainedChunk:
     """Train ``members`` together; nothing in a step loops over them."""
     device, keys = examples.inputs.device, [member.key for member in members]
-    stack = recipe.initial(keys, device)
-    optimizer = _optimizer(training, recipe.parameter_groups(stack, training.learning_rate))
+    stack = ensemble.initial(keys, device)
+    optimizer = _optimizer(training, ensemble.parameter_groups(stack, training.learning_rate))
     schedule = _schedule(training, optimizer)
     batches = _Batches(examples, members, least=2 if stack.batch_norm else 1)
-    masks, objective = DropoutMasks(stack, keys, device), recipe.objective(examples, members)
+    masks, objective = DropoutMasks(stack, keys, device), ensemble.objective(examples, members)
     losses = torch.zeros(training.epochs, len(members), dtype=torch.float64, device=device)
     diverged = torch.zeros(len(members), dtype=torch.int64, device=device)
     for epoch in range(training.epochs):

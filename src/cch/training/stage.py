@@ -15,12 +15,11 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from cch.base.device import device_name, pick_device
+from cch.base.errors import CchError
+from cch.base.files import sha256_file
 from cch.config import Compute
-from cch.device import device_name, pick_device
-from cch.errors import CchError
-from cch.files import sha256_file
-from cch.paired import PairedDataset, Part, split_of
-from cch.specs import (
+from cch.config.specs import (
     BaselineSpec,
     FusionSpec,
     StoredRows,
@@ -28,6 +27,7 @@ from cch.specs import (
     TeacherSpec,
     TrainSpec,
 )
+from cch.data.paired import PairedDataset, Part, split_of
 from cch.training.fusion import FusionMember, train_fusion
 from cch.training.inputs import Inputs
 from cch.training.metrics import evaluate
@@ -52,7 +52,7 @@ asking for fewer or more trains nothing again."""
 
 
 @dataclass
-class Laboratory:
+class StudyContext:
     """What training the runs of a role takes: the dataset, the rows of each seed, the device.
 
     Args:
@@ -244,54 +244,54 @@ def train(
             dataset, or what training itself raises.
     """
     with PairedDataset(dataset) as opened:
-        lab = Laboratory(spec, opened, compute, features=features or {})
+        context = StudyContext(spec, opened, compute, features=features or {})
         if isinstance(spec, TeacherSpec):
-            train_teachers(lab, spec, out)
+            train_teachers(context, spec, out)
         elif isinstance(spec, BaselineSpec):
-            train_baselines(lab, spec, out)
+            train_baselines(context, spec, out)
         elif isinstance(spec, FusionSpec):
-            train_fusions(lab, spec, out)
+            train_fusions(context, spec, out)
         elif teacher is None:
             raise CchError(spec.study, "students need the runs of their teachers")
         else:
-            train_students(lab, spec, teacher, out)
-    return lab.facts
+            train_students(context, spec, teacher, out)
+    return context.facts
 
 
-def train_teachers(lab: Laboratory, spec: TeacherSpec, out: str | Path) -> None:
+def train_teachers(context: StudyContext, spec: TeacherSpec, out: str | Path) -> None:
     """Train the teachers of a study; store soft targets and representations at every level."""
-    seen = lab.information_rows(spec.information)
-    arrays = lab.tested() | lab.informed(seen)
+    seen = context.information_rows(spec.information)
+    arrays = context.tested() | context.informed(seen)
     entries: list[dict[str, Any]] = []
     by_modality: dict[str, list[Run]] = {}
     for run in teacher_runs(spec):
         by_modality.setdefault(run.modality, []).append(run)
     logits, losses = [], []
     for modality, runs in by_modality.items():
-        trained = lab.train(modality, runs)
-        clean = lab.predict(trained, modality, 0.0, lab.test_rows).logits.numpy()
+        trained = context.train(modality, runs)
+        clean = context.predict(trained, modality, 0.0, context.test_rows).logits.numpy()
         mine = [
-            lab.describe(run, run_id(run, spec, lab.dataset_digest), *outcome)
+            context.describe(run, run_id(run, spec, context.dataset_digest), *outcome)
             for run, *outcome in zip(runs, clean, trained.diverged, strict=True)
         ]
         for level in spec.degradation.levels:
             if teacher_modality(spec, level) == modality:
                 # Where every level is a modality of its own, the level is in the data already.
                 amount = 0.0 if spec.degradation.kind == "modality" else level
-                soft = lab.predict(trained, modality, amount, lab.train_rows)
-                found = lab.predict(trained, modality, amount, seen, representation=True)
+                soft = context.predict(trained, modality, amount, context.train_rows)
+                found = context.predict(trained, modality, amount, seen, representation=True)
                 arrays[f"soft_target/{level_name(level)}"] = soft.logits.numpy()
                 arrays[f"representation/{level_name(level)}"] = found.representation.numpy()
-                _add_degraded(lab, trained, modality, level, amount, mine)
+                _add_degraded(context, trained, modality, level, amount, mine)
         entries += mine
         logits.append(clean)
         losses.append(trained.losses.numpy())
     arrays |= {"logits": np.concatenate(logits), "loss": np.concatenate(losses)}
-    write_runs(out, lab.header("teacher", next(iter(by_modality))), entries, arrays)
+    write_runs(out, context.header("teacher", next(iter(by_modality))), entries, arrays)
 
 
 def _add_degraded(
-    lab: Laboratory,
+    context: StudyContext,
     trained: TrainedStack,
     modality: str,
     level: float,
@@ -299,22 +299,22 @@ def _add_degraded(
     entries: list[dict[str, Any]],
 ) -> None:
     """Add to the teachers' entries their test metrics at a level."""
-    outputs = lab.predict(trained, modality, amount, lab.test_rows).logits.numpy()
+    outputs = context.predict(trained, modality, amount, context.test_rows).logits.numpy()
     for seed, entry in enumerate(entries):
-        label = lab.dataset.label[lab.test_rows[seed]]
-        metrics = evaluate(outputs[seed], label, lab.dataset.task)
+        label = context.dataset.label[context.test_rows[seed]]
+        metrics = evaluate(outputs[seed], label, context.dataset.task)
         entry.setdefault("degraded", {})[level_name(level)] = metrics
 
 
-def train_baselines(lab: Laboratory, spec: BaselineSpec, out: str | Path) -> None:
+def train_baselines(context: StudyContext, spec: BaselineSpec, out: str | Path) -> None:
     """Train the students without distillation; store their representations."""
-    runs, seen = baseline_runs(spec), lab.information_rows(spec.information)
-    trained = lab.train(spec.student, runs)
-    logits = lab.predict(trained, spec.student, 0.0, lab.test_rows).logits.numpy()
-    found = lab.predict(trained, spec.student, 0.0, seen, representation=True)
+    runs, seen = baseline_runs(spec), context.information_rows(spec.information)
+    trained = context.train(spec.student, runs)
+    logits = context.predict(trained, spec.student, 0.0, context.test_rows).logits.numpy()
+    found = context.predict(trained, spec.student, 0.0, seen, representation=True)
     arrays = (
-        lab.tested()
-        | lab.informed(seen)
+        context.tested()
+        | context.informed(seen)
         | {
             f"representation/{level_name(0)}": found.representation.numpy(),
             "logits": logits,
@@ -322,44 +322,44 @@ def train_baselines(lab: Laboratory, spec: BaselineSpec, out: str | Path) -> Non
         }
     )
     entries = [
-        lab.describe(run, run_id(run, spec, lab.dataset_digest), *outcome)
+        context.describe(run, run_id(run, spec, context.dataset_digest), *outcome)
         for run, *outcome in zip(runs, logits, trained.diverged, strict=True)
     ]
-    write_runs(out, lab.header("baseline", spec.student), entries, arrays)
+    write_runs(out, context.header("baseline", spec.student), entries, arrays)
 
 
 def train_students(
-    lab: Laboratory, spec: StudentSpec, teacher: str | Path, out: str | Path
+    context: StudyContext, spec: StudentSpec, teacher: str | Path, out: str | Path
 ) -> None:
     """Train the distilled students of all levels, temperatures and weights in one stack."""
     levels = spec.degradation.levels
     with RunsFile(teacher) as file:
-        if file.header["dataset"] != lab.dataset_digest:
+        if file.header["dataset"] != context.dataset_digest:
             raise CchError(file.path, "was trained on another dataset file", "train it again")
         teachers = {(run["seed"], run["level"]): run["id"] for run in file.runs}
         soft = np.concatenate([file.array(f"soft_target/{level_name(x)}") for x in levels])
     runs = student_runs(spec)
     place = {level: number for number, level in enumerate(levels)}
     positions = [place[run.level] * spec.seeds + run.seed for run in runs]
-    trained = lab.train(spec.student, runs, torch.from_numpy(soft), positions)
+    trained = context.train(spec.student, runs, torch.from_numpy(soft), positions)
     seeds = [run.seed for run in runs]
-    rows = torch.from_numpy(lab.inputs.places(lab.test_rows[seeds], seeds))
-    inputs = torch.from_numpy(lab.inputs.table(spec.student))
+    rows = torch.from_numpy(context.inputs.places(context.test_rows[seeds], seeds))
+    inputs = torch.from_numpy(context.inputs.table(spec.student))
     logits = trained.predict(inputs, rows, representation=False).logits.numpy()
     entries = []
     for run, *outcome in zip(runs, logits, trained.diverged, strict=True):
         own = teachers.get((run.seed, level_name(run.level))) or teachers[run.seed, None]
-        identity = run_id(run, spec, lab.dataset_digest, own)
-        entries.append(lab.describe(run, identity, *outcome) | {"teacher": own})
-    arrays = lab.tested() | {"logits": logits, "loss": trained.losses.numpy()}
-    write_runs(out, lab.header("student", spec.student), entries, arrays)
+        identity = run_id(run, spec, context.dataset_digest, own)
+        entries.append(context.describe(run, identity, *outcome) | {"teacher": own})
+    arrays = context.tested() | {"logits": logits, "loss": trained.losses.numpy()}
+    write_runs(out, context.header("student", spec.student), entries, arrays)
 
 
-def train_fusions(lab: Laboratory, spec: FusionSpec, out: str | Path) -> None:
+def train_fusions(context: StudyContext, spec: FusionSpec, out: str | Path) -> None:
     """Train the fusions of a study in one stack (Fig. 3)."""
     runs = fusion_runs(spec)
     tables = [
-        torch.from_numpy(lab.inputs.table(modality)).float() * lab.inputs.scale(modality)
+        torch.from_numpy(context.inputs.table(modality)).float() * context.inputs.scale(modality)
         for modality in (spec.teacher, spec.student)
     ]
     trained = train_fusion(
@@ -367,15 +367,15 @@ def train_fusions(lab: Laboratory, spec: FusionSpec, out: str | Path) -> None:
         teacher_inputs=tables[0],
         student_inputs=tables[1],
         members=[FusionMember(run.key, run.seed, run.arm or "direct") for run in runs],
-        **lab.shared("fusion"),
+        **context.shared("fusion"),
     )
-    lab.facts.setdefault("stacks", []).append(trained.chunks)
+    context.facts.setdefault("stacks", []).append(trained.chunks)
     seeds = [run.seed for run in runs]
-    rows = torch.from_numpy(lab.inputs.places(lab.test_rows[seeds], seeds))
+    rows = torch.from_numpy(context.inputs.places(context.test_rows[seeds], seeds))
     logits = trained.predict(*tables, rows, representation=False).logits.numpy()
     entries = [
-        lab.describe(run, run_id(run, spec, lab.dataset_digest), *outcome)
+        context.describe(run, run_id(run, spec, context.dataset_digest), *outcome)
         for run, *outcome in zip(runs, logits, trained.diverged, strict=True)
     ]
-    arrays = lab.tested() | {"logits": logits, "loss": trained.losses.numpy()}
-    write_runs(out, lab.header("fusion", spec.student), entries, arrays)
+    arrays = context.tested() | {"logits": logits, "loss": trained.losses.numpy()}
+    write_runs(out, context.header("fusion", spec.student), entries, arrays)

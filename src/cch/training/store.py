@@ -22,8 +22,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from cch.errors import CchError
-from cch.files import whole_file
+from cch.base.errors import CchError
+from cch.base.files import whole_file
 
 FORMAT = "cch-runs-1"
 

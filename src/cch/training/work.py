@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from cch.specs import FusionSpec, SelectSpec, StudentSpec, TeacherSpec, TrainSpec
+from cch.config.specs import FusionSpec, SelectSpec, StudentSpec, TeacherSpec, TrainSpec
+from cch.config.work import Size, Work
 from cch.training.plan import Run, baseline_runs, fusion_runs, student_runs, teacher_runs
-from cch.work import Size, Work
 
 TRAINING_STEP = 6
 """Operations of a weight for a row in training: two forwards, four backwards."""

@@ -1,0 +1,51 @@
+"""Lines that say how far long work is: done/total, rate, time left."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+
+class Progress:
+    """Report progress to the log (and so to the terminal) every few seconds.
+
+    Args:
+        label: what is being done, e.g. ``"mnistm-a20 student"``.
+        total: the number of units in all, or 0 where it is not known.
+        unit: plural name of the unit, e.g. ``"epochs"``.
+        every: seconds between lines; the first and the last unit are always reported.
+    """
+
+    def __init__(self, label: str, total: int, unit: str, every: float = 5.0) -> None:
+        self.label, self.total, self.unit, self.every = label, total, unit, every
+        self.done = 0
+        self._start = time.monotonic()
+        self._last = -float("inf")
+        self._log = logging.getLogger("cch.base.progress")
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count ``count`` more units as done and report if it is time to."""
+        self.done += count
+        now = time.monotonic()
+        if now - self._last >= self.every or (self.total and self.done >= self.total):
+            self._last = now
+            self._log.info("%s", self.line(now - self._start, note))
+
+    def line(self, elapsed: float, note: str = "") -> str:
+        """Return the line for the present state after ``elapsed`` seconds."""
+        rate = self.done / elapsed if elapsed > 0 else 0.0
+        parts = [f"{self.label}: {self.done}/{self.total or '?'} {self.unit}"]
+        if rate:
+            parts.append(f"{rate:.3g} {self.unit}/s")
+            if self.total:
+                parts.append(f"{clock((self.total - self.done) / rate)} left")
+        if note:
+            parts.append(note)
+        return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as ``h:mm:ss`` or ``m:ss``."""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

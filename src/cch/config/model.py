@@ -1,0 +1,680 @@
+"""The model of the configuration: what every key may hold."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+
+class Model(BaseModel):
+    """Base of every part: unknown keys are errors, values do not change after reading.
+
+    Numbers are finite, since JSON, in which parameters are passed and recorded, has no others.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _without_nulls(entries: Any) -> Any:
+    """The entries of a mapping that an overlay has not taken away."""
+    if not isinstance(entries, dict):
+        return entries
+    return {name: entry for name, entry in entries.items() if entry is not None}
+
+
+def _each_once(values: list[Any] | None) -> list[Any] | None:
+    """The values of a list, none of which is there twice as file names and ids write it."""
+    names = [f"{value + 0.0:g}" if isinstance(value, float) else value for value in values or ()]
+    twice = [name for name, count in Counter(map(str, names)).items() if count > 1]
+    if twice:
+        raise ValueError(f"list every value once, not {twice[0]} twice")
+    return values
+
+
+def _finite(value: Any) -> Any:
+    """The value; ahead of a union, whose every part would have an error of its own."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a finite number is needed")
+    return value
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+"""Names become file names and targets: lower-case letters, digits and hyphens."""
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Correlation = Annotated[float, Field(gt=-1, lt=1)]
+DegradationKind = Literal["blur", "noise", "modality"]
+Rows = Literal["train", "test", "all"]
+Option = Annotated[bool | int | float, BeforeValidator(_finite)]
+
+
+class SyntheticDataset(Model):
+    """Appendix B's Gaussian sampler; one independent draw for every seed."""
+
+    kind: Literal["synthetic"] = Field(description="Picks this kind.")
+    title: str = Field("Synthetic Gaussian", description="How tables name the dataset.")
+    train: int = Field(10_000, ge=2, description="Training rows in each draw (Section 4.1: n).")
+    test: int = Field(
+        1_000, ge=1, description="Test rows in each draw (Appendix B: 1,000; Table 10: 5,000)."
+    )
+    features: int = Field(100, ge=1, description="Features of each modality (Section 4.1: p).")
+    sigma_12: list[Correlation] = Field(
+        description="Teacher-student correlations; each gives a teacher modality `x1@<value>`."
+    )
+    sigma_13: Correlation = Field(0.9, description="Teacher-label correlation (Section 4.1).")
+    sigma_23: Correlation = Field(0.4, description="Student-label correlation (Section 4.1).")
+    draws: int = Field(10, ge=1, description="Independent draws; a study needs one for each seed.")
+    seed: int = Field(0, description="Part of the key of every generator of this dataset.")
+    modalities: ClassVar[tuple[str, ...]] = ("x1", "x2")
+    _once = field_validator("sigma_12")(_each_once)
+
+    @model_validator(mode="after")
+    def _valid_covariance(self) -> SyntheticDataset:
+        for value in self.sigma_12:
+            s12, s13, s23 = value, self.sigma_13, self.sigma_23
+            residual = 1 - (s12**2 + s13**2 - 2 * s12 * s13 * s23) / (1 - s23**2)
+            # Rounding alone may leave a variance of exactly zero slightly below it.
+            if residual < -1e-12:
+                raise ValueError(
+                    f"sigma_12 = {value} with sigma_13 = {s13}, sigma_23 = {s23} leaves X1 a "
+                    f"negative variance ({residual:.4f}); take a sigma_12 nearer to "
+                    f"sigma_13 * sigma_23 = {s13 * s23:.4f}"
+                )
+        return self
+
+
+class MnistMDataset(Model):
+    """MNIST beside MNIST-M, made as Appendix C says: binarised digits blended onto grey patches."""
+
+    kind: Literal["mnistm"] = Field(description="Picks this kind.")
+    title: str = Field("MNIST / MNIST-M", description="How tables name the dataset.")
+    digits: Name = Field("mnist", description="Source of the digits (workflow/sources.yaml).")
+    photographs: Name = Field("bsds500", description="Source of the backgrounds.")
+    alpha: Fraction = Field(0.2, description="Prominence of the digit over the background.")
+    threshold: int = Field(
+        127, ge=0, le=254, description="A pixel above it is digit; the paper names no value."
+    )
+    channels: int = Field(
+        3, ge=1, description="Equal colour channels of both modalities (Appendix C: RGB)."
+    )
+    seed: int = Field(0, description="Part of the key of every generator of this dataset.")
+    modalities: ClassVar[tuple[str, ...]] = ("mnist", "mnistm")
+
+
+class MoseiDataset(Model):
+    """CMU-MOSEI from MultiBench's pickle, prepared by Algorithm 2."""
+
+    kind: Literal["mosei"] = Field(description="Picks this kind.")
+    title: str = Field("CMU-MOSEI", description="How tables name the dataset.")
+    source: Name = Field("mosei", description="Source of the pickle (workflow/sources.yaml).")
+    length: int = Field(50, ge=1, description="Steps of every segment (Algorithm 2: L).")
+    pooled: bool = Field(
+        True,
+        description="Store the mean over the steps: the network's first layer (Table 14), which "
+        "has no parameters. false: store the sequences.",
+    )
+    split: Literal["official", "70-10-20"] = Field(
+        "official",
+        description="The folds of the file (Algorithm 2), or Table 15's parts, drawn once from all "
+        "segments with the class mix of the whole; segments of one video may then be in two parts.",
+    )
+    modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "vision")
+
+
+class MosiDataset(Model):
+    """CMU-MOSI, utterance-level features with the train and test parts they come with."""
+
+    kind: Literal["mosi"] = Field(description="Picks this kind.")
+    title: str = Field("CMU-MOSI", description="How tables name the dataset.")
+    source: Name = Field("mosi", description="Source of the features (workflow/sources.yaml).")
+    modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "video")
+
+
+class CohortLabel(Model):
+    """Every case is labelled by the cohort (project) that it belongs to."""
+
+    kind: Literal["cohort"] = Field(description="Picks this kind.")
+
+
+class TableLabel(Model):
+    """Labels are read from a source of their own, by case."""
+
+    kind: Literal["table"] = Field(description="Picks this kind.")
+    source: Name = Field(description="Source of the labels (workflow/sources.yaml).")
+    sample: str | None = Field(None, description="Column of the case or sample; null: the first.")
+    column: str | None = Field(None, description="Column of the label; null: the second.")
+    classes: dict[str, str] = Field(
+        {},
+        description="Class by label as it stands in the source; cases with other labels are left "
+        "out. Empty: every label is a class of its own.",
+    )
+
+
+class TcgaDataset(Model):
+    """Cancer cohorts as matrices of features by samples, joined by case (Section 4.4)."""
+
+    kind: Literal["tcga"] = Field(description="Picks this kind.")
+    title: str = Field(description="How tables name the dataset.")
+    cohorts: dict[str, dict[Name, Name]] = Field(
+        min_length=1,
+        description="Source by modality, for every cohort; several cohorts are put together.",
+    )
+    label: Annotated[CohortLabel | TableLabel, Field(discriminator="kind")] = Field(
+        description="Where the classes come from."
+    )
+    aliquots: Literal["first", "mean"] = Field(
+        "first",
+        description="Of several aliquots of a case's primary tumour: the first by barcode (vial, "
+        "portion, plate), or their mean.",
+    )
+    gene_names: Name | None = Field(
+        None, description="Source that names Ensembl ids by gene symbol; null: ids are kept."
+    )
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in the order of the first cohort."""
+        return tuple(next(iter(self.cohorts.values())))
+
+    @model_validator(mode="after")
+    def _same_modalities(self) -> TcgaDataset:
+        for cohort, sources in self.cohorts.items():
+            if set(sources) != set(self.modalities) or not sources:
+                raise ValueError(
+                    f"cohorts.{cohort} has the modalities {', '.join(sources) or 'none'}; every "
+                    f"cohort needs {', '.join(self.modalities)}"
+                )
+        if self.label.kind == "cohort" and len(self.cohorts) < 2:
+            raise ValueError("label.kind: 'cohort' needs two cohorts at least")
+        return self
+
+
+class MatrixFile(Model):
+    """One modality of one's own: a table of numbers with names on both sides."""
+
+    file: str = Field(description="Path of a TSV, CSV, Parquet or HDF5 file, by its ending.")
+    rows: Literal["samples", "features"] = Field(
+        "samples", description="What a row of the file is."
+    )
+    values: str = Field("values", description="HDF5 only: the dataset that holds the numbers.")
+    row_names: str = Field("rows", description="HDF5 only: the dataset that names the rows.")
+    column_names: str = Field("columns", description="HDF5 only: the one that names the columns.")
+
+
+class LabelFile(Model):
+    """Labels of one's own: a table with a sample and a label in every row."""
+
+    file: str = Field(description="Path of a TSV, CSV or Parquet file, by its ending.")
+    sample: str | None = Field(None, description="Column of the sample; null: the first.")
+    label: str | None = Field(None, description="Column of the label; null: the second.")
+
+
+class MatricesDataset(Model):
+    """Data of one's own: matrices and a table of labels, joined by sample."""
+
+    kind: Literal["matrices"] = Field(description="Picks this kind.")
+    title: str = Field(description="How tables name the dataset.")
+    files: dict[Name, MatrixFile] = Field(min_length=2, description="The modalities by name.")
+    labels: LabelFile = Field(description="The classes.")
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities."""
+        return tuple(self.files)
+
+    @model_validator(mode="after")
+    def _no_modality_named_labels(self) -> MatricesDataset:
+        if "labels" in self.files:
+            raise ValueError("files: 'labels' is no name for a modality, the labels have it")
+        return self
+
+
+Dataset = Annotated[
+    SyntheticDataset | MnistMDataset | TcgaDataset | MatricesDataset | MoseiDataset | MosiDataset,
+    Field(discriminator="kind"),
+]
+DATASETS: dict[str, type[Model]] = {
+    get_args(model.model_fields["kind"].annotation)[0]: model
+    for model in get_args(get_args(Dataset)[0])
+}
+"""The kinds of dataset by name."""
+
+
+class Network(Model):
+    """A fully connected network: linear layers of `hidden` units, then a linear head."""
+
+    kind: Literal["mlp"] = Field("mlp", description="The only kind so far.")
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1, description="Units of the hidden layers; the last is the representation H."
+    )
+    activation: Literal["relu", "leaky_relu"] = Field(
+        "relu", description="After every hidden layer; leaky_relu has slope 0.01."
+    )
+    batch_norm: bool = Field(
+        False,
+        description="BatchNorm1d after the activation of every hidden layer, with running "
+        "statistics (Table 14).",
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Probability of dropping a unit, after the batch normalisation."
+    )
+
+
+class Training(Model):
+    """How one network is trained; the last epoch is what counts."""
+
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(
+        description="torch.optim's, with its defaults, except where a key below says otherwise."
+    )
+    learning_rate: Positive = Field(description="Of the first epoch; see `schedule`.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant",
+        description="`cosine`: CosineAnnealingLR, from `learning_rate` to 0 over all epochs.",
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="SGD only.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="As torch.optim means it: an L2 penalty, or decoupled with adamw."
+    )
+    batch_size: int = Field(ge=1, description="The paper names none; see docs/assumptions.md.")
+    epochs: int = Field(ge=1, description="All of them; nothing stops early.")
+
+
+class Fusion(Model):
+    """Fusion of both modalities, direct and with distillation (Fig. 3, Tables 18, 19, 21)."""
+
+    encoder: int = Field(64, ge=1, description="Units of each modality's encoder (Appendix E).")
+    batch_norm: bool = Field(True, description="BatchNorm1d in the encoders (Table 18).")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.25, description="Dropout in the encoders (Table 18)."
+    )
+    training: Training = Field(description="Of all arms alike.")
+    temperature: Positive = Field(1.0, description="T of the distillation between the heads.")
+    weight: Fraction = Field(0.5, description="Lambda of the distillation between the heads.")
+    teacher_head: Literal["supervised", "untrained"] = Field(
+        "supervised",
+        description="Whether the teacher modality's head learns from the labels. The paper does "
+        "not say; `untrained` leaves it at its initial weights.",
+    )
+
+
+class Selection(Model):
+    """Features chosen by mRMR for each split, filled in and scaled, all on training rows."""
+
+    features: int | None = Field(
+        100, ge=1, description="How many of each modality (Section 4.4: 100); null: all."
+    )
+    rows: Literal["train", "all"] = Field(
+        "train",
+        description="Rows that the choice is made on. `all` lets test rows choose features: only "
+        "to show what that does.",
+    )
+    method: Literal["mrmr", "mrmr-reference"] = Field(
+        "mrmr", description="`mrmr-reference`: mrmr-selection's own loop; same list, far slower."
+    )
+
+
+class Distillation(Model):
+    """The grid of students: every temperature with every weight."""
+
+    temperatures: list[Positive] = Field([1.0], min_length=1, description="T of Eqs. 1, 2.")
+    weights: list[Annotated[float, Field(ge=0)]] = Field(
+        min_length=1,
+        description="Lambda: of Eqs. 1, 2 (0 to 1) for classification, of Eq. 4 for regression.",
+    )
+    _once = field_validator("temperatures", "weights")(_each_once)
+
+
+class Degradation(Model):
+    """How the teacher's input is degraded, level by level."""
+
+    kind: DegradationKind = Field(
+        description="`blur`: Gaussian blur, level = standard deviation in pixels. `noise`: "
+        "Gaussian noise, level = its standard deviation as a fraction of `scale`. `modality`: "
+        "every level is a modality `<teacher>@<level>` of its own, with a teacher of its own."
+    )
+    levels: list[Annotated[float, Field(ge=0)]] = Field(
+        min_length=1, description="In rising order; 0 leaves the input as it is."
+    )
+    symbol: str = Field(description="Label of the levels in tables and figures, e.g. γ.")
+    scale: Positive = Field(
+        1.0, description="Noise only: multiple of each feature's standard deviation on train rows."
+    )
+    _once = field_validator("levels")(_each_once)
+
+    @field_validator("levels")
+    @classmethod
+    def _rising(cls, levels: list[float]) -> list[float]:
+        if levels != sorted(levels):
+            rising = ", ".join(f"{level:g}" for level in sorted(levels))
+            raise ValueError(f"these are in rising order; write [{rising}]")
+        return levels
+
+
+class Calibration(Model):
+    """What the estimators are calibrated on: cases of known truth at the study's own sizes."""
+
+    estimators: list[str] | None = Field(
+        None, description="Which of the study's estimators; null: all."
+    )
+    repeats: int = Field(10, ge=2, description="Samples of each case; their spread is the noise.")
+    truths: list[Positive] = Field(
+        [0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
+        description="Of the Gaussian cases, in nats; zero is always there. Estimates fall far "
+        "short of strong dependence, so the truth behind one may be several times as large.",
+    )
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.1, 0.25, 0.5, 0.75, 0.9],
+        description="Truths of the class mixtures as parts of H(label).",
+    )
+    rank: int = Field(
+        8, ge=1, description="Canonical pairs that carry the information of a Gaussian case."
+    )
+    settings: dict[str, dict[str, list[Option]]] = Field(
+        {},
+        description="Options to vary, by estimator, e.g. `{ksg: {k: [3, 10]}}`; every combination.",
+    )
+    _once = field_validator("estimators", "truths", "shares")(_each_once)
+
+    @field_validator("settings")
+    @classmethod
+    def _settings_once(
+        cls, settings: dict[str, dict[str, list[Option]]]
+    ) -> dict[str, dict[str, list[Option]]]:
+        for estimator, options in settings.items():
+            for option, values in options.items():
+                try:
+                    _each_once(values)
+                except ValueError as error:
+                    raise ValueError(f"{estimator}.{option}: {error}") from None
+        return settings
+
+
+class Information(Model):
+    """Which mutual-information estimates are made."""
+
+    estimators: list[
+        Literal["latentmi", "latentmi-corrected", "latent-light", "latentmi-library", "mine", "ksg"]
+    ] = Field(
+        min_length=1,
+        description="The first is the main one: the paper's tables and figures show it.",
+    )
+    runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
+    rows: Rows = Field(
+        "test",
+        description="Rows that the representations are read from. Networks fit their training "
+        "rows, and information with the label is overestimated on those.",
+    )
+    limit: int = Field(
+        10_000, ge=50, le=10_000, description="At most this many of those rows, the first."
+    )
+    options: dict[str, dict[str, Option]] = Field(
+        {}, description="Options of an estimator in place of its defaults, by its name."
+    )
+    _kept = field_validator("options", mode="before")(_without_nulls)
+    _once = field_validator("estimators")(_each_once)
+    calibration: Calibration | None = Field(
+        Calibration(), description="How the estimators are calibrated; null: they are not."
+    )
+
+    together: bool = Field(
+        False,
+        description="One job for all estimators, not one for each: for estimates of seconds, which "
+        "take less than the start of a job. Changes no number.",
+    )
+
+    def jobs(self, estimators: Sequence[str]) -> dict[str, list[str]]:
+        """Estimators by the job that computes them, whose name is that of its file."""
+        return {"all": list(estimators)} if self.together else {name: [name] for name in estimators}
+
+    def job_of(self, estimator: str) -> str:
+        """The job that computes an estimator."""
+        return "all" if self.together else estimator
+
+    @property
+    def calibrated(self) -> list[str]:
+        """The estimators that are calibrated, in the order of ``estimators``."""
+        if self.calibration is None:
+            return []
+        asked = self.calibration.estimators
+        return [name for name in self.estimators if asked is None or name in asked]
+
+
+class Split(Model):
+    """A split drawn for each seed; leave `split` out to use the dataset's own."""
+
+    kind: Literal["random"] = Field(description="Drawn anew for each seed.")
+    test: Fraction = Field(description="Fraction of rows that are test rows.")
+    valid: Fraction = Field(0.0, description="Fraction of rows that are validation rows.")
+    stratified: bool = Field(True, description="Keep the class mix in every part.")
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> Split:
+        if self.test == 0 or self.test + self.valid >= 1:
+            raise ValueError(
+                f"test = {self.test} and valid = {self.valid} leave no test or no training rows"
+            )
+        return self
+
+
+class Study(Model):
+    """One experiment: a dataset, a teacher modality, a student modality and the grid between."""
+
+    title: str = Field(description="Heads the study's own table and figure.")
+    group: Name | None = Field(None, description="A second target that builds this study too.")
+    dataset: Name = Field(description="Which of `datasets`.")
+    teacher: str = Field(description="The strong modality, X1.")
+    student: str = Field(description="The weak modality, X2.")
+    network: Network = Field(description="Of teacher and student alike.")
+    training: Training = Field(description="Of teacher and student alike.")
+    distillation: Distillation = Field(description="Which students are trained.")
+    degradation: Degradation = Field(description="How the teacher's input gets worse.")
+    metric: Literal["accuracy", "weighted_f1", "macro_f1", "auc", "mse"] = Field(
+        "accuracy", description="What the sweep table and figure compare; mse for regression."
+    )
+    seeds: int = Field(
+        ge=2, description="Independent runs of everything; two give a standard error."
+    )
+    information: Information = Field(description="Which mutual information is estimated.")
+    split: Split | None = Field(None, description="Left out: the dataset's own split.")
+    inputs: Literal["stored", "standardised"] = Field(
+        "stored",
+        description="`standardised`: every feature less its mean over its standard deviation, "
+        "both of training rows; needs a split that all seeds share.",
+    )
+
+    selection: Selection | None = Field(
+        None, description="Left out: the networks read every feature, as `inputs` says."
+    )
+    fusion: Fusion | None = Field(
+        None, description="Left out: the modalities are not fused (Section 4.4, Fig. 3)."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        unused = set(self.information.options) - set(self.information.estimators)
+        if unused:
+            raise ValueError(f"information.options names {min(unused)!r}, which is not estimated")
+        asked = self.information.calibration
+        for key in ("estimators", "settings") if asked else ():
+            unused = set(getattr(asked, key) or ()) - set(self.information.estimators)
+            if unused:
+                raise ValueError(
+                    f"information.calibration.{key} names {min(unused)!r}, which is not estimated"
+                )
+        if self.inputs == "standardised" and self.split is not None:
+            raise ValueError("inputs: 'standardised' needs the dataset's own split; leave `split`")
+        if self.selection and self.metric == "mse":
+            raise ValueError("selection: mRMR is for classes, `metric: mse` for a regression")
+        if self.selection and self.inputs != "stored":
+            raise ValueError("inputs: `selection` scales what it chooses; leave `inputs` out")
+        if self.selection and self.degradation.kind != "noise":
+            raise ValueError(
+                f"degradation.kind: {self.degradation.kind!r} does not go with `selection`; "
+                "take 'noise'"
+            )
+        if self.information.runs > self.seeds:
+            raise ValueError(
+                f"information.runs = {self.information.runs} exceeds seeds = {self.seeds}"
+            )
+        return self
+
+
+class Compute(Model):
+    """What a job may use; nothing here changes a number beyond rounding."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: a GPU where there is one."
+    )
+    memory_gb: Positive = Field(
+        4.0, description="Budget of one stack of runs; it is halved by itself when memory runs out."
+    )
+    threads: int = Field(2, ge=1, description="CPU threads of a training or estimation job.")
+    jobs_per_gpu: int = Field(
+        1,
+        ge=1,
+        description="How many jobs may compute on one GPU at a time, where a machine has several "
+        "and no scheduler gives them out; each has a budget of `memory_gb`.",
+    )
+
+
+class Theory(Model):
+    """The target `theory`: Appendix A's formulas beside Monte Carlo at finite n and p.
+
+    The model is Section 4.1's with label correlations divided by the root of p, without which it
+    is none (`cch.paper.theory.model`); the teacher is the best linear one.
+    """
+
+    dimension: int = Field(100, ge=10, description="Features of each modality: p.")
+    kappas: list[Positive] = Field(
+        [0.3, 0.6, 0.8, 1.25, 2, 4, 10], min_length=1, description="n / p; n is rounded."
+    )
+    lambdas: list[Annotated[float, Field(ge=0)]] = Field(
+        [0, 0.1, 0.3, 1], min_length=1, description="Distillation weights of Eq. 4."
+    )
+    sigma_12: list[Correlation] = Field(
+        [0.1, 0.7], min_length=1, description="Teacher-student correlations, each with all of them."
+    )
+    sigma_13: Correlation = Field(0.9, description="Teacher-label correlation (Section 4.1).")
+    sigma_23: Correlation = Field(0.4, description="Student-label correlation (Section 4.1).")
+    teacher_label: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.7, 0.9, 0.97],
+        min_length=1,
+        description="Correlations of teacher and label; each is a panel of `theory-region`.",
+    )
+    replications: int = Field(100, ge=2, description="Independent samples of each setting.")
+    seed: int = Field(0, description="Part of the key of every generator.")
+    _once = field_validator("kappas", "lambdas", "sigma_12", "teacher_label")(_each_once)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Theory:
+        for kappa in self.kappas:
+            rows = round(kappa * self.dimension)
+            if rows < 1 or abs(rows - self.dimension) < 4:
+                raise ValueError(
+                    f"kappas: {kappa:g} gives n = {rows} at p = {self.dimension}; the risk has no "
+                    "variance within 3 of p, so take n apart from p and at least 1"
+                )
+        for s12 in self.sigma_12:
+            s13, s23 = self.sigma_13, self.sigma_23
+            if 1 - s12**2 - s13**2 - s23**2 + 2 * s12 * s13 * s23 < 0:
+                raise ValueError(
+                    f"sigma_12 = {s12:g} with sigma_13 = {s13:g}, sigma_23 = {s23:g} is no "
+                    f"correlation matrix; take it nearer to {s13 * s23:.4g}"
+                )
+        return self
+
+
+class Config(Model):
+    """The whole configuration."""
+
+    results: str = Field("results", description="Folder of everything generated.")
+    resources: str = Field("resources", description="Folder of raw files.")
+    mirror: str | None = Field(
+        None, description="Folder or URL asked first for raw files; the variable CCH_MIRROR too."
+    )
+    sources: str = Field("workflow/sources.yaml", description="The table of raw files.")
+    compute: Compute = Field(Compute(), description="What a job may use.")
+    theory: Theory = Field(Theory(), description="What the target `theory` computes.")
+    datasets: dict[Name, Dataset] = Field(description="Aligned datasets by name.")
+    studies: dict[Name, Study] = Field(description="Experiments by name; each is a target.")
+    _kept = field_validator("datasets", "studies", mode="before")(_without_nulls)
+
+    @model_validator(mode="after")
+    def _references(self) -> Config:
+        for name, study in self.studies.items():
+            if study.dataset not in self.datasets:
+                raise ValueError(
+                    f"studies.{name}.dataset: there is no dataset {study.dataset!r}; "
+                    f"there are {', '.join(self.datasets)}"
+                )
+            _check_against_dataset(name, study, self.datasets[study.dataset])
+        return self
+
+    @model_validator(mode="after")
+    def _folders_apart(self) -> Config:
+        for key in ("results", "resources"):
+            if not getattr(self, key).strip():
+                raise ValueError(f"{key}: names no folder; write one, such as {key}")
+        made, raw = (Path(os.path.abspath(folder)) for folder in (self.results, self.resources))
+        if made == raw or made in raw.parents or raw in made.parents:
+            raise ValueError(
+                f"resources: {self.resources!r} and results, {self.results!r}, are one folder or "
+                "one inside the other; take two side by side"
+            )
+        return self
+
+
+def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
+    """Raise ValueError where a study asks for what its dataset will not hold."""
+    where = f"studies.{name}"
+    if study.training.optimizer != "sgd" and study.training.momentum:
+        raise ValueError(
+            f"{where}.training.momentum: {study.training.optimizer} has none; leave it out"
+        )
+    held = dataset.modalities
+    for role in ("teacher", "student"):
+        if getattr(study, role) not in held:
+            raise ValueError(
+                f"{where}.{role}: datasets.{study.dataset} has no modality "
+                f"{getattr(study, role)!r}; it has {', '.join(held)}"
+            )
+    if study.student == study.teacher:
+        raise ValueError(
+            f"{where}.student: {study.student!r} is the teacher; take another of {', '.join(held)}"
+        )
+    regression = isinstance(dataset, SyntheticDataset)
+    if regression and study.fusion:
+        raise ValueError(f"{where}.fusion: is for classes, {study.dataset} is a regression")
+    if regression != (study.metric == "mse"):
+        raise ValueError(f"{where}.metric: mse is for regression, the others for classes")
+    if isinstance(dataset, SyntheticDataset):
+        if study.degradation.kind != "modality":
+            raise ValueError(f"{where}.degradation.kind: a synthetic dataset needs 'modality'")
+        if study.inputs != "stored":
+            raise ValueError(f"{where}.inputs: every draw is a sample of its own; leave it out")
+        missing = [s for s in study.degradation.levels if s not in dataset.sigma_12]
+        if missing:
+            raise ValueError(
+                f"{where}.degradation.levels: {missing} not in datasets.{study.dataset}.sigma_12"
+            )
+        if study.seeds > dataset.draws:
+            raise ValueError(
+                f"{where}.seeds = {study.seeds} exceeds datasets.{study.dataset}.draws = "
+                f"{dataset.draws}"
+            )
+    elif max(study.distillation.weights) > 1:
+        raise ValueError(f"{where}.distillation.weights: lambda of Eq. 2 lies in 0..1")

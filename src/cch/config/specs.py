@@ -1,0 +1,248 @@
+"""Job specifications: all that determines the outputs of a job, beside its input files.
+
+The plan builds them from the configuration, a rule passes one as JSON in its only parameter,
+Snakemake runs a job again when it changes, and the record keeps it. A setting that a job's outputs
+do not depend on is not in its specification, so code that reads one fails instead of using a
+setting that a change of the configuration would not make stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from cch.base.errors import CchError
+from cch.config.model import (
+    Calibration,
+    Dataset,
+    DegradationKind,
+    Distillation,
+    Fusion,
+    Information,
+    Model,
+    Name,
+    Network,
+    Option,
+    Rows,
+    Selection,
+    Split,
+    Study,
+    Theory,
+    Training,
+)
+
+Role = Literal["teacher", "baseline", "student", "fusion"]
+
+
+class _Part(Model):
+    """Takes its fields from an object that may have more, such as a study."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class DegradationAmount(_Part):
+    """How the teacher's input is degraded; see ``cch.config.model.Degradation``."""
+
+    kind: DegradationKind
+    levels: list[float]
+    scale: float
+
+
+class StoredRows(_Part):
+    """Rows whose representations are stored: of how many seeds, and of which part."""
+
+    runs: int
+    rows: Rows
+
+
+class _Runs(_Part):
+    """What the runs of every role depend on."""
+
+    study: Name
+    dataset: Name
+    split: Split | None
+    inputs: Literal["stored", "standardised"]
+    selection: Selection | None
+    seeds: int
+
+
+class TeacherSpec(_Runs):
+    """Teachers, their soft targets and representations at every level."""
+
+    role: Literal["teacher"] = "teacher"
+    teacher: str
+    network: Network
+    training: Training
+    degradation: DegradationAmount
+    information: StoredRows
+
+
+class BaselineSpec(_Runs):
+    """Students without distillation, and their representations."""
+
+    role: Literal["baseline"] = "baseline"
+    student: str
+    network: Network
+    training: Training
+    information: StoredRows
+
+
+class StudentSpec(_Runs):
+    """Distilled students; what they learn from is in the file of their teachers."""
+
+    role: Literal["student"] = "student"
+    student: str
+    network: Network
+    training: Training
+    distillation: Distillation
+    degradation: DegradationAmount
+
+
+class FusionSpec(_Runs):
+    """Fusions of both modalities."""
+
+    role: Literal["fusion"] = "fusion"
+    teacher: str
+    student: str
+    fusion: Fusion
+
+
+TrainSpec = Annotated[
+    TeacherSpec | BaselineSpec | StudentSpec | FusionSpec, Field(discriminator="role")
+]
+SPECS: dict[str, type[_Runs]] = {
+    "teacher": TeacherSpec,
+    "baseline": BaselineSpec,
+    "student": StudentSpec,
+    "fusion": FusionSpec,
+}
+
+
+def train_spec(name: str, study: Study, role: str) -> TrainSpec:
+    """Return the specification of a role of the study ``name``.
+
+    Raises:
+        CchError: fusions are asked of a study that fuses nothing.
+    """
+    if role == "fusion" and study.fusion is None:
+        raise CchError(f"studies.{name}", "has no `fusion`", "say how to fuse")
+    model = SPECS[role]
+    own = {name: getattr(study, name) for name in model.model_fields if hasattr(study, name)}
+    return model.model_validate({"study": name, **own})  # type: ignore[return-value]
+
+
+def read_train_spec(text: str) -> TrainSpec:
+    """Read a specification from JSON, as a rule passes it."""
+    return TypeAdapter(TrainSpec).validate_json(text)
+
+
+class PrepareSpec(Model):
+    """All that determines a dataset, beside its raw files.
+
+    Attributes:
+        name: the dataset's key in the configuration.
+        dataset: its settings; the title, which no data depend on, is left empty.
+        readers: for every source the name of its reader.
+        files: source and role of every raw file, in the order in which they are given.
+    """
+
+    name: Name
+    dataset: Dataset
+    readers: dict[str, str]
+    files: list[tuple[str, str]]
+
+
+class SelectSpec(Model):
+    """All that determines the selected features of one modality, beside the dataset."""
+
+    dataset: Name
+    modality: str
+    selection: Selection
+    split: Split | None
+    seeds: int
+
+
+def select_spec(study: Study, modality: str) -> SelectSpec:
+    """Return what the selection of a modality of a study is; studies that agree share it."""
+    assert study.selection is not None
+    return SelectSpec(
+        dataset=study.dataset,
+        modality=modality,
+        selection=study.selection,
+        split=study.split,
+        # Where the dataset fixes the split there is one selection for all seeds.
+        seeds=study.seeds if study.split else 1,
+    )
+
+
+class EstimateSpec(Model):
+    """All that determines a file of estimates, beside the runs.
+
+    Attributes:
+        study: name of the study.
+        estimators: options of each in place of its defaults.
+        rows: which part of the data the representations are of, as the runs have it.
+        limit: how many of the rows are read, the first.
+    """
+
+    study: Name
+    estimators: dict[str, dict[str, Option]]
+    rows: Rows
+    limit: int
+
+
+def estimate_spec(study: str, settings: Information, estimators: Sequence[str]) -> EstimateSpec:
+    """Return what the estimates of a study by some of its estimators are."""
+    options = {name: settings.options.get(name, {}) for name in estimators}
+    return EstimateSpec(study=study, estimators=options, rows=settings.rows, limit=settings.limit)
+
+
+class CalibrateSpec(Model):
+    """All that determines a file of calibrations, beside the runs.
+
+    Attributes:
+        study: name of the study, part of the key of all samples.
+        estimators: options of each in place of its defaults.
+        rows: which part of the data the representations are of, as the runs have it.
+        limit: how many of the rows are read, the first.
+        calibration: cases; its ``settings`` are those of these estimators.
+    """
+
+    study: Name
+    estimators: dict[str, dict[str, Option]]
+    rows: Rows
+    limit: int
+    calibration: Calibration
+
+
+def calibrate_spec(study: str, settings: Information, estimators: Sequence[str]) -> CalibrateSpec:
+    """Return what the calibration of some of a study's estimators is."""
+    asked = settings.calibration or Calibration()
+    grids = {name: grid for name, grid in asked.settings.items() if name in estimators}
+    return CalibrateSpec(
+        study=study,
+        estimators={name: settings.options.get(name, {}) for name in estimators},
+        rows=settings.rows,
+        limit=settings.limit,
+        calibration=asked.model_copy(update={"estimators": None, "settings": grids}),
+    )
+
+
+THEORY_FIGURES = {"theory-risk": "theory", "theory-region": "theory-region"}
+"""Figures with the table that each is drawn from."""
+
+
+class TheorySpec(Model):
+    """All that determines the tables and figures of the theory, beside the simulation."""
+
+    theory: Theory
+    results: str
+
+
+def as_json(spec: BaseModel) -> str:
+    """Return a specification as its rule passes it; mappings keep their order, which has
+    meaning.
+    """
+    return spec.model_dump_json()

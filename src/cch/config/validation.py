@@ -1,0 +1,111 @@
+"""A merged configuration to a ``Config``, or one line that names the wrong key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import (
+    ValidationError,
+)
+
+from cch.base.errors import CchError
+from cch.config.model import (
+    DATASETS,
+    Calibration,
+    Compute,
+    Config,
+    Degradation,
+    Distillation,
+    Fusion,
+    Information,
+    Model,
+    Network,
+    Selection,
+    Split,
+    Study,
+    Theory,
+    Training,
+)
+
+
+def load(raw: dict[str, Any], where: str = "configuration") -> Config:
+    """Validate a merged configuration.
+
+    A dataset, a study or an estimator's options that are null are taken away: so an overlay drops
+    what the files below it have.
+
+    Raises:
+        CchError: one line naming the first wrong key and what was expected there.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise CchError(where, _first_problem(error)) from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = error.errors()
+    first = problems[0]
+    # A discriminated union adds its tag to the path; a user did not write it.
+    where = first["loc"]
+    parts = where[:2] + where[3:] if where[:1] == ("datasets",) else where
+    key = ".".join(str(part) for part in parts)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "there is no such key" + (_belongs(where) or _expected_keys(where))
+    elif first["type"] == "missing":
+        message = "this key is required"
+    elif "input" in first and not isinstance(first["input"], dict | list):
+        message += f", not {first['input']!r}"
+    return f"{key}: {message}{more}" if key else f"{message}{more}"
+
+
+def _belongs(location: tuple[Any, ...]) -> str:
+    """Return ``; it belongs under ...`` for a known key that was written too far up or down."""
+    parts: dict[str, type[Model]] = {
+        "information": Information,
+        "information.calibration": Calibration,
+        "training": Training,
+        "network": Network,
+        "distillation": Distillation,
+        "degradation": Degradation,
+        "split": Split,
+    }
+    study = str(location[1]) if location[0] == "studies" and len(location) > 2 else "NAME"
+    key = str(location[-1])
+    if key in Study.model_fields and location[0] != "datasets":
+        return f"; it belongs under studies.{study}"
+    places = [part for part, model in parts.items() if key in model.model_fields]
+    if location[0] == "datasets" or not places:
+        return ""
+    return f"; it belongs under {' or '.join(f'studies.{study}.{part}' for part in places)}"
+
+
+def _expected_keys(location: tuple[Any, ...]) -> str:
+    """Return ``; expected one of ...`` for the model that the wrong key was written into.
+
+    ``location`` is (key), (section, key), (studies, name, key), (studies, name, part, key),
+    (studies, name, information, calibration, key) or (datasets, name, kind, key).
+    """
+    owner: type[Model] = Config
+    if location[0] == "compute":
+        owner = Compute
+    elif location[0] == "theory":
+        owner = Theory
+    elif location[0] == "datasets" and len(location) > 3:
+        owner = DATASETS[location[2]]
+    elif location[:1] == ("studies",) and location[2:4] == ("information", "calibration"):
+        owner = Calibration if len(location) > 4 else Information
+    elif location[0] == "studies":
+        owner = {
+            "network": Network,
+            "training": Training,
+            "distillation": Distillation,
+            "degradation": Degradation,
+            "information": Information,
+            "split": Split,
+            "selection": Selection,
+            "fusion": Fusion,
+        }.get(str(location[2]) if len(location) > 3 else "", Study)
+    return f"; expected one of {', '.join(owner.model_fields)}"

@@ -1,0 +1,1 @@
+"""The criterion: the gap and its verdict, and both for a user's own arrays."""

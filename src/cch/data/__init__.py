@@ -1,0 +1,1 @@
+"""From raw files to aligned datasets: sources, readers, splits, selection, degradation."""

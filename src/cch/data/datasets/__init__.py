@@ -1,0 +1,1 @@
+"""Readers of raw files, and what makes a PairedDataset of them (`registry`)."""

@@ -1,0 +1,309 @@
+"""Matrices of features by samples, tables of labels, and names of genes, as they are distributed.
+
+Text is read block by block, so that beside the finished numbers no more than a block is in memory,
+whatever the size of the file: 60,660 genes of 1,200 samples are 290 MB as float32 and several times
+that as text.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from cch.base.errors import CchError
+from cch.data.datasets.idx import AGAIN
+
+BLOCK_BYTES = 16 << 20
+"""Text that is parsed at a time."""
+
+MISSING = ["", "NA", "NaN", "nan", "null", "None"]
+"""What stands for a value that was not measured."""
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One modality of one cohort.
+
+    Attributes:
+        values: (N, D) float32; NaN is missing.
+        samples: N names, as in the file.
+        features: D names, as in the file.
+        origin: the file, for messages.
+    """
+
+    values: np.ndarray
+    samples: tuple[str, ...]
+    features: tuple[str, ...]
+    origin: str
+
+    def __post_init__(self) -> None:
+        if np.isinf(self.values).any():
+            raise CchError(self.origin, "contains infinite values", AGAIN)
+        if self.values.shape != (len(self.samples), len(self.features)):
+            raise CchError(self.origin, f"has {self.values.shape} values for its names", AGAIN)
+
+    def rows(self, index: Sequence[int]) -> Matrix:
+        """The samples numbered ``index``, in that order."""
+        names = tuple(self.samples[i] for i in index)
+        return Matrix(self.values[list(index)], names, self.features, self.origin)
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A table about samples.
+
+    Attributes:
+        columns: by name, each with a text for every row; None where the field is empty.
+        origin: the file, for messages.
+    """
+
+    columns: dict[str, list[str | None]]
+    origin: str
+
+    def pairs(
+        self, sample: str | None = None, label: str | None = None, empty: bool = False
+    ) -> list[tuple[Any, Any]]:
+        """(sample, label) of the rows that have both.
+
+        Args:
+            sample: column of the sample; None: the first.
+            label: column of the label; None: the second.
+            empty: rows that lack one too, as None.
+
+        Raises:
+            CchError: there is no such column.
+        """
+        chosen = [self._column(name, place) for place, name in enumerate((sample, label), start=0)]
+        found = zip(*chosen, strict=True)
+        return [(a, b) for a, b in found if empty or (a is not None and b is not None)]
+
+    def _column(self, name: str | None, place: int) -> list[str | None]:
+        names = list(self.columns)
+        if name is None and place < len(names):
+            return self.columns[names[place]]
+        if name in self.columns:
+            return self.columns[str(name)]
+        wanted = "second column" if name is None else f"column {name!r}"
+        raise CchError(self.origin, f"has no {wanted}", f"it has {', '.join(names)}")
+
+
+@dataclass(frozen=True)
+class GeneNames:
+    """Symbols by Ensembl id, as the file writes it."""
+
+    symbols: dict[str, str]
+
+
+@contextmanager
+def opened(path: PathLike) -> Iterator[BinaryIO]:
+    """Open a file for reading, decompressed where it starts like a gzip file.
+
+    Raises:
+        CchError: there is no such file, it cannot be read, or its compression is broken.
+    """
+    try:
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            yield gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[misc]
+    except FileNotFoundError:
+        raise CchError(path, "there is no such file", "fetch it first") from None
+    except EOFError:
+        raise CchError(path, "is truncated: its gzip stream has no end", AGAIN) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise CchError(path, f"is no intact gzip file ({error})", AGAIN) from None
+    except OSError as error:
+        raise CchError(path, f"cannot be read ({error.strerror or error})") from None
+
+
+def read_features_by_samples(path: PathLike, separator: str = "\t") -> Matrix:
+    """Read a table whose rows are features and whose columns are samples (Xena, feature tables).
+
+    Raises:
+        CchError: it cannot be read, a row has more or fewer fields than the header, a field is no
+            number, a name stands twice, or there are no rows or columns.
+    """
+    names, columns, blocks = _read_numbers(path, separator)
+    values = np.concatenate([block.T for block in blocks], axis=1)
+    return Matrix(np.ascontiguousarray(values), columns, names, str(path))
+
+
+def read_samples_by_features(path: PathLike, separator: str = ",") -> Matrix:
+    """Read a table whose rows are samples and whose columns are features.
+
+    Raises:
+        CchError: as ``read_features_by_samples``.
+    """
+    names, columns, blocks = _read_numbers(path, separator)
+    return Matrix(np.concatenate(blocks), names, columns, str(path))
+
+
+def _read_numbers(
+    path: PathLike, separator: str
+) -> tuple[tuple[str, ...], tuple[str, ...], list[np.ndarray]]:
+    """Names of rows and columns, and the numbers block by block: (rows, columns) float32."""
+    with opened(path) as file:
+        header = _fields(path, file.readline(), separator)
+        columns, names, blocks = tuple(header[1:]), [], []
+        if not columns:
+            raise CchError(path, "has no column beside the names of its rows", _HEADER)
+        _once(path, columns, "column")
+        line = 2
+        for text in _blocks(file):
+            some, numbers = _parse(path, text, separator, len(header), line)
+            names += some
+            blocks.append(numbers)
+            line += len(some)
+    if not names:
+        raise CchError(path, "has a header and no rows", AGAIN)
+    _once(path, names, "row")
+    return tuple(names), columns, blocks
+
+
+_HEADER = "the first line names the columns, the first field of every other line names its row"
+
+
+def _fields(path: PathLike, line: bytes, separator: str) -> list[str]:
+    try:
+        text = line.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise CchError(path, "is no text", AGAIN) from None
+    return [field.strip().strip('"') for field in text.split(separator)] if text else []
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    """Whole lines, about ``BLOCK_BYTES`` at a time."""
+    while text := file.read(BLOCK_BYTES):
+        yield text + file.readline()
+
+
+def _parse(
+    path: PathLike, text: bytes, separator: str, fields: int, line: int
+) -> tuple[list[str], np.ndarray]:
+    """Names and numbers of whole lines, of which the first is ``line``."""
+    import polars as pl
+
+    schema = {"name": pl.String} | {str(i): pl.Float32 for i in range(1, fields)}
+    try:
+        frame = pl.read_csv(
+            io.BytesIO(text),
+            has_header=False,
+            separator=separator,
+            schema=schema,
+            null_values=MISSING,
+            truncate_ragged_lines=False,
+        )
+    except (pl.exceptions.PolarsError, UnicodeDecodeError):
+        raise _what_is_wrong(path, text, separator, fields, line) from None
+    names = frame["name"].to_list()
+    if frame.height != _lines(text) or None in names or _short(text, separator, fields):
+        raise _what_is_wrong(path, text, separator, fields, line)
+    return names, frame.drop("name").fill_null(float("nan")).to_numpy()
+
+
+def _lines(text: bytes) -> int:
+    return text.count(b"\n") + (not text.endswith(b"\n"))
+
+
+def _short(text: bytes, separator: str, fields: int) -> bool:
+    """Whether some line has fewer fields than it should, which polars fills with nulls."""
+    return text.count(separator.encode()) < (fields - 1) * _lines(text) and b'"' not in text
+
+
+def _what_is_wrong(path: PathLike, text: bytes, separator: str, fields: int, line: int) -> CchError:
+    """The first line that is no row of numbers, in words."""
+    for number, row in enumerate(text.splitlines(), start=line):
+        found = _fields(path, row, separator)
+        if len(found) != fields:
+            return CchError(
+                path, f"line {number} has {len(found)} fields, the header has {fields}", AGAIN
+            )
+        if not found[0]:
+            return CchError(path, f"line {number} has no name in its first field", _HEADER)
+        for place, field in enumerate(found[1:], start=2):
+            if field not in MISSING and not _is_number(field):
+                what = f"line {number}, field {place} holds {field[:40]!r}, which is no number"
+                return CchError(path, what, _HEADER)
+    return CchError(path, "is no table of numbers", AGAIN)
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _once(path: PathLike, names: Sequence[str], what: str) -> None:
+    """Raise CchError where a name stands twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise CchError(path, f"has two {what}s named {name!r}", "give each a name of its own")
+        seen.add(name)
+
+
+def read_table(path: PathLike, separator: str = "\t") -> LabelTable:
+    """Read a table of texts with a header (labels, subtypes, clinical data).
+
+    Raises:
+        CchError: it cannot be read, a row has more or fewer fields than the header, or there are
+            no rows.
+    """
+    with opened(path) as file:
+        return parse_table(path, file.read(), separator)
+
+
+def parse_table(path: PathLike, text: bytes, separator: str = "\t") -> LabelTable:
+    """As ``read_table``, from the bytes of the file."""
+    import polars as pl
+
+    try:
+        frame = pl.read_csv(
+            io.BytesIO(text), separator=separator, infer_schema=False, null_values=MISSING
+        )
+    except pl.exceptions.PolarsError as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CchError(path, f"is no table with a header ({reason})", AGAIN) from None
+    if frame.height == 0:
+        raise CchError(path, "has a header and no rows", AGAIN)
+    return LabelTable({name: frame[name].to_list() for name in frame.columns}, str(path))
+
+
+def read_probemap(path: PathLike) -> GeneNames:
+    """Read a gene map of the UCSC Xena hub: columns ``id`` and ``gene`` among others.
+
+    Raises:
+        CchError: as ``read_table``, or one of the two columns is missing.
+    """
+    return GeneNames(dict(read_table(path).pairs("id", "gene")))
+
+
+def unique_features(ids: Sequence[str], names: GeneNames | None) -> list[str]:
+    """Names for features: their symbols where there are any, each of them once.
+
+    An id is looked up as it stands, then without its version. A symbol of several ids stays with
+    its id (``SYMBOL (ENSG...)``), since nothing says which of them is meant.
+    """
+    if names is None:
+        return list(ids)
+    plain = {key.partition(".")[0]: symbol for key, symbol in names.symbols.items()}
+    symbols = [names.symbols.get(i) or plain.get(i.partition(".")[0]) for i in ids]
+    counts: dict[Any, int] = {}
+    for symbol in symbols:
+        counts[symbol] = counts.get(symbol, 0) + 1
+    return [
+        i if symbol is None else symbol if counts[symbol] == 1 else f"{symbol} ({i})"
+        for i, symbol in zip(ids, symbols, strict=True)
+    ]

@@ -1,0 +1,185 @@
+"""Raw files (or a keyed generator) to a PairedDataset.
+
+A kind of dataset is a module here with a ``prepare`` and an entry in ``KINDS``; a way to read a
+raw source is a function and an entry in ``READERS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cch.base.errors import CchError
+from cch.config.specs import PrepareSpec
+from cch.data.datasets import (
+    digits,
+    gdc_files,
+    matrix,
+    mnistm,
+    mosei,
+    mosi,
+    photographs,
+    synthetic,
+    tcga,
+    user_matrices,
+)
+from cch.data.paired import Contents
+
+__all__ = ["KINDS", "READERS", "Kind", "Reader", "prepare", "prepare_dataset", "required_sources"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How the raw files of a source become content.
+
+    Attributes:
+        roles: what the files are to the source; ``read`` takes their paths in this order. Without
+            roles it takes all files of the source, by role.
+        gives: the type that ``read`` returns.
+        read: the function.
+    """
+
+    roles: tuple[str, ...]
+    gives: type
+    read: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of dataset.
+
+    Attributes:
+        needs: of a dataset's name and specification: the sources that it is prepared from, each
+            with the type that it must hold, by the key of the specification that names it.
+        prepare: takes the specification, then what those sources hold, in this order.
+    """
+
+    needs: Callable[[str, Any], dict[str, tuple[str, type]]]
+    prepare: Callable[..., Contents]
+
+
+def _keys(**types: type) -> Callable[[str, Any], dict[str, tuple[str, type]]]:
+    """The needs of a kind whose keys each name a source."""
+    return lambda _, spec: {key: (getattr(spec, key), kind) for key, kind in types.items()}
+
+
+READERS: dict[str, Reader] = {
+    "mnist-idx": Reader(
+        ("train-images", "train-labels", "test-images", "test-labels"),
+        digits.Digits,
+        digits.read_mnist,
+    ),
+    "digits-csv": Reader(("digits",), digits.Digits, digits.read_digits_csv),
+    "bsds500": Reader(("archive",), photographs.Photographs, photographs.read_archive),
+    "sample-photographs": Reader(
+        ("china", "flower"), photographs.Photographs, photographs.read_samples
+    ),
+    "mosei-pickle": Reader(("pickle",), mosei.MoseiPickle, mosei.find_pickle),
+    "mosi-csv": Reader(
+        ("text-train", "audio-train", "video-train", "text-test", "audio-test", "video-test"),
+        mosi.MosiFeatures,
+        mosi.read_tables,
+    ),
+    "xena-matrix": Reader(("matrix",), matrix.Matrix, matrix.read_features_by_samples),
+    "feature-matrix": Reader(("matrix",), matrix.Matrix, matrix.read_features_by_samples),
+    "case-matrix": Reader(("matrix",), matrix.Matrix, matrix.read_samples_by_features),
+    "gdc-star-counts": Reader(("matrix",), matrix.Matrix, gdc_files.read_star_counts),
+    "gdc-gene-copy-number": Reader(("matrix",), matrix.Matrix, gdc_files.read_copy_number),
+    "gdc-rppa": Reader(("matrix",), matrix.Matrix, gdc_files.read_rppa),
+    "label-table": Reader(("labels",), matrix.LabelTable, matrix.read_table),
+    "subtype-table": Reader(("labels",), matrix.LabelTable, matrix.read_table),
+    "xena-clinical": Reader(("clinical",), matrix.LabelTable, matrix.read_table),
+    "probemap": Reader(("probemap",), matrix.GeneNames, matrix.read_probemap),
+    "local-files": Reader((), user_matrices.LocalFiles, user_matrices.read_local),
+}
+
+KINDS: dict[str, Kind] = {
+    "synthetic": Kind(_keys(), synthetic.prepare),
+    "mnistm": Kind(
+        _keys(digits=digits.Digits, photographs=photographs.Photographs), mnistm.prepare
+    ),
+    "tcga": Kind(tcga.needs, tcga.prepare),
+    "matrices": Kind(user_matrices.needs, user_matrices.prepare),
+    "mosei": Kind(_keys(source=mosei.MoseiPickle), mosei.prepare),
+    "mosi": Kind(_keys(source=mosi.MosiFeatures), mosi.prepare),
+}
+
+
+def required_sources(name: str, spec: Any) -> list[str]:
+    """Return the names of the sources that the dataset ``name`` is prepared from, each once."""
+    return list(dict.fromkeys(source for source, _ in KINDS[spec.kind].needs(name, spec).values()))
+
+
+def prepare(spec: PrepareSpec, raw: Sequence[str | Path]) -> Contents:
+    """Prepare a dataset from its raw files.
+
+    Raises:
+        CchError: as ``prepare_dataset``.
+    """
+    files: dict[str, dict[str, Path]] = {source: {} for source in spec.readers}
+    for (source, role), path in zip(spec.files, raw, strict=True):
+        files[source][role] = Path(path)
+    return prepare_dataset(spec.name, spec.dataset, files, spec.readers)
+
+
+def prepare_dataset(
+    name: str,
+    spec: Any,
+    files: Mapping[str, Mapping[str, Path]],
+    readers: Mapping[str, str],
+) -> Contents:
+    """Prepare the dataset ``name`` as its specification says.
+
+    Args:
+        name: the dataset's key in the configuration, for messages.
+        spec: one of ``cch.config``'s datasets.
+        files: for every source its raw files by role.
+        readers: for every source the name of its reader.
+
+    Raises:
+        CchError: a source is unknown, lacks a file, has an unknown reader or one that gives
+            something else than the dataset needs; or a raw file is malformed.
+    """
+    kind = KINDS[spec.kind]
+    read = [
+        _read_source(f"datasets.{name}.{key}", source, files, readers, needed)
+        for key, (source, needed) in kind.needs(name, spec).items()
+    ]
+    return kind.prepare(spec, *read)
+
+
+def _read_source(
+    where: str,
+    source: str,
+    files: Mapping[str, Mapping[str, Path]],
+    readers: Mapping[str, str],
+    needed: type,
+) -> Any:
+    if source not in readers or source not in files:
+        known = ", ".join(sorted(readers))
+        raise CchError(where, f"there is no source {source!r}", f"there are {known}")
+    if readers[source] not in READERS:
+        known = ", ".join(sorted(READERS))
+        raise CchError(
+            f"source {source!r}", f"there is no reader {readers[source]!r}", f"there are {known}"
+        )
+    reader = READERS[readers[source]]
+    if reader.gives is not needed:
+        raise CchError(
+            where,
+            f"source {source!r} gives {reader.gives.__name__.lower()}, "
+            f"{needed.__name__.lower()} are needed",
+            "name another source",
+        )
+    missing = [role for role in reader.roles if role not in files[source]]
+    if missing:
+        raise CchError(
+            f"source {source!r}",
+            f"has no file with the role {missing[0]!r}",
+            f"{readers[source]} reads {', '.join(reader.roles)}",
+        )
+    if not reader.roles:
+        return reader.read(**files[source])
+    return reader.read(*(files[source][role] for role in reader.roles))

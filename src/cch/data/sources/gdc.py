@@ -1,0 +1,455 @@
+"""Kind ``gdc``: files of the Genomic Data Commons API, as one raw file.
+
+The API (https://docs.gdc.cancer.gov/API) lists the files that a query names, each with its MD5,
+and gives them in batches. What has come is kept in a folder beside the destination, so that an
+interrupted fetch asks for the missing files only. The raw file is an uncompressed tar that depends
+on nothing but the files: `MANIFEST` first, then ``<id>/<name>`` sorted by id, without times,
+owners or modes of their own.
+
+`MANIFEST` is JSON: ``query`` as in the source table and ``files``, sorted by id, each as `GdcFile`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cch.base.progress import Progress
+from cch.data.sources.fetchers import NotDelivered
+from cch.data.sources.http import (
+    PASSING,
+    Interrupted,
+    Tries,
+    discard,
+    judge_exception,
+    seconds_asked,
+)
+from cch.data.sources.types import Delivery, Request, Unavailable, log, register, shown
+
+if TYPE_CHECKING:
+    import requests
+
+    from cch.data.sources.types import GdcQuery
+
+API = "https://api.gdc.cancer.gov"
+"""Where the API is, for a file that names no address."""
+
+MANIFEST = "manifest.json"
+"""The first member of the tar."""
+
+PAGE = 1000
+"""Files listed in one answer."""
+
+BATCH_FILES, BATCH_BYTES = 100, 200_000_000
+"""Files asked for at once: at most so many, and no more once they are so large."""
+
+CHUNK = 1 << 20
+"""Bytes copied at a time."""
+
+FIELDS = (
+    "file_id",
+    "file_name",
+    "md5sum",
+    "file_size",
+    "analysis.workflow_type",
+    "associated_entities.entity_submitter_id",
+    "cases.submitter_id",
+    "cases.samples.submitter_id",
+    "cases.samples.sample_type",
+)
+
+T = TypeVar("T")
+
+
+class Sample(BaseModel):
+    """A sample that a file rests on: its barcode and the GDC's sample type."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sample: str
+    type: str | None = None
+
+
+class GdcFile(BaseModel):
+    """One file of the GDC: an entry of the manifest.
+
+    Args:
+        id: the GDC's UUID.
+        name: its name, the last part of the tar member's.
+        md5: as the GDC publishes it.
+        size: in bytes.
+        workflow: the GDC's workflow type, or None where it names none.
+        cases: barcodes of the cases, sorted.
+        samples: samples with their types, sorted; a tumour and its normal where it rests on both.
+        aliquots: barcodes of the aliquots (or portions) that were measured, sorted.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z-]*$")]
+    name: Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    size: Annotated[int, Field(ge=0)]
+    workflow: str | None = None
+    cases: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    aliquots: tuple[str, ...] = ()
+
+    @property
+    def member(self) -> str:
+        """Its name in the tar."""
+        return f"{self.id}/{self.name}"
+
+
+def filters(query: GdcQuery) -> dict[str, Any]:
+    """Return a query in the GDC's own filter syntax."""
+    said = {
+        "cases.project.project_id": list(query.project),
+        "data_type": [query.data_type],
+        "access": [query.access],
+    }
+    if query.workflow is not None:
+        said["analysis.workflow_type"] = [query.workflow]
+    content = [
+        {"op": "in", "content": {"field": field, "value": value}} for field, value in said.items()
+    ]
+    return {"op": "and", "content": content}
+
+
+@register("gdc", needs=("query",), allows=("addresses",))
+def _gdc(request: Request) -> Delivery:
+    """Put the files of a query together, from the first API that gives all of them."""
+    pieces = request.destination.with_name(f".{request.destination.name}.pieces")
+    query = request.entry.query
+    assert query is not None
+    failures: list[Unavailable] = []
+    for base in request.entry.addresses or (API,):
+        api = _Api(base.rstrip("/"), request)
+        try:
+            files = _listed(api, query)
+            _bring(api, files, pieces)
+        except Unavailable as failure:
+            log.warning("%s: %s", request.key, failure)
+            failures.append(failure)
+            continue
+        log.info("%s: all %d files are there; writing the tar", request.key, len(files))
+        discard(request.part)
+        write_tar(request.part, query, files, pieces)
+        return Delivery(f"{shown(api.base)}/data", pieces=pieces)
+    raise NotDelivered(*failures)
+
+
+class _Api:
+    """One API: POST requests, with failures told apart as worth another try or not."""
+
+    def __init__(self, base: str, request: Request) -> None:
+        self.base, self.key, self.retry_policy = base, request.key, request.retry_policy
+
+    def tries(self, path: str) -> Tries:
+        return Tries(f"{self.base}/{path}", self.key, self.retry_policy)
+
+    @contextmanager
+    def post(self, path: str, body: dict[str, Any]) -> Iterator[_Body]:
+        """Ask, and yield the answer's body.
+
+        Raises:
+            Interrupted: no answer, or a status that may pass.
+            Unavailable: any other status than 200.
+        """
+        import requests
+
+        address = f"{self.base}/{path}"
+        try:
+            response = requests.post(
+                address,
+                json=body,
+                stream=True,
+                timeout=(self.retry_policy.connect, self.retry_policy.read),
+                headers={"Accept-Encoding": "identity"},
+            )
+        except requests.RequestException as error:
+            raise judge_exception(error, address, self.retry_policy) from None
+        with response:
+            answer = _Body(response, address, self)
+            if response.status_code != 200:
+                answer.refuse()
+            yield answer
+
+
+class _Body:
+    """The body of an answer as a file; what goes wrong in the network is `Interrupted`."""
+
+    def __init__(self, response: requests.Response, address: str, api: _Api) -> None:
+        self._response, self._address, self._retry_policy = response, address, api.retry_policy
+        self._count = 0
+
+    def read(self, count: int | None = None) -> bytes:
+        import urllib3
+
+        try:
+            chunk = self._response.raw.read(count, decode_content=False)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            so_far = f" at {self._count} bytes" if self._count else ""
+            raise judge_exception(error, self._address, self._retry_policy, so_far) from None
+        self._count += len(chunk)
+        return chunk
+
+    def refuse(self) -> NoReturn:
+        """Raise what a status other than 200 means, with what the API says of it."""
+        response = self._response
+        status = response.status_code
+        reason = f"HTTP {status} {response.reason or ''}".strip()
+        if status >= 500 or status in PASSING:
+            raise Interrupted(reason, seconds_asked(response.headers.get("Retry-After")))
+        said = " ".join(_message(self.read(CHUNK)).split())[:160]
+        reason += f" ({said})" if said else ""
+        raise Unavailable(shown(self._address), reason, absent=status in (404, 410))
+
+
+def _message(body: bytes) -> str:
+    """Return what an answer of the API says went wrong; empty where it says nothing."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return ""
+    if not isinstance(said, dict):
+        return ""
+    return str(said.get("message") or said.get("error") or "")
+
+
+def _persist(ask: Callable[[], T], tries: Tries) -> T:
+    while True:
+        try:
+            return ask()
+        except Interrupted as problem:
+            tries.failed(problem, moved=False)
+
+
+def _listed(api: _Api, query: GdcQuery) -> list[GdcFile]:
+    """Return all files that a query names, sorted by id.
+
+    Raises:
+        Unavailable: the list is not to be had, is empty, or does not hold together.
+    """
+    files: dict[str, GdcFile] = {}
+    start, total = 0, None
+    while total is None or start < total:
+        hits, total = _persist(lambda start=start: _page(api, query, start), api.tries("files"))
+        if not hits:
+            break
+        files |= {file.id: file for file in hits}
+        start += len(hits)
+    where = shown(f"{api.base}/files")
+    if not files:
+        raise Unavailable(where, f"no file fits the query ({_in_words(query)})", absent=True)
+    if len(files) != total:
+        raise Unavailable(where, f"listed {len(files)} different files, {total} promised")
+    size = sum(file.size for file in files.values())
+    log.info("%s: %d files, %.4g MB (%s)", api.key, len(files), size / 1e6, _in_words(query))
+    return sorted(files.values(), key=lambda file: file.id)
+
+
+def _in_words(query: GdcQuery) -> str:
+    return ", ".join([*query.project, query.data_type, *filter(None, [query.workflow])])
+
+
+def _page(api: _Api, query: GdcQuery, start: int) -> tuple[list[GdcFile], int]:
+    """Return the files from place ``start`` on, and how many there are in all."""
+    # Sorted, so that the pages of different answers fit together.
+    body = {"filters": filters(query), "fields": ",".join(FIELDS), "format": "JSON"}
+    body |= {"size": PAGE, "from": start, "sort": "file_id:asc"}
+    with api.post("files", body) as answer:
+        text = answer.read()
+    try:
+        said = json.loads(text)
+        hits = [_described(hit) for hit in said["data"]["hits"]]
+        total = int(said["data"]["pagination"]["total"])
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        reason = f"malformed list of files ({type(error).__name__})"
+        raise Interrupted(reason) from None
+    if said.get("warnings"):
+        log.warning("%s: %s/files warns: %s", api.key, shown(api.base), said["warnings"])
+    return hits, total
+
+
+def _described(hit: dict[str, Any]) -> GdcFile:
+    """Return what an answer says of one file."""
+    cases = hit.get("cases") or []
+    samples = {
+        (sample["submitter_id"], sample.get("sample_type"))
+        for case in cases
+        for sample in case.get("samples") or []
+    }
+    return GdcFile(
+        id=hit["file_id"],
+        name=hit["file_name"],
+        md5=hit["md5sum"].lower(),
+        size=hit["file_size"],
+        workflow=(hit.get("analysis") or {}).get("workflow_type"),
+        cases=sorted({case["submitter_id"] for case in cases}),
+        samples=[Sample(sample=name, type=kind) for name, kind in sorted(samples, key=str)],
+        aliquots=sorted(
+            {entity["entity_submitter_id"] for entity in hit.get("associated_entities") or []}
+        ),
+    )
+
+
+def _bring(api: _Api, files: Sequence[GdcFile], folder: Path) -> None:
+    """Ask for files, in batches, until all are in ``folder`` and right.
+
+    Raises:
+        Unavailable: the API failed more often than is borne with, or gave a file wrong twice.
+    """
+    pieces = _Pieces(folder, files, api)
+    tries = api.tries("data")
+    while missing := pieces.missing():
+        # A file that came wrong is asked for by itself.
+        batch = [file for file in missing if file.id in pieces.doubted][:1] or _batch(missing)
+        try:
+            with api.post("data", {"ids": [file.id for file in batch]}) as answer:
+                (pieces.take_one if len(batch) == 1 else pieces.take_many)(answer, batch)
+        except Interrupted as problem:
+            tries.failed(problem, moved=len(pieces.missing()) < len(missing))
+
+
+def _batch(files: Sequence[GdcFile]) -> list[GdcFile]:
+    batch: list[GdcFile] = []
+    for file in files[:BATCH_FILES]:
+        if batch and sum(other.size for other in batch) + file.size > BATCH_BYTES:
+            break
+        batch.append(file)
+    return batch
+
+
+class _Pieces:
+    """The folder of files that have come: each by its id, whole and of the published MD5."""
+
+    def __init__(self, folder: Path, files: Sequence[GdcFile], api: _Api) -> None:
+        self.folder, self.files = folder, files
+        self.doubted: set[str] = set()
+        self._key, self._where = api.key, shown(f"{api.base}/data")
+        folder.mkdir(exist_ok=True)
+        had = {file.id for file in files if self._had(file)}
+        self._missing = {file.id: file for file in files if file.id not in had}
+        if had:
+            log.info("%s: %d of %d files are there already", api.key, len(had), len(files))
+        self._progress = Progress(api.key, len(files), "files")
+        if had:
+            self._progress.advance(len(had))
+
+    def missing(self) -> list[GdcFile]:
+        """Return the files that have not come yet, in order."""
+        return list(self._missing.values())
+
+    def take_one(self, answer: _Body, batch: Sequence[GdcFile]) -> None:
+        """Take the answer to one id: the bare file, or an archive of it."""
+        (file,) = batch
+        temporary = self._temporary(file)
+        size, md5 = _copied(answer, temporary)
+        if md5 == file.md5 or not tarfile.is_tarfile(temporary):
+            if size < file.size:
+                raise Interrupted(f"broke off at {size} of {file.size} bytes of {file.id}")
+            return self._settle(file, md5)
+        archive = temporary.replace(self.folder / f"{file.id}.tar.part")
+        with open(archive, "rb") as content:
+            self.take_many(content, batch)
+        return archive.unlink()
+
+    def take_many(self, answer: Any, batch: Sequence[GdcFile]) -> None:
+        """Take the answer to several ids, ``<id>/<name>`` in a tar.gz, each file as it comes.
+
+        Files that are not in it are asked for again: an archive that is cut between two members
+        looks like a whole one.
+        """
+        wanted = {file.member: file for file in batch}
+        try:
+            with tarfile.open(fileobj=answer, mode="r|*") as archive:
+                for member in archive:
+                    file = wanted.get(str(PurePosixPath(member.name)))
+                    content = archive.extractfile(member) if file and member.isreg() else None
+                    if file and content:
+                        del wanted[file.member]
+                        self._settle(file, _copied(content, self._temporary(file))[1])
+        except (tarfile.TarError, zlib.error, EOFError) as error:
+            raise Interrupted(f"the archive broke off or is malformed ({error})") from None
+        if len(wanted) == len(batch):
+            first = batch[0]
+            more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
+            raise Interrupted(f"file {first.id} ({first.name}){more} asked for, none in the answer")
+
+    def _temporary(self, file: GdcFile) -> Path:
+        return self.folder / f"{file.id}.part"
+
+    def _had(self, file: GdcFile) -> bool:
+        path = self.folder / file.id
+        if not path.is_file() or path.stat().st_size != file.size:
+            return False
+        with open(path, "rb") as handle:
+            return hashlib.file_digest(handle, "md5").hexdigest() == file.md5
+
+    def _settle(self, file: GdcFile, md5: str) -> None:
+        """Give a file that has come its name, or doubt it."""
+        temporary = self._temporary(file)
+        if md5 != file.md5:
+            temporary.unlink()
+            return self._doubt(file, f"its MD5 is {md5}, {file.md5} published")
+        temporary.replace(self.folder / file.id)
+        del self._missing[file.id]
+        self._progress.advance()
+        return None
+
+    def _doubt(self, file: GdcFile, reason: str) -> None:
+        if file.id in self.doubted:
+            raise Unavailable(self._where, f"file {file.id} ({file.name}): twice {reason}")
+        log.warning(
+            "%s: %s: file %s (%s): %s; asking once more",
+            *(self._key, self._where, file.id, file.name, reason),
+        )
+        self.doubted.add(file.id)
+
+
+def _copied(source: Any, path: Path) -> tuple[int, str]:
+    """Write a stream to a file; return its size and MD5."""
+    digest, size = hashlib.md5(usedforsecurity=False), 0
+    with open(path, "wb") as target:
+        while chunk := source.read(CHUNK):
+            target.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.hexdigest()
+
+
+def write_tar(path: Path, query: GdcQuery, files: Sequence[GdcFile], folder: Path) -> None:
+    """Write manifest and files to one tar: equal inputs give equal bytes.
+
+    Args:
+        path: the tar; its bytes are written over, in place.
+        query: what was asked for.
+        files: what the manifest says of the files, sorted by id.
+        folder: where each file lies under its id.
+    """
+    manifest = {
+        "query": query.model_dump(),
+        "files": [file.model_dump() for file in files],
+    }
+    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(_member(MANIFEST, len(text)), io.BytesIO(text))
+        for file in files:
+            with open(folder / file.id, "rb") as content:
+                archive.addfile(_member(file.member, file.size), content)
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = size, 0o644, 0
+    return member

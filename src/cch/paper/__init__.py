@@ -1,0 +1,1 @@
+"""The paper: its theory, and the ledger of its printed numbers."""

@@ -1,0 +1,37 @@
+"""All checks, run in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cch.paper.ledger import fractions, information, settings, tables  # noqa: F401
+from cch.paper.ledger.checks import CHECKS, Flag
+from cch.paper.ledger.printed import Paper
+
+
+@dataclass
+class Outcome:
+    """All flags, and how often each check looked."""
+
+    flags: list[Flag] = field(default_factory=list)
+    looked: dict[str, int] = field(default_factory=dict)
+
+
+def run_checks(paper: Paper) -> Outcome:
+    """Run every registered check in order of registration."""
+    outcome = Outcome()
+    for name in ORDER:
+        found = list(CHECKS[name].run(paper))
+        outcome.looked[name] = len(found)
+        outcome.flags += [flag for flag in found if flag is not None]
+    return outcome
+
+
+ORDER = (
+    "entropy", "fano", "three-way", "negative", "unit",
+    "baseline", "agreement", "differences", "paired-error", "signs", "gap-size", "gap-noise",
+    "gain-noise",
+    "granularity", "confusion", "majority",
+    "stated", "covariance", "unstated",
+)  # fmt: skip
+"""The order in which flags are listed."""

@@ -1,0 +1,267 @@
+"""The ledger as a document: cells, flags, verdicts and counts.
+
+``results/ledger.json``, format ``cch-ledger-1``:
+
+- ``format``, ``paper`` (its arXiv id).
+- ``transcription``: ``cells``, ``numbers`` (how many of them are numeric) and ``text_sha256`` of
+  the text that they were checked against.
+- ``verdicts``: {verdict: meaning}, in order of display. ``kinds``: {kind of flag: meaning}.
+- ``counts``: {verdict: cells} over all cells; ``flag_counts``: {kind: flags}.
+- ``tables``: list in the paper's order, each ``id``, ``number`` (Table 5), ``title``,
+  ``section``, ``cells``, ``flagged`` (cells with any flag), ``flags`` (ids that concern it),
+  ``counts`` {verdict: cells}, ``deviations`` (what sets our table apart from the paper's setting;
+  empty where there is none of ours), ``document`` (path of our table's JSON, or null).
+- ``cells``: list in the paper's order, each ``id`` (table05/0.2/mi-gap), ``table``, ``row``,
+  ``column`` (keys; row ``notes`` is the caption), ``row_label``, ``column_label`` (words),
+  ``text`` (as printed), ``numeric``, ``value`` (number or null), ``se`` (what is printed after ±,
+  or null), ``error`` (what that is, where the paper says it), ``rounding`` (half a printed unit),
+  ``unit`` (``nats``, ``fraction``, ..., ``unstated`` for information without one, or null),
+  ``section``, ``line`` (of the caption in the checked text), ``flags`` (ids of flags that are
+  about it), ``beside`` (ids of flags whose arithmetic reads it), ``verdict``, and ``ours``: null
+  or ``text`` (in ``text_unit``, as rendered), ``value`` and ``se`` (in ``unit``), ``n``,
+  ``setting`` (no measurement), ``verdict`` (as in the comparison page), ``deviations`` (those that
+  reach this cell), ``document``.
+- ``flags``: list, each ``id`` (check-1), ``check``, ``kind``, ``title``, ``arithmetic``,
+  ``cells``, ``beside``, ``tables``.
+- ``checks``: list, each ``name``, ``asks``, ``looked`` (how many things it looked at), ``flags``.
+
+The verdict of a cell is the first that holds: ``the paper disagrees with itself`` where a flag of
+kind contradiction is about it; ``no value of ours``; ``not comparable`` where our number rests on
+stand-in data or on settings that differ from the paper's; else the table document's own verdict
+(``cch.tables.compare``). ``ours.verdict`` keeps that in every case.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cch import CHECKOUT
+from cch.base.errors import CchError
+from cch.paper.ledger.all_checks import ORDER, Outcome, run_checks
+from cch.paper.ledger.checks import CHECKS, KINDS
+from cch.paper.ledger.printed import Paper, Printed, number
+from cch.paper.ledger.render import only
+from cch.tables.claims import Claims, load_claims
+from cch.tables.documents import read_document, relevant_deviations
+from cch.tables.render import FORMAT as TABLE_FORMAT
+from cch.tables.render import VERDICTS as COMPARED
+
+FORMAT = "cch-ledger-1"
+PAPER = "arXiv:2510.13182"
+
+ITSELF = "the paper disagrees with itself"
+NONE = "no value of ours"
+NOT_COMPARABLE = "not comparable"
+
+VERDICTS: dict[str, str] = {
+    **{name: words for name, words in COMPARED.items() if name != "not in the paper"},
+    NOT_COMPARABLE: "rests on stand-in data, or on settings that are not the paper's",
+    ITSELF: "a contradiction on the paper alone is about this number, whatever ours is",
+    NONE: "these results have no such number",
+}
+
+_SETTINGS = ("setting", "count", "outputs", "cases")
+
+
+def build_ledger(
+    claims: Claims, documents: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return the ledger; see the module docstring.
+
+    Args:
+        claims: the transcription.
+        documents: table documents by path; None or empty for the paper alone.
+    """
+    paper = Paper(claims)
+    outcome = run_checks(paper)
+    flags = _named(outcome)
+    about, beside = _by_cell(flags, "cells"), _by_cell(flags, "beside")
+    impossible = {
+        cell for flag in flags if flag["kind"] == "contradiction" for cell in flag["cells"]
+    }
+    ours = {document["id"]: (path, document) for path, document in (documents or {}).items()}
+    cells = []
+    for cell in paper.cells.values():
+        found = _ours(cell, *ours[cell.table]) if cell.table in ours else None
+        cells.append(
+            _printed(cell, claims)
+            | {
+                "flags": about[cell.id],
+                "beside": beside[cell.id],
+                "verdict": ITSELF if cell.id in impossible else _verdict(found),
+                "ours": found,
+            }
+        )
+    return {
+        "format": FORMAT,
+        "paper": PAPER,
+        "transcription": {
+            "cells": len(cells),
+            "numbers": sum(cell["numeric"] for cell in cells),
+            "text_sha256": claims.text.sha256 if claims.text else None,
+        },
+        "verdicts": VERDICTS,
+        "kinds": KINDS,
+        "counts": _counts(cells),
+        "flag_counts": {kind: sum(f["kind"] == kind for f in flags) for kind in KINDS},
+        "tables": [_table(name, claims, cells, flags, ours) for name in claims.tables],
+        "cells": cells,
+        "flags": flags,
+        "checks": [
+            {
+                "name": name,
+                "asks": CHECKS[name].asks,
+                "looked": outcome.looked[name],
+                "flags": sum(flag["check"] == name for flag in flags),
+            }
+            for name in ORDER
+        ],
+    }
+
+
+def _named(outcome: Outcome) -> list[dict[str, Any]]:
+    """Flags with their ids: the check's name and a number."""
+    seen: Counter[str] = Counter()
+    named = []
+    for flag in outcome.flags:
+        seen[flag.check] += 1
+        named.append(flag.to_json(f"{flag.check}-{seen[flag.check]}"))
+    return named
+
+
+def _by_cell(flags: Iterable[Mapping[str, Any]], field: str) -> defaultdict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for flag in flags:
+        for cell in flag[field]:
+            found[cell].append(flag["id"])
+    return found
+
+
+def _printed(cell: Printed, claims: Claims) -> dict[str, Any]:
+    table, claim = claims.tables[cell.table], cell.claim
+    return {
+        "id": cell.id,
+        "table": cell.table,
+        "row": cell.row,
+        "column": cell.column,
+        "row_label": "caption" if cell.row == "notes" else cell.label.replace("-", " "),
+        "column_label": cell.column.replace("-", " "),
+        "text": claim.text,
+        "numeric": claim.value is not None or any(c.isdigit() for c in claim.text),
+        "value": claim.value,
+        "se": claim.se,
+        "error": table.error if claim.se is not None else None,
+        "rounding": claim.rounding,
+        "unit": cell.unit,
+        "section": table.section,
+        "line": table.line,
+    }
+
+
+def _ours(cell: Printed, path: str, document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Our number for a printed cell; None where the document has no such cell."""
+    if cell.row == "notes":
+        stored = {note["cell"]["id"]: note["cell"] for note in document["notes"]}.get(cell.id)
+    else:
+        stored = document["cells"].get(f"{cell.row}/{cell.column}")
+    if stored is None:
+        return None
+    return {
+        "text": stored["text"],
+        "value": stored["value"],
+        "se": stored["se"],
+        "unit": stored["unit"],
+        "text_unit": stored.get("text_unit") or stored["unit"],
+        "n": stored["n"],
+        "setting": stored["query"]["kind"] in _SETTINGS,
+        "verdict": stored["verdict"],
+        "deviations": relevant_deviations(stored, document["deviations"]),
+        "document": path,
+    }
+
+
+def _verdict(ours: Mapping[str, Any] | None) -> str:
+    if ours is None or ours["value"] is None:
+        return NONE
+    if ours["deviations"] and not ours["setting"]:
+        return NOT_COMPARABLE
+    return str(ours["verdict"])
+
+
+def _counts(cells: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    counted = Counter(cell["verdict"] for cell in cells)
+    return {verdict: counted[verdict] for verdict in VERDICTS}
+
+
+def _table(
+    name: str,
+    claims: Claims,
+    cells: Iterable[Mapping[str, Any]],
+    flags: Iterable[Mapping[str, Any]],
+    ours: Mapping[str, tuple[str, Mapping[str, Any]]],
+) -> dict[str, Any]:
+    own = [cell for cell in cells if cell["table"] == name]
+    path, document = ours.get(name, (None, {"deviations": []}))
+    return {
+        "id": name,
+        "number": number(name),
+        "title": claims.tables[name].title,
+        "section": claims.tables[name].section,
+        "cells": len(own),
+        "flagged": sum(bool(cell["flags"]) for cell in own),
+        "flags": [flag["id"] for flag in flags if name in flag["tables"]],
+        "counts": _counts(own),
+        "deviations": list(document["deviations"]),
+        "document": path,
+    }
+
+
+def ledger_of(
+    results: str | Path, table: str | None = None, checkout: Path = CHECKOUT
+) -> dict[str, Any]:
+    """The ledger over a folder of results, or of the paper alone where there is no such folder.
+
+    Args:
+        results: folder of the results.
+        table: keep this table only.
+        checkout: where ``paper/claims.yaml`` is.
+
+    Raises:
+        CchError: there is no transcription, no such table in it, or a document cannot be read.
+    """
+    path = checkout / "paper" / "claims.yaml"
+    if not path.is_file():
+        raise CchError(path, "does not exist", "run cch from a checkout of the project")
+    claims = load_claims(path)
+    if table is not None and table not in claims.tables:
+        raise CchError(table, "is not transcribed", f"there are {', '.join(claims.tables)}")
+    found = build_ledger(claims, read_documents(results))
+    return found if table is None else only(found, table)
+
+
+def read_documents(results: str | Path) -> dict[str, dict[str, Any]]:
+    """The table documents of a folder of results by path; empty where there are none.
+
+    Raises:
+        CchError: a document cannot be read.
+    """
+    folder = Path(results) / "tables"
+    paths = (p for p in sorted(folder.glob("*.json")) if not p.name.endswith(".record.json"))
+    return {str(path): checked(path, read_document(path)) for path in paths}
+
+
+def checked(path: str | Path, document: Any) -> dict[str, Any]:
+    """The document, if it is a table's.
+
+    Raises:
+        CchError: it is of another format, or lacks a part that the ledger reads.
+    """
+    if not isinstance(document, dict) or document.get("format") != TABLE_FORMAT:
+        raise CchError(path, f"is no table of format {TABLE_FORMAT!r}", "delete it, build it again")
+    missing = {"id", "cells", "notes", "deviations"} - set(document)
+    if missing:
+        raise CchError(path, f"is no whole table: it has no {min(missing)!r}", "build it again")
+    return document

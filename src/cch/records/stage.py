@@ -1,0 +1,128 @@
+"""What every workflow script does around its one call into the library.
+
+Logging to the job's log and to the terminal, one line instead of a traceback for errors that a
+user can mend, and the record beside the outputs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cch.base.errors import CchError
+from cch.config import Compute
+from cch.records.record import Recorder
+
+LINE = "%(asctime)s %(message)s"
+
+
+def log_to(path: str | None) -> None:
+    """Send the library's log to the terminal and, where given, to a file."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    logger = logging.getLogger("cch")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers.clear()
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(LINE, datefmt="%H:%M:%S"))
+        logger.addHandler(handler)
+
+
+class Job:
+    """One running job, for its script: what was asked, what it may use, and what it did.
+
+    Attributes:
+        facts: what the record says besides; the script adds to it.
+        made: outputs beside those that the rule names.
+    """
+
+    def __init__(self, job: Any, script: str) -> None:
+        self._job, self._script = job, script
+        self.facts: dict[str, Any] = {"threads": job.threads, **allocation()}
+        self.made: list[str] = []
+        self._recorder = self._record(_without_records(job.input), job.params.get("spec"))
+
+    @property
+    def spec(self) -> Any:
+        """The specification as the rule passes it: JSON, or a list of them."""
+        return self._job.params.spec
+
+    @property
+    def compute(self) -> Compute:
+        """What the job may use; no number depends on it, so it is no part of a specification."""
+        return Compute.model_validate(self._job.config.get("compute") or {})
+
+    def record(self, path: str, inputs: list[str], outputs: list[str], spec: str) -> None:
+        """Write the record of some outputs of a job that makes several things."""
+        self._record(inputs, spec).write(path, outputs)
+
+    def close(self) -> None:
+        """Write the record of all outputs, where the rule names one."""
+        record = self._job.output.get("record")
+        if record is not None:
+            outputs = [str(path) for path in self._job.output if str(path) != str(record)]
+            self._recorder.made = self.made
+            self._recorder.write(record, outputs)
+
+    def _record(self, inputs: list[str], spec: Any) -> Recorder:
+        params = {"code": self._job.params.get("code")} | ({} if spec is None else {"spec": spec})
+        return Recorder(Path(self._script).stem, self._script, inputs, params, self.facts)
+
+
+def _without_records(paths: Any) -> list[str]:
+    """Input files; records say what files are, and are no part of what a number is made of."""
+    names = {str(path) for path in paths}
+    return sorted(name for name in names if not name.endswith(".record.json"))
+
+
+@contextmanager
+def stage(job: Any, script: str) -> Iterator[Job]:
+    """Run the body of a workflow script; ``job`` is the ``snakemake`` object.
+
+    The body makes all outputs but ``job.output.record``, which is written when it ends well. A
+    ``CchError`` ends the script with one line and exit status 1.
+    """
+    log_to(job.log[0] if job.log else None)
+    limit_threads(job.threads)
+    share_gpus(job.config)
+    try:
+        running = Job(job, script)
+        yield running
+        running.close()
+    except CchError as error:
+        logging.getLogger("cch").error("error in rule %s: %s", job.rule, error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        logging.getLogger("cch").error("rule %s: interrupted; nothing is half-written", job.rule)
+        sys.exit(130)
+
+
+def allocation() -> dict[str, dict[str, str]]:
+    """Return which SLURM job this is, where, and with which GPUs; empty without SLURM."""
+    said = os.environ.get
+    if not (job := said("SLURM_JOB_ID")):
+        return {}
+    if said("SLURM_ARRAY_JOB_ID"):
+        job = f"{said('SLURM_ARRAY_JOB_ID')}_{said('SLURM_ARRAY_TASK_ID')}"
+    given = {"job": job, "node": said("SLURMD_NODENAME"), "gpus": said("CUDA_VISIBLE_DEVICES")}
+    return {"slurm": {name: value for name, value in given.items() if value}}
+
+
+def limit_threads(threads: int) -> None:
+    """Hold torch, where it is used, to the threads that the rule asked for."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def share_gpus(config: dict[str, Any]) -> None:
+    """Tell the choice of a device, where one is made, how many jobs may share a GPU."""
+    if "cch.base.device" in sys.modules:
+        sys.modules["cch.base.device"].share((config.get("compute") or {}).get("jobs_per_gpu", 1))

@@ -1,1 +1,0 @@
-"""Raw files: what they are (`table`), how they are had (`fetch`, `kinds`), what came (`pins`)."""

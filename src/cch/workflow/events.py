@@ -1,0 +1,184 @@
+"""What a person sees of a run: a progress bar, and one line for every job that failed for good.
+
+Both read the records that Snakemake logs for its events (``snakemake_interface_logger_plugins``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from cch.base.progress import clock
+
+TERMINAL = "CCH_TERMINAL"
+"""Environment variable with the file descriptor on which progress is shown, if it is."""
+
+REASON = re.compile(r"error in rule \S+: (?P<reason>.*)$")
+TAIL_BYTES = 20_000
+LINE_EVERY = 10.0
+"""Seconds between two lines of progress where there is no terminal to redraw a bar on."""
+
+
+@dataclass
+class Failure:
+    """A job that failed and was not made good by a later attempt.
+
+    Attributes:
+        rule: its rule.
+        wildcards: their values, e.g. the study.
+        attempts: how often it failed.
+        message: what Snakemake or the cluster says of the last attempt; may be empty.
+        logs: its log files, the job's own first.
+    """
+
+    rule: str
+    wildcards: list[str]
+    attempts: int = 0
+    message: str = ""
+    logs: list[str] = field(default_factory=list)
+
+    def line(self, folder: Path) -> str:
+        """One line for a person; log files are read in ``folder``."""
+        name = f"{self.rule} of {', '.join(self.wildcards)}" if self.wildcards else self.rule
+        times = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
+        found = (reason_in(folder / path) for path in self.logs)
+        reason = next(filter(None, found), self.message or "no reason was left behind")
+        where = f"; log: {', '.join(self.logs)}" if self.logs else ""
+        return f"{name} failed{times}: {reason}{where}"
+
+
+def reason_in(path: Path) -> str:
+    """The last error that a job's log states in our own form; empty where there is none.
+
+    It is one line: where more lines belong to it, such as steps, it says that the log has them.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    found = [match["reason"] for line in text.splitlines() if (match := REASON.search(line))]
+    last = found[-1] if found else ""
+    return f"{last[:-1]} (steps in the log)" if last.endswith(":") else last
+
+
+class JobEventHandler(logging.Handler):
+    """Follows the jobs of one call of Snakemake, however quiet it is.
+
+    Args:
+        progress: where the number of finished jobs is shown; nowhere if None.
+    """
+
+    def __init__(self, progress: RunProgress | None = None) -> None:
+        super().__init__()
+        self.progress = progress
+        self._wildcards: dict[int, list[str]] = {}
+        self._failed: dict[int, Failure] = {}
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The jobs that failed for good, in the order in which they first failed."""
+        return list(self._failed.values())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take note of an event; other records are passed over."""
+        event = getattr(getattr(record, "event", None), "name", None)
+        said: dict[str, Any] = record.__dict__
+        if event == "JOB_INFO":
+            self._wildcards[said["jobid"]] = list(map(str, said["wildcards"].values()))
+        elif event == "JOB_ERROR":
+            self._add_failure(said)
+        elif event == "JOB_FINISHED":
+            self._failed.pop(said["job_id"], None)
+        elif event == "RUN_INFO" and self.progress:
+            self.progress.update(0, said["stats"]["total"])
+        elif event == "PROGRESS" and self.progress:
+            self.progress.update(said["done"], said["total"])
+
+    def _add_failure(self, said: dict[str, Any]) -> None:
+        jobid = said["jobid"]
+        logs = list(map(str, said.get("log") or []))
+        # Snakemake logs no start of a job that a cluster runs; its log is named by its wildcards.
+        named = [Path(logs[0]).name.removesuffix(".log")] if logs else []
+        wildcards = self._wildcards.get(jobid, named)
+        failure = self._failed.setdefault(jobid, Failure(said["rule_name"], wildcards))
+        failure.attempts += 1
+        failure.message = said.get("rule_msg") or ""
+        failure.logs = logs
+
+
+class RunProgress:
+    """One line or bar: jobs done, jobs in all, time taken and time left.
+
+    Args:
+        stream: where it is shown; a bar on a terminal, elsewhere a line every few seconds.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._start = time.monotonic()
+        self._last = -float("inf")
+        self._bar: Any = None
+
+    def update(self, done: int, total: int) -> None:
+        """Show how many jobs are done, of how many."""
+        if self._stream.isatty():
+            self._redraw(done, total)
+        elif time.monotonic() - self._last >= LINE_EVERY or done == total:
+            self._last = time.monotonic()
+            print(f"cch: {self.line(done, total)}", file=self._stream, flush=True)
+
+    def line(self, done: int, total: int) -> str:
+        """The state as text."""
+        elapsed = time.monotonic() - self._start
+        left = f", about {clock(elapsed / done * (total - done))} left" if 0 < done < total else ""
+        return f"{done} of {total} jobs, {clock(elapsed)}{left}"
+
+    def say(self, line: str) -> None:
+        """Show a line of its own."""
+        print(line, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the last state on the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _redraw(self, done: int, total: int) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
+
+            columns = (
+                TextColumn("jobs"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(elapsed_when_finished=False),
+            )
+            # Jobs are of unequal length: the rate is that of the whole run.
+            self._bar = Progress(
+                *columns, console=Console(file=self._stream), speed_estimate_period=24 * 3600
+            )
+            self._task = self._bar.add_task("jobs", total=total)
+            self._bar.start()
+        self._bar.update(self._task, completed=done, total=total)
+
+
+def run_progress() -> RunProgress | None:
+    """Progress on the descriptor that the starting process gave, if it gave one."""
+    descriptor = os.environ.get(TERMINAL)
+    return None if descriptor is None else RunProgress(os.fdopen(int(descriptor), "w"))

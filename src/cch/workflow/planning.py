@@ -1,0 +1,513 @@
+"""From a configuration to the workflow: files, targets, parameters. The rules ask here.
+
+Nothing in this module runs or imports Snakemake; it answers what a rule needs to know about a
+dataset, a study or a layout, so that a rule holds no logic of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cch.base.errors import CchError, nearest
+from cch.base.files import digest, sha256_file
+from cch.config import Config, Study, load
+from cch.config.paths import Paths
+from cch.config.specs import (
+    SPECS,
+    THEORY_FIGURES,
+    PrepareSpec,
+    TheorySpec,
+    as_json,
+    calibrate_spec,
+    estimate_spec,
+    select_spec,
+    train_spec,
+)
+from cch.data.datasets.registry import required_sources
+from cch.data.sources.fetch import Fetched, available, manual_steps, missing_by_hand, raw_path
+from cch.data.sources.table import SourceTable, load_table, with_local
+from cch.records.code import code_digest
+from cch.tables.claims import Claims, load_claims, titled
+from cch.tables.layouts import Layout, all_layouts, layout_inputs
+from cch.tables.spec import table_spec
+
+# Whose features a role's networks read, where they are selected.
+READS = {
+    "teacher": ("teacher",),
+    "baseline": ("student",),
+    "student": ("student",),
+    "fusion": ("teacher", "student"),
+}
+
+OTHER_TARGETS = {
+    "all": "every study whose raw files can be had, the theory, comparison, ledger, report",
+    "theory": "the paper's formulas beside simulation; needs no data",
+    "comparison": "every cell beside the paper's, on one page",
+    "ledger": "the paper's arithmetic checked, and what ours say of each number",
+    "report": "the site over the run",
+    "audit": "every file, cell and printed number of the finished run, checked again",
+    "export": "the finished run as a Workflow Run RO-Crate",
+    "fetch": "only download",
+}
+"""Targets that are neither a study, a table nor a figure, with what they make."""
+
+GENERATED_FIGURES = {
+    "theory-risk": "Theory. Risk of the student, formulas and simulation",
+    "theory-region": "Theory. Where distillation helps and where the criterion says so",
+    "null-lihc": "LIHC null. What estimators give at LIHC's sizes where there is no gap",
+}
+"""Figures of no study, with titles."""
+
+
+def selection_name(study: Study, modality: str) -> str:
+    """Name of a study's selection; studies that agree in it on one dataset share the file."""
+    spec = select_spec(study, modality).model_dump(mode="json", exclude={"dataset", "modality"})
+    return f"{modality}-{digest(spec)[:8]}"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Tables and figures that rest on the same jobs, and so are made in one.
+
+    Attributes:
+        name: of the first of them.
+        layouts: their names.
+    """
+
+    name: str
+    layouts: list[str]
+
+
+class Plan:
+    """Everything that the rules ask of one configuration.
+
+    Args:
+        raw: the merged configuration, as Snakemake has it.
+        root: the folder of the checkout (paper/, workflow/).
+    """
+
+    def __init__(self, raw: dict[str, Any], root: str | Path) -> None:
+        self.root = Path(root)
+        self.config: Config = load(raw)
+        self.paths = Paths.of(self.config)
+        self.mirror = self.config.mirror or os.environ.get("CCH_MIRROR") or None
+        self.table: SourceTable = with_local(
+            load_table(self.root / self.config.sources), self.config
+        )
+        self.layouts: dict[str, Layout] = all_layouts(
+            self.config, self.root / "paper" / "tables.yaml"
+        )
+        self.claims: Claims = load_claims(self.root / "paper" / "claims.yaml")
+        names = {name: layout.number for name, layout in self.layouts.items()}
+        for name, number in (names | dict.fromkeys(self.theory_targets(), "the theory")).items():
+            if name in {*self.config.studies, *(s.group for s in self.config.studies.values())}:
+                raise CchError(f"studies.{name}", f"is also the name of {number}", "choose another")
+        for name, dataset in self.config.datasets.items():
+            for source in required_sources(name, dataset):
+                if source not in self.table.sources:
+                    known = ", ".join(self.table.sources)
+                    raise CchError(
+                        f"datasets.{name}", f"there is no source {source!r}; there are {known}"
+                    )
+
+    # Files
+
+    def raw_files(self, dataset: str) -> dict[str, dict[str, str]]:
+        """Raw files of a dataset: path by source and role."""
+        return {
+            source: {
+                entry.role: self.paths.raw(source, entry.name)
+                for entry in self.table.source(source).files
+            }
+            for source in required_sources(dataset, self.config.datasets[dataset])
+        }
+
+    def origin(self, source: str, file: str) -> list[str]:
+        """The file of one's own that a raw file is a copy of; none for files that are fetched.
+
+        Raises:
+            CchError: it is not there; Snakemake would take the copy of an earlier run for it.
+        """
+        path = self.table.file(source, file).path
+        if path is not None and not Path(path).is_file():
+            raise CchError(path, f"there is no such file for {source}/{file} to be a copy of")
+        return [] if path is None else [path]
+
+    def raw_list(self, dataset: str) -> list[str]:
+        """Raw files of a dataset, flat."""
+        return [path for files in self.raw_files(dataset).values() for path in files.values()]
+
+    def raw_records(self, dataset: str) -> list[str]:
+        """Records of a dataset's raw files; a file without one is taken in first."""
+        return [f"{path}.record.json" for path in self.raw_list(dataset)]
+
+    def records(self, name: str) -> list[str]:
+        """The records of a layout's outputs."""
+        kind, made = self.layouts[name].kind, []
+        if kind != "samples":
+            made.append(self.paths.table(name, "record.json"))
+        if kind != "table":
+            made.append(self.paths.figure(name, "record.json"))
+        return made
+
+    def layout_files(self, name: str) -> list[str]:
+        """The outputs of a layout: table, figure, or the figure with the numbers behind it."""
+        kind = self.layouts[name].kind
+        files = []
+        if kind != "samples":
+            files += [self.paths.table(name, suffix) for suffix in ("json", "csv", "md", "tex")]
+        if kind != "table":
+            files += [self.paths.figure(name, suffix) for suffix in ("pdf", "png")]
+        return files
+
+    def layout_inputs(self, name: str) -> list[str]:
+        """The runs, estimates and datasets that a layout reads."""
+        if self.layouts[name].kind == "samples":
+            study = self.config.studies[self.layouts[name].study]
+            return [self.paths.dataset(study.dataset)]
+        return layout_inputs(self.layouts[name], self.config)
+
+    def bundles(self) -> list[Bundle]:
+        """Tables and figures by the jobs that they rest on, directly or through others."""
+        by_jobs: dict[frozenset[str], list[str]] = {}
+        for name in self.layouts:
+            by_jobs.setdefault(self._behind(self.layout_inputs(name)), []).append(name)
+        return [Bundle(names[0], names) for names in by_jobs.values()]
+
+    def _behind(self, files: Iterable[str]) -> frozenset[str]:
+        """Files of a study's jobs, with all that they are made from."""
+        found, waiting = set(), list(files)
+        while waiting:
+            path = waiting.pop()
+            if path not in found:
+                found.add(path)
+                waiting += self._made_from.get(path, ())
+        return frozenset(found)
+
+    @functools.cached_property
+    def _made_from(self) -> dict[str, list[str]]:
+        """What each file of runs, estimates and calibrations is made from."""
+        made: dict[str, list[str]] = {}
+        for name, study in self.config.studies.items():
+            for role in SPECS:
+                made[self.paths.runs(name, role)] = list(self.training_inputs(name, role).values())
+            runs = list(self.representations(name).values())
+            wanted = study.information
+            for job in wanted.jobs(wanted.estimators):
+                made[self.paths.information(name, job)] = runs
+            for job in wanted.jobs(wanted.calibrated):
+                made[self.paths.calibration(name, job)] = runs
+        return made
+
+    def documents(self, studies: Iterable[str]) -> list[str]:
+        """The JSON documents of the paper's tables and figures over these studies."""
+        wanted = set(studies)
+        return [
+            self.paths.table(name)
+            for name, layout in self.layouts.items()
+            if layout.kind != "samples" and wanted.issuperset(layout.studies) and not layout.own
+        ]
+
+    @property
+    def theory_figures(self) -> dict[str, str]:
+        """Figures of the target ``theory`` with the table that each is drawn from."""
+        return THEORY_FIGURES
+
+    def theory_targets(self) -> dict[str, list[str]]:
+        """The target ``theory`` and its parts, with their files."""
+        tables = dict.fromkeys(THEORY_FIGURES.values())
+        files = {
+            name: [self.paths.table(name, suffix) for suffix in ("json", "csv", "md", "tex")]
+            for name in tables
+        }
+        for name in THEORY_FIGURES:
+            files.setdefault(name, []).extend(
+                self.paths.figure(name, suffix) for suffix in ("pdf", "png")
+            )
+        files["theory"] = [path for part in files.values() for path in part]
+        return files
+
+    def theory_records(self) -> list[str]:
+        """The records of the tables and figures of the target ``theory``."""
+        tables = [self.paths.table(name, "record.json") for name in THEORY_FIGURES.values()]
+        return tables + [self.paths.figure(name, "record.json") for name in THEORY_FIGURES]
+
+    def null_files(self) -> list[str]:
+        """The table and figure of what estimators give at LIHC's sizes for no gap."""
+        tables = [self.paths.table("null-lihc", s) for s in ("json", "csv", "md", "tex")]
+        return tables + [self.paths.figure("null-lihc", s) for s in ("pdf", "png")]
+
+    @property
+    def comparison(self) -> str:
+        """The page that lists every cell beside the paper's."""
+        return f"{self.paths.results}/comparison.md"
+
+    @property
+    def ledger(self) -> list[str]:
+        """The ledger, as JSON and as a page."""
+        return [f"{self.paths.results}/ledger.{suffix}" for suffix in ("json", "md")]
+
+    # Targets
+
+    def targets(self) -> dict[str, list[str]]:
+        """Names that can be asked for on the command line, with their files."""
+        named: dict[str, list[str]] = {}
+        for study_name, study in self.config.studies.items():
+            files = [
+                path
+                for name, layout in self.layouts.items()
+                if layout.study == study_name
+                for path in self.layout_files(name)
+            ]
+            named[study_name] = files
+            if study.group and study.group != study_name:
+                named.setdefault(study.group, []).extend(files)
+        for name in self.layouts:
+            named[name] = self.layout_files(name)
+        # Of no study and asked for by name: what estimators give at LIHC's sizes for no gap.
+        named["null-lihc"] = self.null_files()
+        return named | self.theory_targets()
+
+    def fetchable(self) -> list[str]:
+        """All raw files of available studies, for the target that only downloads."""
+        datasets = {self.config.studies[name].dataset for name in self.available()}
+        return sorted({path for name in datasets for path in self.raw_list(name)})
+
+    def available(self) -> list[str]:
+        """Studies whose raw files can be had without a person's hands."""
+        return [name for name in self.config.studies if not self.unavailable(name)]
+
+    @functools.cache  # noqa: B019 - a plan lives as long as its process
+    def unavailable(self, study: str) -> str:
+        """Why a study is left out of ``all``; empty where it is not."""
+        name = self.config.studies[study].dataset
+        for source in required_sources(name, self.config.datasets[name]):
+            ready, reason = available(source, self.table, self.paths.resources, self.mirror)
+            if not ready:
+                return reason
+        return ""
+
+    def by_hand(self, target: str) -> list[str]:
+        """What a person has to do before a target can be built: a line, then the steps, a file."""
+        studies = [
+            name
+            for name, study in self.config.studies.items()
+            if target in (name, study.group)
+            or (target in self.layouts and name in self.layouts[target].studies)
+        ]
+        datasets = dict.fromkeys(self.config.studies[name].dataset for name in studies)
+        needed = [
+            s for name in datasets for s in required_sources(name, self.config.datasets[name])
+        ]
+        said = []
+        for source in dict.fromkeys(needed):
+            resources = self.paths.resources
+            for entry in missing_by_hand(source, self.table, resources, self.mirror):
+                path = raw_path(resources, source, entry.name)
+                said.append(f"{target} needs a file that has to be placed by hand: {path}")
+                said.append(manual_steps(source, entry.name, table=self.table, destination=path))
+        return said
+
+    def everything(self) -> list[str]:
+        """Files of the target ``all``: the theory, layouts over available studies, pages."""
+        ready = set(self.available())
+        files = [
+            path
+            for name, layout in self.layouts.items()
+            if ready.issuperset(layout.studies)
+            for path in self.layout_files(name)
+        ]
+        files += [*self.theory_targets()["theory"], *self.ledger]
+        return [*files, self.comparison] if ready else files
+
+    @property
+    def report(self) -> str:
+        """The first page of the report, over everything."""
+        return f"{self.paths.results}/report/index.html"
+
+    @property
+    def crate(self) -> str:
+        """The finished run as a Workflow Run RO-Crate."""
+        return f"{self.paths.results}/crate.zip"
+
+    def report_spec(self) -> str:
+        """What the report says beside the run: the order of tables, what was not run, pages."""
+        folder = self.root / "src" / "cch" / "report" / "templates"
+        templates = {path.name: sha256_file(path) for path in sorted(folder.glob("*.*"))}
+        about = {"order": list(self.layouts), "absent": self.absent(), "pages": self.pages()}
+        return digest(about | {"templates": templates})
+
+    def absent(self) -> dict[str, str]:
+        """Studies of the configuration that are not run, and why."""
+        return {n: why for n in self.config.studies if (why := self.unavailable(n))}
+
+    def pages(self) -> dict[str, str]:
+        """Pages of the project that the report shows, by heading."""
+        path = self.root / "docs" / "assumptions.md"
+        return {"Assumptions": path.read_text(encoding="utf-8")} if path.is_file() else {}
+
+    def titles(self) -> dict[str, dict[str, str]]:
+        """Every target with a title, grouped: studies, tables, figures, others."""
+        tables, figures = {}, {}
+        for name, layout in self.layouts.items():
+            title = titled(layout, self.config)
+            where = tables if layout.kind == "table" else figures
+            where[name] = title if layout.own else f"{layout.number}. {title}"
+        return {
+            "studies": self._study_titles(),
+            "tables": tables,
+            "figures": figures | GENERATED_FIGURES,
+            "others": OTHER_TARGETS,
+        }
+
+    def _study_titles(self) -> dict[str, str]:
+        """Titles of studies, and the members of groups."""
+        found = {name: study.title for name, study in self.config.studies.items()}
+        groups: dict[str, list[str]] = {}
+        for name, study in self.config.studies.items():
+            if study.group and study.group != name:
+                groups.setdefault(study.group, []).append(name)
+        for group, names in groups.items():
+            title = f"{found[group]}; with " if group in found else ""
+            found[group] = f"{title}{', '.join(names)}"
+        return found
+
+    def check_target(self, target: str) -> None:
+        """Refuse a target that is no name of ours and looks like no file.
+
+        Raises:
+            CchError: one line with the nearest names, and the command that lists all.
+        """
+        known = [name for names in self.titles().values() for name in names]
+        if target in known or "/" in target or "." in target:
+            return
+        raise CchError(
+            f"target {target!r}", "is neither a study, a table nor a figure of this configuration",
+            nearest(target, known, "cch targets [--configfile FILE]"),
+        )  # fmt: skip
+
+    # Specifications of jobs: all that determines their outputs beside their inputs
+
+    def prepare_spec(self, name: str) -> str:
+        """What determines a dataset, beside its raw files."""
+        files = self.raw_files(name)
+        return as_json(
+            PrepareSpec(
+                name=name,
+                dataset=self.config.datasets[name].model_copy(update={"title": ""}),
+                readers={source: self.table.source(source).reader for source in files},
+                files=[(source, role) for source, paths in files.items() for role in paths],
+            )
+        )
+
+    def ledger_spec(self) -> str:
+        """What determines the ledger, beside the tables, as one digest."""
+        return digest(self.claims.model_dump(mode="json"))
+
+    def train_spec(self, study: str, role: str) -> str:
+        """What determines the runs of a role, beside the files that it reads."""
+        return as_json(train_spec(study, self.config.studies[study], role))
+
+    def select_spec(self, dataset: str, selection: str) -> str:
+        """What determines which features are selected, beside the dataset."""
+        study, modality = self.selections[dataset, selection]
+        return as_json(select_spec(self.config.studies[study], modality))
+
+    def estimate_spec(self, study: str, job: str) -> str:
+        """What determines the estimates of a job, beside the runs."""
+        wanted = self.config.studies[study].information
+        return as_json(estimate_spec(study, wanted, wanted.jobs(wanted.estimators)[job]))
+
+    def calibrate_spec(self, study: str, job: str) -> str:
+        """What determines the calibrations of a job, beside the runs."""
+        wanted = self.config.studies[study].information
+        return as_json(calibrate_spec(study, wanted, wanted.jobs(wanted.calibrated)[job]))
+
+    def simulate_spec(self) -> str:
+        """What determines the simulations of the theory."""
+        return as_json(self.config.theory)
+
+    def theory_spec(self) -> str:
+        """What determines the tables of the theory, beside its simulations."""
+        return as_json(TheorySpec(theory=self.config.theory, results=self.paths.results))
+
+    def table_spec(self, name: str) -> str:
+        """What determines a table or figure, beside the files that its cells read."""
+        layout = self.layouts[name]
+        stand_ins = self.stand_ins(layout.studies)
+        return as_json(table_spec(name, layout, self.config, self.claims, stand_ins))
+
+    # Inputs of jobs
+
+    @functools.cached_property
+    def selections(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """A study that makes a selection, and the modality, by dataset and the selection's name."""
+        return {
+            (study.dataset, selection_name(study, modality)): (name, modality)
+            for name, study in self.config.studies.items()
+            if study.selection
+            for modality in (study.teacher, study.student)
+        }
+
+    def training_inputs(self, study: str, role: str) -> dict[str, str]:
+        """The files that the runs of a role are trained on, by name in the rule."""
+        spec = self.config.studies[study]
+        files = {"dataset": self.paths.dataset(spec.dataset)}
+        if role == "student":
+            files["teacher"] = self.paths.runs(study, "teacher")
+        if spec.selection:
+            for part in READS[role]:
+                name = selection_name(spec, getattr(spec, part))
+                files[getattr(spec, part)] = self.paths.features(spec.dataset, name)
+        return files
+
+    def representations(self, study: str) -> dict[str, str]:
+        """The runs that information is estimated from, by role."""
+        return {role: self.paths.runs(study, role) for role in ("teacher", "baseline")}
+
+    def null_lihc_inputs(self) -> list[str]:
+        """The null of LIHC's setting by every estimator of any study."""
+        used = [e for study in self.config.studies.values() for e in study.information.estimators]
+        return [self.paths.calibration("lihc-null", name) for name in dict.fromkeys(used)]
+
+    def stand_ins(self, studies: Sequence[str]) -> list[str]:
+        """What to say of stand-in data that studies rest on."""
+        names = [self.config.studies[study].dataset for study in studies]
+        needed = [s for name in names for s in required_sources(name, self.config.datasets[name])]
+        said = [self.table.source(source).stand_in for source in needed]
+        return list(dict.fromkeys(text for text in said if text))
+
+    def code(self, script: str) -> str:
+        """Digest of a workflow script with all library modules behind it."""
+        return code_digest(self.root / "workflow" / "scripts" / script)
+
+    # Fetching
+
+    @property
+    def pins(self) -> str:
+        """Where digests of first use are kept."""
+        return f"{self.paths.resources}/sources.lock"
+
+    def raw_facts(self, source: str, file: str, fetched: Fetched) -> dict[str, Any]:
+        """What the record of a raw file says about where it came from."""
+        entry, about = self.table.file(source, file), self.table.source(source)
+        facts = {
+            "source": source,
+            "file": file,
+            "address": fetched.address,
+            "published_addresses": list(entry.addresses or ()),
+            "sha256": fetched.sha256,
+            "bytes": fetched.bytes,
+            "retrieved": fetched.retrieved,
+            "pinned_on_first_use": fetched.pinned,
+            "licence": about.licence,
+            "citation": about.citation,
+        }
+        if entry.kind == "generated":
+            facts["generator"] = {"kind": entry.generator, "seed": entry.seed}
+        return facts | ({"stand_in": about.stand_in} if about.stand_in else {})
