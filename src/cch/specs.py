@@ -32,7 +32,6 @@ from cch.config import (
     Training,
 )
 from cch.errors import CchError
-from cch.files import canonical_json
 
 Role = Literal["teacher", "baseline", "student", "fusion"]
 
@@ -243,5 +242,5 @@ class TheorySpec(Model):
 
 
 def as_json(spec: BaseModel) -> str:
-    """Return a specification as its rule passes it."""
-    return canonical_json(spec.model_dump(mode="json"))
+    """Return a specification as its rule passes it; mappings keep their order, which has meaning."""
+    return spec.model_dump_json()
