@@ -132,8 +132,9 @@ def snakemake_jobs(configuration: dict[str, Any], targets: Sequence[str] = ()) -
 def _study(plan: Plan, rule: str, wildcards: dict[str, str]) -> str:
     """The first study that a job is for."""
     studies = plan.config.studies
-    if "study" in wildcards:
-        return wildcards["study"]
+    named = wildcards.get("study", rule.removeprefix("study_"))
+    if named in studies:
+        return named
     layout = plan.layouts.get(rule.removeprefix("tabulate_"))
     if layout is not None:
         return layout.study
@@ -154,7 +155,7 @@ def _stage(benchmark: Path) -> str:
 
 def _kind(stage: str, spec: Any) -> str:
     try:
-        return "/".join([stage, *json.loads(spec).get("estimators", ())])
+        return "/".join(filter(None, (stage, json.loads(spec).get("estimator"))))
     except (TypeError, ValueError, AttributeError):
         return stage
 
