@@ -330,7 +330,7 @@ def test_files_missing_from_an_archive_are_asked_for_again(place, api):
 def test_files_that_never_come_are_given_up_by_name(place, api):
     api.withheld = {IDS[2]: 99, IDS[5]: 99}
     line = place.declare(api.url).refused()
-    assert f"file {IDS[2]} ({ORDER[2].name}) and 1 more asked for, none in the answer" in line
+    assert f"file {IDS[2]} ({ORDER[2].name}) and 1 more requested, none in the answer" in line
     assert "(3 tries in a row)" in line
 
 

@@ -114,7 +114,7 @@ def test_a_file_of_the_open_release_that_is_absent_prints_its_steps(tmp_path, mo
     with pytest.raises(CchError) as caught:
         fetch(name, file, table=table, destination=tmp_path / file, lock=tmp_path / "sources.lock")
     first, *steps = str(caught.value).splitlines()
-    assert first.startswith(f"{name}/{file}: not to be had: it can only be had by hand")
+    assert first.startswith(f"{name}/{file}: could not be fetched: it needs a manual download")
     assert "RTCGA.CNV" in steps[0]
     assert str(tmp_path / file) in steps[1]
 

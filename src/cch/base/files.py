@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -40,6 +42,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write ``content`` as readable JSON with a stable order; NaN and infinities are refused."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def process_lock(path: str | os.PathLike[str]) -> FileLock:
+    """Return a lock, ``flock`` on ``path``, that is released when its process ends in any way."""
+    # The fallback for file systems without flock would outlive a killed process.
+    return FileLock(path, fallback_to_soft=False)
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

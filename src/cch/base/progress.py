@@ -14,10 +14,14 @@ class Progress:
         total: the number of units in all, or 0 where it is not known.
         unit: plural name of the unit, e.g. ``"epochs"``.
         every: seconds between lines; the first and the last unit are always reported.
+        scale: how many of what is counted make one unit, e.g. 1000 with bytes and ``"kB"``.
     """
 
-    def __init__(self, label: str, total: int, unit: str, every: float = 5.0) -> None:
+    def __init__(
+        self, label: str, total: int, unit: str, every: float = 5.0, scale: int = 1
+    ) -> None:
         self.label, self.total, self.unit, self.every = label, total, unit, every
+        self.scale = scale
         self.done = 0
         self._start = time.monotonic()
         self._last = -float("inf")
@@ -34,9 +38,10 @@ class Progress:
     def line(self, elapsed: float, note: str = "") -> str:
         """Return the line for the present state after ``elapsed`` seconds."""
         rate = self.done / elapsed if elapsed > 0 else 0.0
-        parts = [f"{self.label}: {self.done}/{self.total or '?'} {self.unit}"]
+        done, total = (-(-count // self.scale) for count in (self.done, self.total))
+        parts = [f"{self.label}: {done}/{total or '?'} {self.unit}"]
         if rate:
-            parts.append(f"{rate:.3g} {self.unit}/s")
+            parts.append(f"{rate / self.scale:.3g} {self.unit}/s")
             if self.total:
                 parts.append(f"{clock((self.total - self.done) / rate)} left")
         if note:

@@ -3,9 +3,8 @@
 The raw file is one pickle: ``{train, valid, test} -> {vision (N, T, 713), audio (N, T, 74),
 text (N, T, 300), labels (N, 1, 7), id}``. In it every segment is padded with zeros on the left to
 T = 50 steps, one step a token. It holds 5 to 10 GB, so it is never loaded: ``safe_pickle`` finds
-where each array lies, and the folds are prepared straight from the file in blocks of rows. No
-intermediate file is written: the HDF5 that the raw file is converted to, once, is the dataset
-itself (``safe_pickle.convert_pickle`` writes the raw arrays as HDF5 where somebody wants them).
+where each array lies, and the folds are prepared from the file in blocks of rows, without an
+intermediate file.
 
 What Algorithm 2 leaves open is settled here. Segments without any non-zero text row have no first
 token; they are dropped. The paper names no treatment of values that are not finite: minus

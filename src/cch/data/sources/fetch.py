@@ -1,12 +1,11 @@
-"""Raw files, verified, under their final names: from the mirror, then as the table says.
+"""Fetch raw files, verified: from the mirror, then as the source table says.
 
-A file is either at its destination, whole and verified, or it is not there. While it is on its
-way it is ``.NAME.part`` beside the destination, which an interrupted download continues from.
+A file is either at its destination, complete and verified, or absent. While it is being fetched it
+is ``.NAME.part`` beside the destination, which an interrupted download continues from.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -17,9 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from filelock import Timeout
+
 from cch.base.errors import CchError
+from cch.base.files import process_lock
 from cch.data.sources.fetchers import NotDelivered, from_address, from_file
-from cch.data.sources.http import version_file
+from cch.data.sources.http import discard
 from cch.data.sources.lockfile import Pin, read_pins, write_pin
 from cch.data.sources.table import SourceTable
 from cch.data.sources.types import (
@@ -39,7 +41,7 @@ MIRROR = "CCH_MIRROR"
 """Environment variable: a folder or URL asked first, where the configuration names none."""
 
 FOUND = "found in place"
-"""The address of a file that was at its destination before it was ever fetched."""
+"""Address of a file that was at its destination before it was first fetched."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ class Fetched:
         bytes: its size.
         address: where it came from: a URL, a path in a mirror folder,
             ``pypi:NAME==VERSION#MEMBER``, or `FOUND` where a person placed it.
-        retrieved: when it was taken in, ISO 8601, UTC.
-        pinned: no digest is published: the first use decided what the file is.
-        resumed_from: the byte that the last interrupted download was continued at; 0 where the
-            file came in one piece or was there already.
+        retrieved: when it was fetched, ISO 8601, UTC.
+        pinned: no digest is published; the first use decided what the file is.
+        resumed_from: the byte at which an interrupted download was continued; 0 if the file came
+            in one piece or was there already.
     """
 
     path: Path
@@ -68,7 +70,7 @@ class Fetched:
 
 
 def raw_path(resources: str | os.PathLike[str], source: str, name: str) -> Path:
-    """Return where a raw file belongs: ``resources/<source>/<name>``."""
+    """Return the path of a raw file: ``resources/<source>/<name>``."""
     return Path(resources) / source / name
 
 
@@ -84,27 +86,27 @@ def fetch(
     backoff: float = 1.0,
     timeout: tuple[float, float] = (10.0, 60.0),
 ) -> Fetched:
-    """Bring one raw file to ``destination``, verified, or raise and leave nothing new there.
+    """Fetch one raw file to ``destination``, verified, or raise and leave nothing new there.
 
-    A file that is there and right is returned without touching the network. One that is there and
-    wrong is replaced, once the right one has come. Two processes may fetch the same file: one
-    works, the other waits and finds it done.
+    A correct file that is already there is returned without using the network. A wrong one is
+    replaced once the right one has been fetched. Two processes may fetch the same file: one works,
+    the other waits and finds it done.
 
     Args:
         source_name: a source of the table.
         file_name: one of its files.
         table: the source table.
-        destination: the file to make; see `raw_path`.
-        mirror: a folder or URL (file, http, https) asked first; None: the variable CCH_MIRROR.
-        lock: the lock file that files without a published digest are pinned in.
-        retries: further tries at each address, after connection failures, stalls, broken-off
-            bodies and the statuses that may pass (5xx, 408, 425, 429).
-        backoff: seconds before the first retry; doubles up to 30; Retry-After is heard up to 60.
+        destination: the file to write; see `raw_path`.
+        mirror: a folder or URL (file, http, https) tried first; None: the variable CCH_MIRROR.
+        lock: the lock file in which files without a published digest are pinned.
+        retries: retries at each address after connection failures, stalls, broken-off bodies and
+            the statuses 5xx, 408, 425 and 429.
+        backoff: seconds before the first retry; doubles up to 30; Retry-After counts up to 60.
         timeout: seconds to connect, and seconds without a byte before a transfer has stalled.
 
     Raises:
-        CchError: no such file in the table; nothing gave the right bytes: one line with every
-            place asked and its reason, then what to do; the disk cannot be written.
+        CchError: the table has no such file; no place gave the right bytes (one line with every
+            place tried and its reason, then what to do); the disk cannot be written.
     """
     entry = table.file(source_name, file_name)
     key, destination, lock = f"{source_name}/{file_name}", Path(destination), Path(lock)
@@ -125,10 +127,10 @@ def fetch(
 
 
 def _fetch(request: Request, mirror: str | None, lock: Path) -> Fetched:
-    """Do what `fetch` does where the file is not at its destination yet."""
+    """Fetch a file that is not at its destination yet; see `fetch`."""
     request.destination.parent.mkdir(parents=True, exist_ok=True)
     with _sole_writer(request):
-        # The one waited for may have finished the file, and pinned it.
+        # The process waited for may have finished the file, and pinned it.
         pin = read_pins(lock).get(request.key)
         request = replace(request, expected=_expected(request.entry, pin))
         present, wrong = _present(request, lock)
@@ -138,7 +140,7 @@ def _fetch(request: Request, mirror: str | None, lock: Path) -> Fetched:
             log.warning("%s: %s; fetching it again", request.key, wrong)
         try:
             delivery = _deliver(request, mirror)
-        except NotDelivered as error:
+        except Unavailable as error:
             failures = [wrong, *error.failures] if wrong else list(error.failures)
             raise _given_up(request, failures, lock) from None
         return _install(request, delivery, lock)
@@ -154,7 +156,7 @@ def _expected(entry: FileEntry, pin: Pin | None) -> Expected:
 
 
 def _present(request: Request, lock: Path) -> tuple[Fetched | None, Unavailable | None]:
-    """Return the file that is at the destination already, or what is wrong with it."""
+    """Return the file at the destination if it is correct, and what is wrong with it if not."""
     if not request.destination.is_file() or KINDS[request.entry.kind].follows:
         return None, None
     verdict = request.expected.check(request.destination)
@@ -170,7 +172,7 @@ def _present(request: Request, lock: Path) -> tuple[Fetched | None, Unavailable 
 
 
 def _deliver(request: Request, mirror: str | None) -> Delivery:
-    """Ask the mirror, then the file's kind."""
+    """Try the mirror, then the file's kind."""
     kind = KINDS[request.entry.kind]
     mirror = _mirror(mirror) if kind.mirrored else None
     failures: tuple[Unavailable, ...] = ()
@@ -183,7 +185,7 @@ def _deliver(request: Request, mirror: str | None) -> Delivery:
             log.log(level, "%s: mirror: %s; going on without it", request.key, failure)
     try:
         return kind.deliver(request)
-    except NotDelivered as error:
+    except Unavailable as error:
         raise NotDelivered(*failures, *error.failures) from None
 
 
@@ -201,10 +203,10 @@ def _from_mirror(request: Request, mirror: str) -> Delivery:
 
 
 def _folder(mirror: str) -> Path | None:
-    """Return the folder that a mirror is, or None where it is a server.
+    """Return the folder of a mirror, or None if it is a server.
 
     Raises:
-        CchError: it is a URL of a kind that cannot be asked.
+        CchError: a URL with an unsupported scheme.
     """
     scheme = urlsplit(mirror).scheme if "://" in mirror else ""
     if scheme in ("http", "https"):
@@ -220,20 +222,20 @@ def _folder(mirror: str) -> Path | None:
 def _install(request: Request, delivery: Delivery, lock: Path) -> Fetched:
     """Verify the part file, pin it, and give it its name, in this order.
 
-    A kill between pinning and renaming leaves a pin that the next fetch is checked against; the
-    other way round, it would leave a file of unknown origin.
+    A kill between pinning and renaming leaves a pin that the next fetch is checked against; in
+    the other order it would leave a file of unknown origin.
     """
     verdict = request.expected.check(request.part)
     if verdict.problem is None:
         pin, verdict = _settle(request, verdict, delivery.address, lock)
     if verdict.problem is not None:
-        request.part.unlink()
+        discard(request.part)
         failure = Unavailable(delivery.address, verdict.problem, against_pin=verdict.against_pin)
         raise _given_up(request, [failure], lock)
     with open(request.part, "rb+") as handle:
         os.fsync(handle.fileno())
     os.replace(request.part, request.destination)
-    version_file(request.part).unlink(missing_ok=True)
+    discard(request.part)
     if delivery.pieces is not None:
         shutil.rmtree(delivery.pieces, ignore_errors=True)
     log.info("%s: %d bytes from %s", request.key, pin.bytes, pin.address)
@@ -241,7 +243,7 @@ def _install(request: Request, delivery: Delivery, lock: Path) -> Fetched:
 
 
 def _settle(request: Request, verdict: Verdict, address: str, lock: Path) -> tuple[Pin, Verdict]:
-    """Enter a verified file into the lock file; return the entry that stands, and the verdict."""
+    """Enter a verified file into the lock file; return the entry there now, and the verdict."""
     binding = _pinned(request.entry)
     pin = Pin(sha256=verdict.sha256, bytes=verdict.bytes, address=address, retrieved=_now())
     standing = write_pin(lock, request.key, pin, binding=binding)
@@ -264,7 +266,7 @@ def _now() -> str:
 
 
 def _given_up(request: Request, failures: list[Unavailable], lock: Path) -> CchError:
-    """Return the error that names every place asked, with what can be done about it."""
+    """Return the error that names every place tried and says what to do."""
     entry = request.entry
     if any(failure.against_pin for failure in failures):
         todo = f"if the new file is right, delete the entry {request.key!r} from {lock}"
@@ -279,16 +281,16 @@ def _given_up(request: Request, failures: list[Unavailable], lock: Path) -> CchE
         )
     else:
         todo = f"install the version of {entry.distribution} that the project pins"
-    return CchError(request.key, "not to be had: " + "; ".join(map(str, failures)), todo)
+    return CchError(request.key, "could not be fetched: " + "; ".join(map(str, failures)), todo)
 
 
 def manual_steps(
     source_name: str, file_name: str, *, table: SourceTable, destination: str | os.PathLike[str]
 ) -> str:
-    """Return the steps to get a file by hand, numbered, one a line.
+    """Return the numbered steps of a manual download, one per line.
 
     Raises:
-        CchError: there is no such file, or it is not had by hand.
+        CchError: there is no such file, or it needs no manual download.
     """
     entry = table.file(source_name, file_name)
     if not entry.steps:
@@ -307,11 +309,11 @@ def available(
     resources: str | os.PathLike[str],
     mirror: str | None = None,
 ) -> tuple[bool, str]:
-    """Say whether a source can be planned with, and if not, why; no network, no digests.
+    """Return whether a source can be planned with, and if not, why; no network, no digests.
 
-    Only a file that a person has to place can make a source unavailable: one that is neither
-    under ``resources`` nor in a mirror folder. A mirror that is a server is not asked; it is
-    taken to have the file until fetching shows otherwise.
+    Only a missing manual download makes a source unavailable: a file that is neither under
+    ``resources`` nor in a mirror folder. A mirror that is a server is not asked; it is assumed to
+    have the file until fetching shows otherwise.
 
     Raises:
         CchError: there is no such source.
@@ -329,7 +331,7 @@ def missing_by_hand(
     resources: str | os.PathLike[str],
     mirror: str | None = None,
 ) -> list[FileEntry]:
-    """Return the files of a source that a person still has to place; see ``available``.
+    """Return the files of a source that still need a manual download; see `available`.
 
     Raises:
         CchError: there is no such source.
@@ -352,28 +354,15 @@ def _mirror_folder(mirror: str | None) -> Path | None:
 @contextmanager
 def _sole_writer(request: Request) -> Iterator[None]:
     """Hold the part file alone; wait while another process does."""
-    while True:
-        handle = open(request.part, "ab")  # noqa: SIM115
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("%s: another process is fetching it; waiting", request.key)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        # The one waited for has renamed its part file: then this lock is on the finished file.
-        if _is_at(handle.fileno(), request.part):
-            break
-        handle.close()
+    lock = process_lock(request.part.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("%s: another process is fetching it; waiting", request.key)
+        lock.acquire()
     try:
         yield
     finally:
-        if _is_at(handle.fileno(), request.part) and request.part.stat().st_size == 0:
-            request.part.unlink()
-            version_file(request.part).unlink(missing_ok=True)
-        handle.close()
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+        # Removed while it is held: filelock refuses a lock on a file that has lost its name.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
