@@ -209,7 +209,7 @@ class _Screen:
         return near, int(near[np.argmax(score[near] >= score[near].max() * (1 - TIE))])
 
     def _first_of_equals(self, places: np.ndarray) -> np.ndarray:
-        """Drop columns equal to an earlier one: scores are equal, so the earlier is chosen first."""
+        """Drop columns equal to an earlier one: scores are equal, so the earlier comes first."""
         _, first = np.unique(self.kind[places], return_index=True)
         return np.sort(places[first])
 

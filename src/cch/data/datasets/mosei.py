@@ -160,7 +160,7 @@ def _prepare_fold(
 
 
 def finite(values: np.ndarray, modality: str, zeroed: Counter[str]) -> np.ndarray:
-    """Return ``values`` as float32 with values that are not finite set to 0, counted in ``zeroed``."""
+    """Return float32 ``values``; those that are not finite become 0, counted in ``zeroed``."""
     with np.errstate(over="ignore"):
         values = values.astype(np.float32, copy=False)
     wrong = ~np.isfinite(values)
@@ -173,7 +173,7 @@ def finite(values: np.ndarray, modality: str, zeroed: Counter[str]) -> np.ndarra
 
 
 def first_tokens(text: np.ndarray) -> np.ndarray:
-    """Return the first step of each (N, T, D) text that is not all zeros, (N,); T if there is none."""
+    """Return the first step of each (N, T, D) text that is not all zeros, (N,); T if none is."""
     token = (text != 0).any(axis=2)
     return np.where(token.any(axis=1), token.argmax(axis=1), text.shape[1])
 

@@ -186,7 +186,7 @@ def _name(module: str, name: str) -> bytes:
 
 
 def _dtype(dtype: np.dtype) -> bytes:
-    """Return the result of ``numpy.dtype.__reduce__``; only strings have their size in the state."""
+    """Return the result of ``numpy.dtype.__reduce__``; only strings have a size in the state."""
     sizes = (dtype.itemsize, dtype.alignment) if dtype.kind == "U" else (-1, -1)
     start = _name("numpy", "dtype") + _text(dtype.str[1:])
     start += pickle.NEWFALSE + pickle.NEWTRUE + pickle.TUPLE3 + pickle.REDUCE
