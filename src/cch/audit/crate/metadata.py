@@ -77,8 +77,8 @@ def metadata(contents: Contents, engine: str) -> Entity:
     return {"@context": CONTEXT, "@graph": [_compacted(entity) for entity in graph]}
 
 
-def _entity(name: str, kind: str | list[str], **properties: Any) -> Entity:
-    return {"@id": name, "@type": kind, **properties}
+def _entity(identifier: str, kind: str | list[str], /, **properties: Any) -> Entity:
+    return {"@id": identifier, "@type": kind, **properties}
 
 
 def _ref(name: str) -> Entity:

@@ -21,7 +21,7 @@ import pickle
 import re
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -185,7 +185,8 @@ class _Type:
     def __init__(self, code: Any, *_: Any) -> None:
         if not isinstance(code, str) or not _TYPE.fullmatch(code):
             raise _Refused(f"an array of type {code!r}")
-        self._code, self._order = code, "="
+        self._code = code
+        self._order: Any = "="
 
     def set_state(self, state: Any) -> None:
         """Set the byte order; refuse fields and subarrays."""
@@ -234,6 +235,11 @@ class _Source:
 
 class _Unpickler(pickle._Unpickler):
     """Python's own unpickler with restricted names; large byte strings are skipped, not read."""
+
+    # Set by Python's `load`.
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
+    stack: list[Any]
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._source = _Source(file)

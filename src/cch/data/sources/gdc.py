@@ -17,6 +17,7 @@ import json
 import tarfile
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -193,7 +194,7 @@ def _list_files(base: str, request: Request, query: GdcQuery) -> list[GdcFile]:
 def _page(client: Client, query: GdcQuery, start: int) -> tuple[list[GdcFile], int]:
     """Return the files from position ``start`` on, and how many there are in all."""
     # Sorted, so that the pages of different answers fit together.
-    body = {"filters": filters(query), "fields": ",".join(FIELDS), "format": "JSON"}
+    body: dict[str, Any] = {"filters": filters(query), "fields": ",".join(FIELDS), "format": "JSON"}
     body |= {"size": PAGE, "from": start, "sort": "file_id:asc"}
     text = _post(client, body, lambda response: b"".join(client.chunks(response)))
     try:
@@ -222,10 +223,12 @@ def _described(hit: dict[str, Any]) -> GdcFile:
         md5=hit["md5sum"].lower(),
         size=hit["file_size"],
         workflow=(hit.get("analysis") or {}).get("workflow_type"),
-        cases=sorted({case["submitter_id"] for case in cases}),
-        samples=[Sample(sample=name, type=kind) for name, kind in sorted(samples, key=str)],
-        aliquots=sorted(
-            {entity["entity_submitter_id"] for entity in hit.get("associated_entities") or []}
+        cases=tuple(sorted({case["submitter_id"] for case in cases})),
+        samples=tuple(Sample(sample=name, type=kind) for name, kind in sorted(samples, key=str)),
+        aliquots=tuple(
+            sorted(
+                {entity["entity_submitter_id"] for entity in hit.get("associated_entities") or []}
+            )
         ),
     )
 
@@ -241,13 +244,9 @@ def _download_files(base: str, request: Request, files: Sequence[GdcFile], folde
     while missing := list(pieces.missing.values()):
         # A file that came wrong is requested by itself.
         batch = [file for file in missing if file.id in pieces.wrong][:1] or _batch(missing)
-        take = pieces.take_one if len(batch) == 1 else pieces.take_many
+        read = partial(pieces.take, batch)
         try:
-            _post(
-                client,
-                {"ids": [file.id for file in batch]},
-                lambda response, take=take, batch=batch: take(_Body(client, response), batch),
-            )
+            _post(client, {"ids": [file.id for file in batch]}, read)
             client.reset()
         except Interrupted as problem:
             if len(pieces.missing) < len(missing):
@@ -291,9 +290,16 @@ class _Pieces:
             log.info("%s: %d of %d files are there already", client.label, there, len(files))
             self._progress.advance(there)
 
-    def take_one(self, answer: _Body, batch: Sequence[GdcFile]) -> None:
+    def take(self, batch: Sequence[GdcFile], response: requests.Response) -> None:
+        """Take the answer to a request: a bare file or an archive."""
+        body = _Body(self._client, response)
+        if len(batch) == 1:
+            self._take_one(body, batch[0])
+        else:
+            self._take_many(body, batch)
+
+    def _take_one(self, answer: _Body, file: GdcFile) -> None:
         """Take the answer to one id: the bare file, or an archive of it."""
-        (file,) = batch
         temporary = self._temporary(file)
         size, md5 = _copied(answer, temporary)
         if md5 == file.md5 or not tarfile.is_tarfile(temporary):
@@ -302,10 +308,10 @@ class _Pieces:
             return self._settle(file, md5)
         archive = temporary.replace(self.folder / f"{file.id}.tar.part")
         with open(archive, "rb") as content:
-            self.take_many(content, batch)
+            self._take_many(content, [file])
         return archive.unlink()
 
-    def take_many(self, answer: Any, batch: Sequence[GdcFile]) -> None:
+    def _take_many(self, answer: Any, batch: Sequence[GdcFile]) -> None:
         """Take the answer to several ids, ``<id>/<name>`` in a tar.gz, each file as it comes.
 
         Files that are not in it are requested again: an archive that is cut between two members
