@@ -203,7 +203,7 @@ class TestRefused:
         [
             (b"\x80\x02K\x01Q.", "persistent id"),
             (b"Pname\n.", "persistent id"),
-            (b"\x80\x02\x82\x01.", "unregistered extension code"),
+            (b"\x80\x02\x82\x01.", "an object by the number 1, which is refused"),
             (b"\x80\x02]]\x81.", "no intact pickle"),
             (b"(iposix\nsystem\n.", r"asks for posix\.system, which is refused"),
             (b"(S'true'\niposix\nsystem\n.", r"asks for posix\.system, which is refused"),
@@ -215,7 +215,7 @@ class TestRefused:
             (b"\x80\x02cnumpy\ndtype\n}b.", "the state of a type, which is refused"),
             (b"c_codecs\nencode\n}b.", "the state of a function, which is refused"),
             (b"c_codecs\nencode\n(Va\nVutf-16\ntR.", "the encoding 'utf-16', which is refused"),
-            (b"\x80\x04\x8c\x08builtins\x8c\x0fset.__reduce_ex__\x93.", "__reduce_ex__, which is"),
+            (b"\x80\x04\x8c\x08builtins\x8c\x11set.__reduce_ex__\x93.", "__reduce_ex__, which is"),
         ],
     )
     def test_other_operations(self, tmp_path, stream, said):

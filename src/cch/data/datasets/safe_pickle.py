@@ -273,6 +273,9 @@ class _Unpickler(pickle._Unpickler):
             raise _Refused(f"{module}.{name}")
         return admitted[f"{home}.{name}"]
 
+    def get_extension(self, code: int) -> None:
+        raise _Refused(f"an object by the number {code}")  # copyreg keeps such objects
+
     def _reconstruct(self, kind: Any, *_: Any) -> StoredArray:
         if kind != "numpy.ndarray":
             raise _Refused(f"an array of class {kind}")
