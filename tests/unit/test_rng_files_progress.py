@@ -69,7 +69,8 @@ def test_progress_counts_in_larger_units():
 HOLD = """
 import sys, time
 from cch.base.files import process_lock
-process_lock(sys.argv[1]).acquire()
+lock = process_lock(sys.argv[1])
+lock.acquire()
 print("held", flush=True)
 time.sleep(60)
 """
