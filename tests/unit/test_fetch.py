@@ -23,13 +23,10 @@ from cch.data.sources import http as transfer
 from cch.data.sources.fetch import (
     FOUND,
     _sole_writer,
-    available,
     fetch,
-    manual_steps,
-    missing_by_hand,
-    raw_path,
 )
 from cch.data.sources.lockfile import Pin, read_pins, write_pin
+from cch.data.sources.manual import available, manual_steps, missing_by_hand, raw_path
 from cch.data.sources.table import load_table
 from server import Answer, Server
 from support import ROOT

@@ -14,15 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
 
 from filelock import Timeout
 
 from cch.base.errors import CchError
 from cch.base.files import process_lock
-from cch.data.sources.fetchers import NotDelivered, from_address, from_file
+from cch.data.sources.fetchers import NotDelivered
 from cch.data.sources.http import discard
 from cch.data.sources.lockfile import Pin, read_pins, write_pin
+from cch.data.sources.manual import numbered_steps
+from cch.data.sources.mirror import VARIABLE, find_mirror
 from cch.data.sources.table import SourceTable
 from cch.data.sources.types import (
     KINDS,
@@ -34,11 +35,7 @@ from cch.data.sources.types import (
     Unavailable,
     Verdict,
     log,
-    shown,
 )
-
-MIRROR = "CCH_MIRROR"
-"""Environment variable: a folder or URL asked first, where the configuration names none."""
 
 FOUND = "found in place"
 """Address of a file that was at its destination before it was first fetched."""
@@ -69,11 +66,6 @@ class Fetched:
     resumed_from: int = 0
 
 
-def raw_path(resources: str | os.PathLike[str], source: str, name: str) -> Path:
-    """Return the path of a raw file: ``resources/<source>/<name>``."""
-    return Path(resources) / source / name
-
-
 def fetch(
     source_name: str,
     file_name: str,
@@ -96,7 +88,7 @@ def fetch(
         source_name: a source of the table.
         file_name: one of its files.
         table: the source table.
-        destination: the file to write; see `raw_path`.
+        destination: the file to write.
         mirror: a folder or URL (file, http, https) tried first; None: the variable CCH_MIRROR.
         lock: the lock file in which files without a published digest are pinned.
         retries: retries at each address after connection failures, stalls, broken-off bodies and
@@ -174,11 +166,11 @@ def _present(request: Request, lock: Path) -> tuple[Fetched | None, Unavailable 
 def _deliver(request: Request, mirror: str | None) -> Delivery:
     """Try the mirror, then the file's kind."""
     kind = KINDS[request.entry.kind]
-    mirror = _mirror(mirror) if kind.mirrored else None
+    first = find_mirror(mirror) if kind.mirrored else None
     failures: tuple[Unavailable, ...] = ()
-    if mirror is not None:
+    if first is not None:
         try:
-            return _from_mirror(request, mirror)
+            return first.deliver(request)
         except Unavailable as failure:
             failures = (failure,)
             level = logging.INFO if failure.absent else logging.WARNING
@@ -187,36 +179,6 @@ def _deliver(request: Request, mirror: str | None) -> Delivery:
         return kind.deliver(request)
     except Unavailable as error:
         raise NotDelivered(*failures, *error.failures) from None
-
-
-def _mirror(mirror: str | None) -> str | None:
-    return mirror or os.environ.get(MIRROR) or None
-
-
-def _from_mirror(request: Request, mirror: str) -> Delivery:
-    folder, path = _folder(mirror), request.entry.mirror
-    if folder is None:
-        return from_address(request, f"{mirror.rstrip('/')}/{quote(path)}")
-    if not folder.is_dir():
-        raise Unavailable(folder, "there is no such folder")
-    return from_file(request, folder / path, str(folder / path))
-
-
-def _folder(mirror: str) -> Path | None:
-    """Return the folder of a mirror, or None if it is a server.
-
-    Raises:
-        CchError: a URL with an unsupported scheme.
-    """
-    scheme = urlsplit(mirror).scheme if "://" in mirror else ""
-    if scheme in ("http", "https"):
-        return None
-    if scheme == "file":
-        return Path(unquote(urlsplit(mirror).path))
-    if scheme:
-        todo = f"set `mirror` or {MIRROR} to a folder or a file, http or https URL"
-        raise CchError(f"mirror {shown(mirror)}", f"{scheme!r} is not understood", todo)
-    return Path(mirror).expanduser()
 
 
 def _install(request: Request, delivery: Delivery, lock: Path) -> Fetched:
@@ -271,84 +233,17 @@ def _given_up(request: Request, failures: list[Unavailable], lock: Path) -> CchE
     if any(failure.against_pin for failure in failures):
         todo = f"if the new file is right, delete the entry {request.key!r} from {lock}"
     elif KINDS[entry.kind].by_hand:
-        todo = "get it like this:\n" + _steps(entry, request.destination)
+        todo = "get it like this:\n" + numbered_steps(entry, request.destination)
     elif KINDS[entry.kind].follows:
         todo = "see the path in the dataset's configuration"
     elif KINDS[entry.kind].mirrored:
         todo = (
-            f"place the file at {request.destination} by hand, or set {MIRROR} to a folder or URL "
-            f"that has it as {entry.mirror}"
+            f"place the file at {request.destination} by hand, or set {VARIABLE} to a folder or "
+            f"URL that has it as {entry.mirror}"
         )
     else:
         todo = f"install the version of {entry.distribution} that the project pins"
     return CchError(request.key, "could not be fetched: " + "; ".join(map(str, failures)), todo)
-
-
-def manual_steps(
-    source_name: str, file_name: str, *, table: SourceTable, destination: str | os.PathLike[str]
-) -> str:
-    """Return the numbered steps of a manual download, one per line.
-
-    Raises:
-        CchError: there is no such file, or it needs no manual download.
-    """
-    entry = table.file(source_name, file_name)
-    if not entry.steps:
-        raise CchError(f"{source_name}/{file_name}", f"is of kind {entry.kind!r}, not by hand")
-    return _steps(entry, Path(destination))
-
-
-def _steps(entry: FileEntry, destination: Path) -> str:
-    steps = [step.replace("{destination}", str(destination)) for step in entry.steps or ()]
-    return "\n".join(f"  {number}. {step.strip()}" for number, step in enumerate(steps, 1))
-
-
-def available(
-    source_name: str,
-    table: SourceTable,
-    resources: str | os.PathLike[str],
-    mirror: str | None = None,
-) -> tuple[bool, str]:
-    """Return whether a source can be planned with, and if not, why; no network, no digests.
-
-    Only a missing manual download makes a source unavailable: a file that is neither under
-    ``resources`` nor in a mirror folder. A mirror that is a server is not asked; it is assumed to
-    have the file until fetching shows otherwise.
-
-    Raises:
-        CchError: there is no such source.
-    """
-    for entry in missing_by_hand(source_name, table, resources, mirror):
-        path, folder = raw_path(resources, source_name, entry.name), _mirror_folder(mirror)
-        also = f" and not in the mirror {folder}" if folder is not None else ""
-        return False, f"{source_name}/{entry.name} has to be placed by hand: not at {path}{also}"
-    return True, ""
-
-
-def missing_by_hand(
-    source_name: str,
-    table: SourceTable,
-    resources: str | os.PathLike[str],
-    mirror: str | None = None,
-) -> list[FileEntry]:
-    """Return the files of a source that still need a manual download; see `available`.
-
-    Raises:
-        CchError: there is no such source.
-    """
-    place, folder = _mirror(mirror), _mirror_folder(mirror)
-    return [
-        entry
-        for entry in table.source(source_name).files
-        if KINDS[entry.kind].by_hand
-        and not raw_path(resources, source_name, entry.name).is_file()
-        and (place is None or (folder is not None and not (folder / entry.mirror).is_file()))
-    ]
-
-
-def _mirror_folder(mirror: str | None) -> Path | None:
-    place = _mirror(mirror)
-    return _folder(place) if place is not None else None
 
 
 @contextmanager
