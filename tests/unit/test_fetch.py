@@ -428,6 +428,15 @@ def test_nobody_there_is_retried_and_then_said(place, waits):
     assert len(waits) == 2
 
 
+def test_a_wrong_certificate_goes_to_the_next_address_at_once(place, server, waits, caplog):
+    plain = server.give("/file.bin", CONTENT)
+    # This server does not speak TLS.
+    assert place.declare(plain.replace("http:", "https:"), plain).fetch().address == plain
+    assert waits == []
+    assert "SSL" in caplog.text
+    assert "tries" not in caplog.text
+
+
 def test_a_host_that_does_not_exist_is_said(place, waits):
     line = refused(place.declare("http://nowhere.invalid/file.bin"), retries=0)
     assert "http://nowhere.invalid/file.bin: " in line

@@ -35,7 +35,7 @@ RETRIED = frozenset([408, 425, 429, *range(500, 600)])
 _sleep: Callable[[float], None] = time.sleep
 
 
-class Interrupted(Exception):
+class Interrupted(urllib3.exceptions.ProtocolError):
     """An answer broke off or is malformed; another try may succeed."""
 
 
@@ -66,6 +66,7 @@ class Client:
         """Start a new count of failures in a row."""
         self._retry = _Retry(
             self.policy.retries,
+            other=0,  # errors of certificates
             allowed_methods=None,
             status_forcelist=RETRIED,
             backoff_factor=self.policy.backoff,
@@ -89,8 +90,10 @@ class Client:
                 method, self.address, stream=True, timeout=limits, **options
             )
         except requests.RequestException as error:
-            exhausted = any(isinstance(cause, MaxRetryError) for cause in error.args)
-            self.give_up(self.reason(error), self.policy.retries + 1 if exhausted else 1)
+            retried = isinstance(error, requests.ConnectionError) and not isinstance(
+                error, requests.exceptions.SSLError
+            )
+            self.give_up(self.reason(error), self.policy.retries + 1 if retried else 1)
         self._retry = response.raw.retries
         return response
 
@@ -113,7 +116,7 @@ class Client:
             Unavailable: the retries are used up.
         """
         try:
-            self._retry = self._retry.increment(error=problem)
+            self._retry = self._retry.increment("", error=problem)
         except MaxRetryError:
             self.give_up(str(problem), len(self._retry.history) + 1)
         self._retry.sleep()
