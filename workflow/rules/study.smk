@@ -13,7 +13,7 @@ for name in PLAN.together():
             f"{RESULTS}/logs/study/{name}.log",
         benchmark:
             f"{RESULTS}/benchmarks/study/{name}.tsv"
-        priority: 1  # long beside all others, so they start first
+        priority: PLAN.priority(name)
         conda:
             "../../envs/cch.yaml"
         threads: CONFIG.compute.threads

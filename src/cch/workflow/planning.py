@@ -72,6 +72,11 @@ def selection_name(study: Study, modality: str) -> str:
     return f"{modality}-{digest(spec)[:8]}"
 
 
+# Snakemake asks for the parameters of all waiting jobs again whenever a job ends, and more often; a
+# plan lives as long as its process, so nothing is kept too long.
+once = functools.cache
+
+
 @dataclass(frozen=True)
 class Bundle:
     """Tables and figures that rest on the same jobs, and so are made in one.
@@ -148,6 +153,7 @@ class Plan:
         """Records of a dataset's raw files; a file without one is taken in first."""
         return [f"{path}.record.json" for path in self.raw_list(dataset)]
 
+    @once
     def records(self, name: str) -> list[str]:
         """The records of a layout's outputs."""
         kind, made = self.layouts[name].kind, []
@@ -157,6 +163,7 @@ class Plan:
             made.append(self.paths.figure(name, "record.json"))
         return made
 
+    @once
     def layout_files(self, name: str) -> list[str]:
         """The outputs of a layout: table, figure, or the figure with the numbers behind it."""
         kind = self.layouts[name].kind
@@ -167,6 +174,7 @@ class Plan:
             files += [self.paths.figure(name, suffix) for suffix in ("pdf", "png")]
         return files
 
+    @once
     def layout_inputs(self, name: str) -> list[str]:
         """The runs, estimates and datasets that a layout reads."""
         if self.layouts[name].kind == "samples":
@@ -174,6 +182,7 @@ class Plan:
             return [self.paths.dataset(study.dataset)]
         return layout_inputs(self.layouts[name], self.config)
 
+    @once
     def bundles(self) -> list[Bundle]:
         """Tables and figures by the jobs that they rest on, directly or through others."""
         by_jobs: dict[frozenset[str], list[str]] = {}
@@ -204,6 +213,7 @@ class Plan:
                 made[step.output] = whole if study.together else alone
         return made
 
+    @once
     def steps(self, study: str) -> list[Step]:
         """Everything that is trained and estimated for a study; inputs are made before outputs."""
         spec, paths, seen = self.config.studies[study], self.paths, self.representations(study)
@@ -229,6 +239,12 @@ class Plan:
         """Studies that are made by one job each."""
         return [name for name, study in self.config.studies.items() if study.together]
 
+    def priority(self, study: str) -> int:
+        """Rank of a study's job: larger networks take longer, so they start first."""
+        sizes = {name: sum(one.network.hidden) for name, one in self.config.studies.items()}
+        return sorted(set(sizes.values())).index(sizes[study]) + 1
+
+    @once
     def whole_inputs(self, study: str) -> list[str]:
         """The files that all steps of a study read, less those that they make themselves."""
         steps = self.steps(study)
@@ -313,7 +329,7 @@ class Plan:
         """Studies whose raw files can be had without a person's hands."""
         return [name for name in self.config.studies if not self.unavailable(name)]
 
-    @functools.cache  # noqa: B019 - a plan lives as long as its process
+    @once
     def unavailable(self, study: str) -> str:
         """Why a study is left out of ``all``; empty where it is not."""
         name = self.config.studies[study].dataset
@@ -424,6 +440,7 @@ class Plan:
 
     # Specifications of jobs: all that determines their outputs beside their inputs
 
+    @once
     def prepare_spec(self, name: str) -> str:
         """What determines a dataset, beside its raw files."""
         files = self.raw_files(name)
@@ -440,19 +457,23 @@ class Plan:
         """What determines the ledger, beside the tables, as one digest."""
         return digest(self.claims.model_dump(mode="json"))
 
+    @once
     def train_spec(self, study: str, role: str) -> str:
         """What determines the runs of a role, beside the files that it reads."""
         return as_json(train_spec(study, self.config.studies[study], role))
 
+    @once
     def select_spec(self, dataset: str, selection: str) -> str:
         """What determines which features are selected, beside the dataset."""
         study, modality = self.selections[dataset, selection]
         return as_json(select_spec(self.config.studies[study], modality))
 
+    @once
     def estimate_spec(self, study: str, estimator: str) -> str:
         """What determines the estimates by an estimator, beside the runs."""
         return as_json(estimate_spec(study, self.config.studies[study].information, estimator))
 
+    @once
     def calibrate_spec(self, study: str, estimator: str) -> str:
         """What determines the calibration of an estimator, beside the runs."""
         return as_json(calibrate_spec(study, self.config.studies[study].information, estimator))
@@ -465,6 +486,7 @@ class Plan:
         """What determines the tables of the theory, beside its simulations."""
         return as_json(TheorySpec(theory=self.config.theory, results=self.paths.results))
 
+    @once
     def table_spec(self, name: str) -> str:
         """What determines a table or figure, beside the files that its cells read."""
         layout = self.layouts[name]
@@ -483,6 +505,7 @@ class Plan:
             for modality in (study.teacher, study.student)
         }
 
+    @once
     def training_inputs(self, study: str, role: str) -> dict[str, str]:
         """The files that the runs of a role are trained on, by name in the rule."""
         spec = self.config.studies[study]
