@@ -28,6 +28,7 @@ from cch.data.sources.fetch import (
 from cch.data.sources.lockfile import Pin, read_pins, write_pin
 from cch.data.sources.manual import available, manual_steps, missing_by_hand, raw_path
 from cch.data.sources.table import load_table
+from cch.data.sources.types import RetryPolicy
 from server import Answer, Server
 from support import ROOT
 from support import mirror as real_folder
@@ -83,15 +84,16 @@ class Place:
         )
         return self
 
-    def fetch(self, **options):
-        options = {"retries": 2, "backoff": 0.0, "timeout": (2.0, 0.3)} | options
+    def fetch(self, mirror=None, **policy):
+        policy = {"retries": 2, "backoff": 0.0, "connect": 2.0, "read": 0.3} | policy
         return fetch(
             "toy",
             "file.bin",
             table=load_table(self.table_path),
             destination=self.destination,
+            mirror=mirror,
             lock=self.lock,
-            **options,
+            retry_policy=RetryPolicy(**policy),
         )
 
     def left(self):

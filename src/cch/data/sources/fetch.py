@@ -74,9 +74,7 @@ def fetch(
     destination: str | os.PathLike[str],
     mirror: str | None = None,
     lock: str | os.PathLike[str],
-    retries: int = 5,
-    backoff: float = 1.0,
-    timeout: tuple[float, float] = (10.0, 60.0),
+    retry_policy: RetryPolicy | None = None,
 ) -> Fetched:
     """Fetch one raw file to ``destination``, verified, or raise and leave nothing new there.
 
@@ -91,10 +89,8 @@ def fetch(
         destination: the file to write.
         mirror: a folder or URL (file, http, https) tried first; None: the variable CCH_MIRROR.
         lock: the lock file in which files without a published digest are pinned.
-        retries: retries at each address after connection failures, stalls, broken-off bodies and
-            the statuses 5xx, 408, 425 and 429.
-        backoff: seconds before the first retry; doubles up to 30; Retry-After counts up to 60.
-        timeout: seconds to connect, and seconds without a byte before a transfer has stalled.
+        retry_policy: retries at each address, after connection failures, stalls, broken-off bodies
+            and the statuses 5xx, 408, 425 and 429, and time limits; None: the default policy.
 
     Raises:
         CchError: the table has no such file; no place gave the right bytes (one line with every
@@ -108,7 +104,7 @@ def fetch(
         destination=destination,
         part=destination.with_name(f".{destination.name}.part"),
         expected=_expected(entry, read_pins(lock).get(key)),
-        retry_policy=RetryPolicy(retries, backoff, connect=timeout[0], read=timeout[1]),
+        retry_policy=retry_policy or RetryPolicy(),
     )
     try:
         present, _ = _present(request, lock)
