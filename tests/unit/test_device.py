@@ -122,7 +122,7 @@ def test_locks_are_named_as_the_machine_names_its_devices(tmp_path, monkeypatch)
     made = {path.name for path in (tmp_path / "cch").iterdir()}
     assert made > {"gpu-2.slot-0", "gpu-3.slot-0", "job-7.gpu-2.slot-0"}
     for some in held:
-        os.close(*some.values())
+        next(iter(some.values())).release()
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_one_line():

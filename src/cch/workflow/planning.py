@@ -30,7 +30,8 @@ from cch.config.specs import (
     train_spec,
 )
 from cch.data.datasets.registry import required_sources
-from cch.data.sources.fetch import Fetched, available, manual_steps, missing_by_hand, raw_path
+from cch.data.sources.fetch import Fetched
+from cch.data.sources.manual import available, manual_steps, missing_by_hand, raw_path
 from cch.data.sources.table import SourceTable, load_table, with_local
 from cch.records.code import code_digest
 from cch.tables.claims import Claims, load_claims, titled
