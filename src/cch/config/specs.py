@@ -230,10 +230,6 @@ def calibrate_spec(study: str, settings: Information, estimators: Sequence[str])
     )
 
 
-THEORY_FIGURES = {"theory-risk": "theory", "theory-region": "theory-region"}
-"""Figures with the table that each is drawn from."""
-
-
 class TheorySpec(Model):
     """All that determines the tables and figures of the theory, beside the simulation."""
 

@@ -191,7 +191,7 @@ class StatisticsNetworks:
             tensors.append(torch.zeros(members, padded(fan_in), padded(fan_out)))
             if number != 1:
                 tensors.append(torch.zeros(members, 1, padded(fan_out)))
-        network = Network(hidden=list(hidden))
+        network = Network(hidden=list(hidden), activation="relu", batch_norm=False, dropout=0.0)
         for member, generator in enumerate(generators):
             (weight, bias), *others = initial_layers(network, dx + dy, 1, 1, generator)
             drawn = [weight[:, :dx].T, bias[None], weight[:, dx:].T]

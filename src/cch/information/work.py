@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cch.config import Study
-from cch.config.paths import ROLES
 from cch.config.specs import CalibrateSpec, EstimateSpec
 from cch.config.work import Size, Work
+from cch.information.quantities import ROLES
 from cch.information.registry import get_estimator
 
 Estimators = Iterable[tuple[str, Mapping[str, Any]]]

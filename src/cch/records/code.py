@@ -1,4 +1,4 @@
-"""Which code makes an output: a digest over a stage's script and all library modules it imports.
+"""Which code makes an output: a digest over a stage's script and the library modules behind it.
 
 Snakemake reruns a rule when its script changes, not when a module that the script imports does.
 The digest is a parameter of every rule, so an edit in a library module makes exactly the outputs
@@ -21,47 +21,39 @@ from cch.base.files import digest
 PACKAGE = "cch"
 ROOT = Path(__file__).resolve().parents[1]
 
-# What these modules hold cannot change a number: the values of the configuration reach a stage
-# through its parameters, and the rest reports. An edit there must not retrain anything.
-NEUTRAL = frozenset(
-    f"{PACKAGE}.{name}"
-    for name in (
-        "base.device",
-        "base.errors",
-        "base.progress",
-        "config",
-        "config.model",
-        "config.overlays",
-        "config.paths",
-        "config.validation",
-        "records.code",
-        "records.record",
-        "records.stage",
-        "workflow.planning",
-    )
-) | {PACKAGE}
+NEUTRAL = frozenset({"base", "config", "records", "workflow"})
+"""Rooms that hold nothing a number depends on; their modules are not part of a code digest.
+
+What the configuration and its specifications say reaches a stage as the values in its parameter,
+which is compared by itself: whatever in `config` changes a value changes that text. (Code that
+makes a model of the configuration itself therefore names every field.) `paths` names files, which
+are the rule's inputs and outputs. `base.files` and `records` write files and compute SHA-256, of
+which ids are made: ids name things, and no generator is seeded by one (`cch.data.rng` hashes its
+own keys). The rest reports, or chooses a device. What decides which numbers are computed, or in
+which order, does not belong in these rooms.
+"""
 
 
 def modules_behind(script: str | Path) -> dict[str, Path]:
     """Return the library modules that ``script`` imports, directly or through others, by name.
 
-    Imports are found in the text, inside functions too, so a module counts before it runs.
+    Imports are found in the text, inside functions too, so a module counts before it runs. Modules
+    of ``NEUTRAL`` rooms and the package itself are left out.
 
     Raises:
         CchError: a file has a syntax error.
     """
     found: dict[str, Path] = {}
-    waiting = sorted(_imports(Path(script), package=""))
+    waiting = list(_imports(Path(script), package=""))
     while waiting:
         name = waiting.pop()
-        path = _module_path(name)
-        if path is None or name in found or name in NEUTRAL:
+        path = None if name in found else _module_path(name)
+        if path is None:
             continue
         found[name] = path
-        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        waiting.extend(sorted(_imports(path, package)))
         # Importing a module runs the packages above it.
-        waiting.append(name.rpartition(".")[0])
+        above = name.rpartition(".")[0]
+        waiting += [above, *_imports(path, name if path.name == "__init__.py" else above)]
     return dict(sorted(found.items()))
 
 
@@ -72,30 +64,18 @@ def code_digest(script: str | Path) -> str:
 
 
 def _module_path(name: str) -> Path | None:
-    """The file of a library module, or None for other packages and for names in modules."""
-    parts = name.split(".")
-    if parts[0] != PACKAGE:
+    """Return the file of a library module that counts, or None, also for names in modules."""
+    package, *parts = name.split(".")
+    if package != PACKAGE or not parts or parts[0] in NEUTRAL:
         return None
-    base = ROOT.joinpath(*parts[1:])
-    for path in (base / "__init__.py", base.with_suffix(".py")):
-        if path.is_file():
-            return path
-    return None
-
-
-def _statements(tree: ast.Module) -> Iterator[ast.AST]:
-    """Every statement, and what holds some; expressions, most of a tree, hold none."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for part in ("body", "handlers", "orelse", "finalbody", "cases"):
-            waiting.extend(getattr(node, part, ()))
+    base = ROOT.joinpath(*parts)
+    candidates = (base / "__init__.py", base.with_suffix(".py"))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What a digest needs of a file; its syntax tree is large, and is not kept."""
+    """What a digest needs of a file; its syntax tree is large and is not kept."""
 
     imports: tuple[ast.Import | ast.ImportFrom, ...]
     meaning: str
@@ -118,6 +98,18 @@ def _source(path: Path) -> _Source:
     return _Source(tuple(imports), digest(ast.dump(tree, include_attributes=False)))
 
 
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield every statement; expressions, most of a tree, hold none and are passed over."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+            # A lambda's body and a conditional's branches are expressions, not lists.
+            some = getattr(node, part, None)
+            waiting += some if isinstance(some, list) else ()
+
+
 def _parsed(text: str) -> ast.Module:
     # A tree is many objects and no garbage, through which the collector would go again and again.
     collecting = gc.isenabled()
@@ -129,17 +121,15 @@ def _parsed(text: str) -> ast.Module:
             gc.enable()
 
 
-def _imports(path: Path, package: str) -> frozenset[str]:
+def _imports(path: Path, package: str) -> set[str]:
+    """Return the names that a file of ``package`` imports: modules, and names in modules."""
     names: set[str] = set()
     for node in _source(path).imports:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
             continue
-        base = node.module or ""
-        if node.level:
-            parts = package.split(".")
-            above = parts[: len(parts) - node.level + 1]
-            base = ".".join([*above, base] if base else above)
+        above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+        base = ".".join([*above, node.module] if node.module else above)
         names.add(base)
         names.update(f"{base}.{alias.name}" for alias in node.names)
-    return frozenset(name for name in names if name.split(".")[0] == PACKAGE)
+    return names

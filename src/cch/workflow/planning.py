@@ -19,7 +19,6 @@ from cch.config import Config, Study, load
 from cch.config.paths import Paths
 from cch.config.specs import (
     SPECS,
-    THEORY_FIGURES,
     PrepareSpec,
     TheorySpec,
     as_json,
@@ -31,6 +30,7 @@ from cch.config.specs import (
 from cch.data.datasets.registry import required_sources
 from cch.data.sources.fetch import Fetched, available, manual_steps, missing_by_hand, raw_path
 from cch.data.sources.table import SourceTable, load_table, with_local
+from cch.paper.theory import THEORY_FIGURES
 from cch.records.code import code_digest
 from cch.tables.claims import Claims, load_claims, titled
 from cch.tables.layouts import Layout, all_layouts, layout_inputs
@@ -212,11 +212,6 @@ class Plan:
             for name, layout in self.layouts.items()
             if layout.kind != "samples" and wanted.issuperset(layout.studies) and not layout.own
         ]
-
-    @property
-    def theory_figures(self) -> dict[str, str]:
-        """Figures of the target ``theory`` with the table that each is drawn from."""
-        return THEORY_FIGURES
 
     def theory_targets(self) -> dict[str, list[str]]:
         """The target ``theory`` and its parts, with their files."""
