@@ -21,9 +21,14 @@ from cch.information.calibrate import (
     calibrate_labels,
     sweep_settings,
 )
-from cch.information.estimator import CheckedEstimator, Measured, entropy_of_labels, estimators
+from cch.information.estimator import (
+    CheckedEstimator,
+    Measured,
+    entropy_of_labels,
+    estimators,
+    get_estimator,
+)
 from cch.information.null_gaps import lihc_setting, null_gaps
-from cch.information.registry import get_estimator
 
 
 @dataclass(frozen=True)

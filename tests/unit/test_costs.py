@@ -14,9 +14,8 @@ from cch.config import load, read
 from cch.config.specs import SelectSpec, calibrate_spec, estimate_spec, read_train_spec, train_spec
 from cch.config.work import Size, Work, dataset_size
 from cch.information.autoencoders import Shape
-from cch.information.estimator import CheckedEstimator, register
+from cch.information.estimator import CheckedEstimator, get_estimator, register
 from cch.information.estimator import estimators as registered
-from cch.information.registry import get_estimator
 from cch.information.work import calibrate_work, estimate_work
 from cch.paper.theory.stage import simulation_work
 from cch.records.record import Recorder

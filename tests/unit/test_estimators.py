@@ -16,9 +16,9 @@ from cch.information.estimator import (
     constant_columns,
     entropy_of_labels,
     estimators,
+    get_estimator,
     register,
 )
-from cch.information.registry import get_estimator
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ import torch
 from cch.base.errors import CchError
 from cch.information import autoencoders
 from cch.information.autoencoders import NETS, CrossAutoencoders, Dropout, Shape
-from cch.information.estimator import Sample, constant_columns
+from cch.information.estimator import Sample, constant_columns, get_estimator
 from cch.information.gaussian import mutual_information_nats
 from cch.information.latent import Fit, LatentLight, LatentMI, LatentMICorrected, Rows
-from cch.information.registry import get_estimator
 from cch.information.stacks import padded
 
 ALL = (LatentMI, LatentMICorrected, LatentLight)

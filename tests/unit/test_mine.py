@@ -10,7 +10,13 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from cch.base.errors import CchError
-from cch.information.estimator import CheckedEstimator, Sample, entropy_of_labels, estimators
+from cch.information.estimator import (
+    CheckedEstimator,
+    Sample,
+    entropy_of_labels,
+    estimators,
+    get_estimator,
+)
 from cch.information.mine import (
     MINE,
     Fit,
@@ -21,7 +27,6 @@ from cch.information.mine import (
     corrected_loss,
     log_mean_exp,
 )
-from cch.information.registry import get_estimator
 
 QUICK = MINE(epochs=12, units=16, batch_size=64)
 

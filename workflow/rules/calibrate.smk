@@ -18,7 +18,7 @@ rule calibrate:
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.calibrate_spec(w.study, w.job),
-        code=PLAN.code("calibrate.py"),
+        code=lambda w: PLAN.code("calibrate.py", PLAN.calibrate_spec(w.study, w.job)),
     script:
         "../scripts/calibrate.py"
 
@@ -41,6 +41,6 @@ rule estimate_null:
         gpu=GPUS,
     params:
         spec=lambda w: w.estimator,
-        code=PLAN.code("estimate_null.py"),
+        code=lambda w: PLAN.code("estimate_null.py", w.estimator),
     script:
         "../scripts/estimate_null.py"

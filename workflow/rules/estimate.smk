@@ -18,6 +18,6 @@ rule estimate:
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.estimate_spec(w.study, w.job),
-        code=PLAN.code("estimate.py"),
+        code=lambda w: PLAN.code("estimate.py", PLAN.estimate_spec(w.study, w.job)),
     script:
         "../scripts/estimate.py"

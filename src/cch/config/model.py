@@ -7,9 +7,10 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,6 +18,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError, core_schema
+
+from cch.base.errors import did_you_mean
+from cch.config.registry import ESTIMATORS, OPTIMIZERS
 
 
 class Model(BaseModel):
@@ -62,7 +67,21 @@ Rows = Literal["train", "test", "all"]
 Option = Annotated[bool | int | float, BeforeValidator(_finite)]
 
 
-class SyntheticDataset(Model):
+class DatasetModel(Model):
+    """Base of every kind of dataset.
+
+    Attributes:
+        modalities: their names.
+        regression: whether the label is a number, not a class.
+    """
+
+    kind: str
+    title: str
+    modalities: ClassVar[Any]
+    regression: ClassVar[bool] = False
+
+
+class SyntheticDataset(DatasetModel):
     """Appendix B's Gaussian sampler; one independent draw for every seed."""
 
     kind: Literal["synthetic"] = Field(description="Picks this kind.")
@@ -80,6 +99,7 @@ class SyntheticDataset(Model):
     draws: int = Field(10, ge=1, description="Independent draws; a study needs one for each seed.")
     seed: int = Field(0, description="Part of the key of every generator of this dataset.")
     modalities: ClassVar[tuple[str, ...]] = ("x1", "x2")
+    regression: ClassVar[bool] = True
     _once = field_validator("sigma_12")(_each_once)
 
     @model_validator(mode="after")
@@ -97,7 +117,7 @@ class SyntheticDataset(Model):
         return self
 
 
-class MnistMDataset(Model):
+class MnistMDataset(DatasetModel):
     """MNIST beside MNIST-M, made as Appendix C says: binarised digits blended onto grey patches."""
 
     kind: Literal["mnistm"] = Field(description="Picks this kind.")
@@ -115,7 +135,7 @@ class MnistMDataset(Model):
     modalities: ClassVar[tuple[str, ...]] = ("mnist", "mnistm")
 
 
-class MoseiDataset(Model):
+class MoseiDataset(DatasetModel):
     """CMU-MOSEI from MultiBench's pickle, prepared by Algorithm 2."""
 
     kind: Literal["mosei"] = Field(description="Picks this kind.")
@@ -135,7 +155,7 @@ class MoseiDataset(Model):
     modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "vision")
 
 
-class MosiDataset(Model):
+class MosiDataset(DatasetModel):
     """CMU-MOSI, utterance-level features with the train and test parts they come with."""
 
     kind: Literal["mosi"] = Field(description="Picks this kind.")
@@ -164,7 +184,7 @@ class TableLabel(Model):
     )
 
 
-class TcgaDataset(Model):
+class TcgaDataset(DatasetModel):
     """Cancer cohorts as matrices of features by samples, joined by case (Section 4.4)."""
 
     kind: Literal["tcga"] = Field(description="Picks this kind.")
@@ -223,7 +243,7 @@ class LabelFile(Model):
     label: str | None = Field(None, description="Column of the label; null: the second.")
 
 
-class MatricesDataset(Model):
+class MatricesDataset(DatasetModel):
     """Data of one's own: matrices and a table of labels, joined by sample."""
 
     kind: Literal["matrices"] = Field(description="Picks this kind.")
@@ -243,15 +263,48 @@ class MatricesDataset(Model):
         return self
 
 
-Dataset = Annotated[
-    SyntheticDataset | MnistMDataset | TcgaDataset | MatricesDataset | MoseiDataset | MosiDataset,
-    Field(discriminator="kind"),
-]
-DATASETS: dict[str, type[Model]] = {
-    get_args(model.model_fields["kind"].annotation)[0]: model
-    for model in get_args(get_args(Dataset)[0])
+DATASETS: dict[str, type[DatasetModel]] = {
+    "synthetic": SyntheticDataset,
+    "mnistm": MnistMDataset,
+    "tcga": TcgaDataset,
+    "matrices": MatricesDataset,
+    "mosei": MoseiDataset,
+    "mosi": MosiDataset,
 }
-"""The kinds of dataset by name."""
+"""The kinds of dataset by name; plugins add theirs (``cch.data.datasets.registry``)."""
+
+
+class _ByKind:
+    """Validates a dataset by the model of its kind, which a plugin may have added."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.validate)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"oneOf": [handler(model.__pydantic_core_schema__) for model in DATASETS.values()]}
+
+    @staticmethod
+    def validate(value: Any) -> DatasetModel:
+        if isinstance(value, DatasetModel):
+            return value
+        if not isinstance(value, dict):
+            raise ValueError("keys and values are needed")
+        kind = value.get("kind")
+        if kind not in DATASETS:
+            raise PydanticCustomError("unknown_name", "{said}", {"said": _unknown_kind(kind)})
+        return DATASETS[kind].model_validate(value)
+
+
+def _unknown_kind(kind: Any) -> str:
+    known = f"there are {', '.join(DATASETS)}"
+    if kind is None:
+        return f"the key `kind` is required; {known}"
+    return f"there is no kind of dataset {kind!r}; {did_you_mean(str(kind), list(DATASETS))}{known}"
+
+
+Dataset = Annotated[DatasetModel, _ByKind]
 
 
 class Network(Model):
@@ -277,8 +330,9 @@ class Network(Model):
 class Training(Model):
     """How one network is trained; the last epoch is what counts."""
 
-    optimizer: Literal["sgd", "adam", "adamw"] = Field(
-        description="torch.optim's, with its defaults, except where a key below says otherwise."
+    optimizer: Annotated[str, AfterValidator(OPTIMIZERS.known)] = Field(
+        description="torch.optim's `sgd`, `adam` or `adamw`, with its defaults, except where a key "
+        "below says otherwise; or one of a plugin."
     )
     learning_rate: Positive = Field(description="Of the first epoch; see `schedule`.")
     schedule: Literal["constant", "cosine"] = Field(
@@ -406,11 +460,10 @@ class Calibration(Model):
 class Information(Model):
     """Which mutual-information estimates are made."""
 
-    estimators: list[
-        Literal["latentmi", "latentmi-corrected", "latent-light", "latentmi-library", "mine", "ksg"]
-    ] = Field(
+    estimators: list[Annotated[str, AfterValidator(ESTIMATORS.known)]] = Field(
         min_length=1,
-        description="The first is the main one: the paper's tables and figures show it.",
+        description="The first is the main one: the paper's tables and figures show it. There are "
+        f"{', '.join(f'`{name}`' for name in ESTIMATORS)}, and those of plugins.",
     )
     runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
     rows: Rows = Field(
@@ -607,6 +660,11 @@ class Config(Model):
         None, description="Folder or URL asked first for raw files; the variable CCH_MIRROR too."
     )
     sources: str = Field("workflow/sources.yaml", description="The table of raw files.")
+    plugins: list[str] = Field(
+        [],
+        description="Python files that add estimators, optimisers, kinds of dataset, readers or "
+        "kinds of source (docs/architecture.md, Adding).",
+    )
     compute: Compute = Field(Compute(), description="What a job may use.")
     theory: Theory = Field(Theory(), description="What the target `theory` computes.")
     datasets: dict[Name, Dataset] = Field(description="Aligned datasets by name.")
@@ -641,7 +699,7 @@ class Config(Model):
 def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
     """Raise ValueError where a study asks for what its dataset will not hold."""
     where = f"studies.{name}"
-    if study.training.optimizer != "sgd" and study.training.momentum:
+    if study.training.optimizer in ("adam", "adamw") and study.training.momentum:
         raise ValueError(
             f"{where}.training.momentum: {study.training.optimizer} has none; leave it out"
         )
@@ -656,10 +714,9 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
         raise ValueError(
             f"{where}.student: {study.student!r} is the teacher; take another of {', '.join(held)}"
         )
-    regression = isinstance(dataset, SyntheticDataset)
-    if regression and study.fusion:
+    if dataset.regression and study.fusion:
         raise ValueError(f"{where}.fusion: is for classes, {study.dataset} is a regression")
-    if regression != (study.metric == "mse"):
+    if dataset.regression != (study.metric == "mse"):
         raise ValueError(f"{where}.metric: mse is for regression, the others for classes")
     if isinstance(dataset, SyntheticDataset):
         if study.degradation.kind != "modality":
@@ -676,5 +733,5 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
                 f"{where}.seeds = {study.seeds} exceeds datasets.{study.dataset}.draws = "
                 f"{dataset.draws}"
             )
-    elif max(study.distillation.weights) > 1:
+    elif not dataset.regression and max(study.distillation.weights) > 1:
         raise ValueError(f"{where}.distillation.weights: lambda of Eq. 2 lies in 0..1")

@@ -8,8 +8,8 @@ setting that a change of the configuration would not make stale.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -32,6 +32,7 @@ from cch.config.model import (
     Theory,
     Training,
 )
+from cch.config.registry import ESTIMATORS, KINDS, OPTIMIZERS, READERS
 
 Role = Literal["teacher", "baseline", "student", "fusion"]
 
@@ -59,6 +60,12 @@ class StoredRows(_Part):
 
 class _Runs(_Part):
     """What the runs of every role depend on."""
+
+    @property
+    def code(self) -> list[str]:
+        """Code that it names: the optimiser."""
+        trained = self.fusion if isinstance(self, FusionSpec) else self
+        return OPTIMIZERS.code([trained.training.optimizer])
 
     study: Name
     dataset: Name
@@ -153,6 +160,11 @@ class PrepareSpec(Model):
     readers: dict[str, str]
     files: list[tuple[str, str]]
 
+    @property
+    def code(self) -> list[str]:
+        """Code that it names, where plugins have added it: the kind of dataset, the readers."""
+        return [*KINDS.code([self.dataset.kind]), *READERS.code(self.readers.values())]
+
 
 class SelectSpec(Model):
     """All that determines the selected features of one modality, beside the dataset."""
@@ -192,6 +204,11 @@ class EstimateSpec(Model):
     rows: Rows
     limit: int
 
+    @property
+    def code(self) -> list[str]:
+        """Code that it names: the estimators."""
+        return ESTIMATORS.code(self.estimators)
+
 
 def estimate_spec(study: str, settings: Information, estimators: Sequence[str]) -> EstimateSpec:
     """Return what the estimates of a study by some of its estimators are."""
@@ -216,6 +233,11 @@ class CalibrateSpec(Model):
     limit: int
     calibration: Calibration
 
+    @property
+    def code(self) -> list[str]:
+        """Code that it names: the estimators."""
+        return ESTIMATORS.code(self.estimators)
+
 
 def calibrate_spec(study: str, settings: Information, estimators: Sequence[str]) -> CalibrateSpec:
     """Return what the calibration of some of a study's estimators is."""
@@ -235,6 +257,27 @@ class TheorySpec(Model):
 
     theory: Theory
     results: str
+
+
+_NAMING: dict[str, Callable[[str], Any]] = {
+    "prepare_dataset": PrepareSpec.model_validate_json,
+    "train": read_train_spec,
+    "estimate": EstimateSpec.model_validate_json,
+    "calibrate": CalibrateSpec.model_validate_json,
+}
+"""Scripts whose specification names code, with the function that reads it."""
+
+
+def named_code(script: str, spec: Any) -> list[str]:
+    """Return the code that a job's specification names: modules, and files of plugins.
+
+    Args:
+        script: name of the job's script.
+        spec: the parameter ``spec`` of its rule.
+    """
+    if script == "estimate_null":
+        return ESTIMATORS.code([spec])
+    return _NAMING[script](spec).code if script in _NAMING else []
 
 
 def as_json(spec: BaseModel) -> str:

@@ -26,9 +26,8 @@ from cch.information.calibrate import (
     calibrate_labels,
     sweep_settings,
 )
-from cch.information.estimator import Estimator
+from cch.information.estimator import Estimator, get_estimator
 from cch.information.quantities import ROLES
-from cch.information.registry import get_estimator
 from cch.information.stage import Pair, pairs, read_entries, with_resources
 from cch.training.store import RunsFile
 

@@ -39,7 +39,7 @@ from cch.base.errors import CchError
 from cch.base.progress import Progress
 from cch.config import Network
 from cch.data.rng import numpy_generator, torch_generator
-from cch.information.estimator import Measured, Sample, register
+from cch.information.estimator import Measured, Sample
 from cch.information.stacks import (
     Members,
     StackedEstimator,
@@ -421,6 +421,3 @@ class Fit:
         }
         flags = [f"training diverged in epoch {self.epochs[member]}"] if diverged else []
         return Measured(float(self.values[member]), fit, flags)
-
-
-register(MINE())

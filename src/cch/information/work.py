@@ -9,8 +9,8 @@ from typing import Any
 from cch.config import Study
 from cch.config.specs import CalibrateSpec, EstimateSpec
 from cch.config.work import Size, Work
+from cch.information.estimator import get_estimator
 from cch.information.quantities import ROLES
-from cch.information.registry import get_estimator
 
 Estimators = Iterable[tuple[str, Mapping[str, Any]]]
 """Names with options in place of the defaults."""

@@ -3,7 +3,8 @@
 Snakemake reruns a rule when its script changes, not when a module that the script imports does.
 The digest is a parameter of every rule, so an edit in a library module makes exactly the outputs
 of the stages that import it stale. It is taken over the syntax tree without docstrings: comments,
-formatting and documentation change nothing.
+formatting and documentation change nothing. Code that a specification names, such as an estimator,
+counts for the jobs that name it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import ast
 import functools
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cch.base.errors import CchError
 from cch.base.files import digest
@@ -34,17 +36,25 @@ which order, does not belong in these rooms.
 """
 
 
-def modules_behind(script: str | Path) -> dict[str, Path]:
-    """Return the library modules that ``script`` imports, directly or through others, by name.
+def modules_behind(script: str | Path, named: Iterable[str] = ()) -> dict[str, Path]:
+    """Return the modules behind a job by name: imported by its script or named, or through others.
 
     Imports are found in the text, inside functions too, so a module counts before it runs. Modules
-    of ``NEUTRAL`` rooms and the package itself are left out.
+    of ``NEUTRAL`` rooms and the package itself are left out. Of other packages there are none, but
+    for the plugins that are named: what those import from elsewhere is left out.
+
+    Args:
+        script: the job's script.
+        named: modules and plugins that its specification names (``cch.config.specs.named_code``).
 
     Raises:
         CchError: a file has a syntax error.
     """
+    plugins = {name: Path(name).resolve() for name in named if name.endswith(".py")}
     found: dict[str, Path] = {}
-    waiting = list(_imports(Path(script), package=""))
+    waiting = [name for name in named if name not in plugins]
+    for path in (Path(script), *plugins.values()):
+        waiting += _imports(path, package="")
     while waiting:
         name = waiting.pop()
         path = None if name in found else _module_path(name)
@@ -54,13 +64,26 @@ def modules_behind(script: str | Path) -> dict[str, Path]:
         # Importing a module runs the packages above it.
         above = name.rpartition(".")[0]
         waiting += [above, *_imports(path, name if path.name == "__init__.py" else above)]
-    return dict(sorted(found.items()))
+    return dict(sorted((found | plugins).items()))
 
 
-def code_digest(script: str | Path) -> str:
-    """Return one SHA-256 over the script and the modules behind it; see the module docstring."""
-    parts = {name: _source(path).meaning for name, path in modules_behind(script).items()}
+def code_digest(script: str | Path, named: Iterable[str] = ()) -> str:
+    """Return one SHA-256 over a job's script and the modules behind it; see ``modules_behind``."""
+    parts = {name: _source(path).meaning for name, path in modules_behind(script, named).items()}
     return digest({"script": _source(Path(script)).meaning, "modules": parts})
+
+
+def code_now(script: Path, recorded: Mapping[str, Any]) -> str | None:
+    """Return the digest that a job would have now, or None where its code is not here.
+
+    Args:
+        script: the job's script.
+        recorded: what a record says of the code.
+    """
+    try:
+        return code_digest(script, recorded.get("named", ())) if script.is_file() else None
+    except CchError:
+        return None
 
 
 def _module_path(name: str) -> Path | None:
@@ -88,6 +111,8 @@ def _source(path: Path) -> _Source:
         tree = _parsed(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise CchError(path, f"line {error.lineno}: {error.msg}") from None
+    except FileNotFoundError:
+        raise CchError(path, "there is no such Python file") from None
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     imports = []
     for node in _statements(tree):

@@ -16,6 +16,7 @@ from typing import Any
 
 from cch.base.errors import CchError
 from cch.config import Compute
+from cch.config.registry import load_plugins
 from cch.records.record import Recorder
 
 LINE = "%(asctime)s %(message)s"
@@ -94,6 +95,7 @@ def stage(job: Any, script: str) -> Iterator[Job]:
     limit_threads(job.threads)
     share_gpus(job.config)
     try:
+        load_plugins(job.config.get("plugins") or [])
         running = Job(job, script)
         yield running
         running.close()

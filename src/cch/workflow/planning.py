@@ -24,10 +24,11 @@ from cch.config.specs import (
     as_json,
     calibrate_spec,
     estimate_spec,
+    named_code,
     select_spec,
     train_spec,
 )
-from cch.data.datasets.registry import required_sources
+from cch.data.datasets.registry import check_reader, required_sources
 from cch.data.sources.fetch import Fetched, available, manual_steps, missing_by_hand, raw_path
 from cch.data.sources.table import SourceTable, load_table, with_local
 from cch.paper.theory import THEORY_FIGURES
@@ -114,6 +115,7 @@ class Plan:
                     raise CchError(
                         f"datasets.{name}", f"there is no source {source!r}; there are {known}"
                     )
+                check_reader(source, self.table.source(source).reader)
 
     # Files
 
@@ -477,9 +479,13 @@ class Plan:
         said = [self.table.source(source).stand_in for source in needed]
         return list(dict.fromkeys(text for text in said if text))
 
-    def code(self, script: str) -> str:
-        """Digest of a workflow script with all library modules behind it."""
-        return code_digest(self.root / "workflow" / "scripts" / script)
+    def code(self, script: str, spec: Any = None) -> str:
+        """Return the digest of the code behind a job, by its script and its specification."""
+        return self._digest(script, tuple(named_code(Path(script).stem, spec)))
+
+    @functools.cache  # noqa: B019 - a plan lives as long as its process
+    def _digest(self, script: str, named: tuple[str, ...]) -> str:
+        return code_digest(self.root / "workflow" / "scripts" / script, named)
 
     # Fetching
 
