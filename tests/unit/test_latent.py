@@ -308,8 +308,8 @@ def test_the_best_weights_are_restored_where_corrected():
 # Known truths
 
 
-@pytest.mark.parametrize("rank", [1, pytest.param(3, deviations=pytest.mark.slow)])
-@pytest.mark.parametrize("nats", [0.0, 0.5, pytest.param(1.5, deviations=pytest.mark.slow)])
+@pytest.mark.parametrize("rank", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nats", [0.0, 0.5, pytest.param(1.5, marks=pytest.mark.slow)])
 def test_light_against_closed_forms(rank, nats):
     """A signal of few dimensions behind 24 columns, as representations hold it."""
     covariance = np.eye(2 * rank)

@@ -64,7 +64,7 @@ class Registry:
             CchError: the name is taken.
         """
         if name in self._entries:
-            raise CchError(_loading or self.what, f"there is a {self.what} {name!r} already")
+            raise CchError(_loading or self.what, f"the {self.what} {name!r} is there already")
         self._entries[name] = entry
         if _loading:
             self._files[name] = _loading
