@@ -67,6 +67,8 @@ STALE: dict[str, dict[str, str]] = {
         "selection": f"select {RUNS} tabulate",
         "inputs": f"{RUNS} tabulate",
         "fusion": "fusion tabulate",
+        # The same specifications, as one job's or as those of many.
+        "together": "tabulate",
     },
     "studies.*.network": {"hidden activation batch_norm dropout": NETWORKS},
     "studies.*.training": {
@@ -92,8 +94,6 @@ STALE: dict[str, dict[str, str]] = {
         # Runs hold the representations of these seeds and rows.
         "runs": "teacher baseline tabulate",
         "rows": "teacher baseline estimate calibrate tabulate",
-        # The same estimates, by jobs of other names.
-        "together": "estimate calibrate tabulate",
         "calibration": "calibrate tabulate",
     },
     "studies.*.information.calibration": {
@@ -175,10 +175,10 @@ def specifications(plan: Plan) -> dict[Job, Any]:
             if role != "fusion" or study.fusion:
                 jobs[role, name] = plan.train_spec(name, role)
         wanted = study.information
-        for job in wanted.jobs(wanted.estimators):
-            jobs["estimate", f"{name}/{job}"] = plan.estimate_spec(name, job)
-        for job in wanted.jobs(wanted.calibrated) if wanted.calibrated else ():
-            jobs["calibrate", f"{name}/{job}"] = plan.calibrate_spec(name, job)
+        for estimator in wanted.estimators:
+            jobs["estimate", f"{name}/{estimator}"] = plan.estimate_spec(name, estimator)
+        for estimator in wanted.calibrated:
+            jobs["calibrate", f"{name}/{estimator}"] = plan.calibrate_spec(name, estimator)
     return jobs | {("tabulate", name): plan.table_spec(name) for name in plan.layouts}
 
 

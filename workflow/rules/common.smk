@@ -89,6 +89,9 @@ def alternatives(names):
     return "|".join(re.escape(name) for name in names) or "$^"
 
 
+APART = alternatives(name for name in CONFIG.studies if name not in PLAN.together())
+
+
 wildcard_constraints:
     source=alternatives(PLAN.table.sources),
     file=alternatives(
@@ -99,7 +102,6 @@ wildcard_constraints:
     selection="[^/]+",
     estimator="[a-z0-9-]+",
     role=alternatives(SPECS),
-    job="[a-z0-9-]+",
 
 
 def shown(path):

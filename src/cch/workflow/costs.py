@@ -26,7 +26,7 @@ from rich.table import Table
 from cch import CHECKOUT
 from cch.base.errors import CchError
 from cch.config import Config, Dataset, Study, Theory
-from cch.config.specs import CalibrateSpec, EstimateSpec, SelectSpec, read_train_spec
+from cch.config.specs import CalibrateSpec, EstimateSpec, SelectSpec, Step, read_train_spec
 from cch.config.work import Size, Work, dataset_size
 from cch.records.record import read_record, specification
 from cch.workflow.planning import Plan
@@ -132,8 +132,9 @@ def snakemake_jobs(configuration: dict[str, Any], targets: Sequence[str] = ()) -
 def _study(plan: Plan, rule: str, wildcards: dict[str, str]) -> str:
     """The first study that a job is for."""
     studies = plan.config.studies
-    if "study" in wildcards:
-        return wildcards["study"]
+    named = wildcards.get("study", rule.removeprefix("study_"))
+    if named in studies:
+        return named
     layout = plan.layouts.get(rule.removeprefix("tabulate_"))
     if layout is not None:
         return layout.study
@@ -154,7 +155,7 @@ def _stage(benchmark: Path) -> str:
 
 def _kind(stage: str, spec: Any) -> str:
     try:
-        return "/".join([stage, *json.loads(spec).get("estimators", ())])
+        return "/".join(filter(None, (stage, json.loads(spec).get("estimator"))))
     except (TypeError, ValueError, AttributeError):
         return stage
 
@@ -180,6 +181,9 @@ class Works:
         from cch.paper.theory.stage import simulation_work
         from cch.training.work import selection_work, training_work
 
+        if rule.startswith("study_"):
+            steps = [Step.model_validate_json(one) for one in spec]
+            return Work.total(self.of(step.stage, step.spec) for step in steps)
         if rule == "simulate_theory":
             return simulation_work(Theory.model_validate_json(spec))
         if rule == "train":
