@@ -33,14 +33,14 @@ class Model(BaseModel):
 
 
 def _without_nulls(entries: Any) -> Any:
-    """The entries of a mapping that an overlay has not taken away."""
+    """Drop the entries that an overlay has set to null."""
     if not isinstance(entries, dict):
         return entries
     return {name: entry for name, entry in entries.items() if entry is not None}
 
 
-def _each_once(values: list[Any] | None) -> list[Any] | None:
-    """The values of a list, none of which is there twice as file names and ids write it."""
+def _unique(values: list[Any] | None) -> list[Any] | None:
+    """Reject duplicate values; numbers are compared as file names and ids write them."""
     names = [f"{value + 0.0:g}" if isinstance(value, float) else value for value in values or ()]
     twice = [name for name, count in Counter(map(str, names)).items() if count > 1]
     if twice:
@@ -49,7 +49,7 @@ def _each_once(values: list[Any] | None) -> list[Any] | None:
 
 
 def _finite(value: Any) -> Any:
-    """The value; ahead of a union, whose every part would have an error of its own."""
+    """Reject infinities and NaN, before a union reports an error for each of its types."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a finite number is needed")
     return value
@@ -99,7 +99,7 @@ class SyntheticDataset(DatasetModel):
     seed: int = Field(0, description="Part of the key of every generator of this dataset.")
     modalities: ClassVar[tuple[str, ...]] = ("x1", "x2")
     regression: ClassVar[bool] = True
-    _once = field_validator("sigma_12")(_each_once)
+    _once = field_validator("sigma_12")(_unique)
 
     @model_validator(mode="after")
     def _valid_covariance(self) -> SyntheticDataset:
@@ -223,7 +223,7 @@ class TcgaDataset(DatasetModel):
 
 
 class MatrixFile(Model):
-    """One modality of one's own: a table of numbers with names on both sides."""
+    """A modality from a user's file: a table of numbers with row and column names."""
 
     file: str = Field(description="Path of a TSV, CSV, Parquet or HDF5 file, by its ending.")
     rows: Literal["samples", "features"] = Field(
@@ -235,7 +235,7 @@ class MatrixFile(Model):
 
 
 class LabelFile(Model):
-    """Labels of one's own: a table with a sample and a label in every row."""
+    """Labels from a user's file: a table with a sample and a label in every row."""
 
     file: str = Field(description="Path of a TSV, CSV or Parquet file, by its ending.")
     sample: str | None = Field(None, description="Column of the sample; null: the first.")
@@ -243,7 +243,7 @@ class LabelFile(Model):
 
 
 class MatricesDataset(DatasetModel):
-    """Data of one's own: matrices and a table of labels, joined by sample."""
+    """A user's own data: matrices and a table of labels, joined by sample."""
 
     kind: Literal["matrices"] = Field(description="Picks this kind.")
     title: str = Field(description="How tables name the dataset.")
@@ -388,7 +388,7 @@ class Distillation(Model):
         min_length=1,
         description="Lambda: of Eqs. 1, 2 (0 to 1) for classification, of Eq. 4 for regression.",
     )
-    _once = field_validator("temperatures", "weights")(_each_once)
+    _once = field_validator("temperatures", "weights")(_unique)
 
 
 class Degradation(Model):
@@ -406,7 +406,7 @@ class Degradation(Model):
     scale: Positive = Field(
         1.0, description="Noise only: multiple of each feature's standard deviation on train rows."
     )
-    _once = field_validator("levels")(_each_once)
+    _once = field_validator("levels")(_unique)
 
     @field_validator("levels")
     @classmethod
@@ -440,7 +440,7 @@ class Calibration(Model):
         {},
         description="Options to vary, by estimator, e.g. `{ksg: {k: [3, 10]}}`; every combination.",
     )
-    _once = field_validator("estimators", "truths", "shares")(_each_once)
+    _once = field_validator("estimators", "truths", "shares")(_unique)
 
     @field_validator("settings")
     @classmethod
@@ -450,7 +450,7 @@ class Calibration(Model):
         for estimator, options in settings.items():
             for option, values in options.items():
                 try:
-                    _each_once(values)
+                    _unique(values)
                 except ValueError as error:
                     raise ValueError(f"{estimator}.{option}: {error}") from None
         return settings
@@ -477,7 +477,7 @@ class Information(Model):
         {}, description="Options of an estimator in place of its defaults, by its name."
     )
     _kept = field_validator("options", mode="before")(_without_nulls)
-    _once = field_validator("estimators")(_each_once)
+    _once = field_validator("estimators")(_unique)
     calibration: Calibration | None = Field(
         Calibration(), description="How the estimators are calibrated; null: they are not."
     )
@@ -597,8 +597,8 @@ class Compute(Model):
 class Theory(Model):
     """The target `theory`: Appendix A's formulas beside Monte Carlo at finite n and p.
 
-    The model is Section 4.1's with label correlations divided by the root of p, without which it
-    is none (`cch.paper.theory.model`); the teacher is the best linear one.
+    The model is Section 4.1's with label correlations divided by the root of p, without which its
+    covariance is not one (`cch.paper.theory.model`); the teacher is the best linear one.
     """
 
     dimension: int = Field(100, ge=10, description="Features of each modality: p.")
@@ -620,7 +620,7 @@ class Theory(Model):
     )
     replications: int = Field(100, ge=2, description="Independent samples of each setting.")
     seed: int = Field(0, description="Part of the key of every generator.")
-    _once = field_validator("kappas", "lambdas", "sigma_12", "teacher_label")(_each_once)
+    _once = field_validator("kappas", "lambdas", "sigma_12", "teacher_label")(_unique)
 
     @model_validator(mode="after")
     def _possible(self) -> Theory:

@@ -85,7 +85,7 @@ class Registry:
         """Return what no import leads to: modules of entries named by place, files of plugins."""
         found = []
         for name in names:
-            entry = self._entries[name]
+            entry = self._entries.get(name)
             if name in self._files:
                 found.append(self._files[name])
             elif isinstance(entry, str):

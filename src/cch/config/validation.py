@@ -32,8 +32,8 @@ from cch.config.registry import load_plugins
 def load(raw: dict[str, Any], where: str = "configuration") -> Config:
     """Validate a merged configuration.
 
-    A dataset, a study or an estimator's options that are null are taken away: so an overlay drops
-    what the files below it have. Plugins are loaded first, since the rest may name what they add.
+    A dataset, a study or an estimator's options that are null are removed, which is how an overlay
+    drops what the files below it have. Plugins are loaded first, since the rest may name what they add.
 
     Raises:
         CchError: one line naming the first wrong key and what was expected there.
@@ -64,7 +64,7 @@ def _first_problem(error: ValidationError, raw: dict[str, Any]) -> str:
 
 
 def _belongs(location: tuple[Any, ...]) -> str:
-    """Return ``; it belongs under ...`` for a known key that was written too far up or down."""
+    """Return ``; it belongs under ...`` for a known key at the wrong level, or an empty string."""
     parts: dict[str, type[Model]] = {
         "information": Information,
         "information.calibration": Calibration,
