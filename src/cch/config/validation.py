@@ -33,7 +33,7 @@ def load(raw: dict[str, Any], where: str = "configuration") -> Config:
     """Validate a merged configuration.
 
     A dataset, a study or an estimator's options that are null are removed, which is how an overlay
-    drops what the files below it have. Plugins are loaded first, since the rest may name what they add.
+    drops what the files below it have. Plugins are loaded first: the rest may name what they add.
 
     Raises:
         CchError: one line naming the first wrong key and what was expected there.
