@@ -13,6 +13,7 @@ from cch.config import registry as module
 from cch.config.registry import ESTIMATORS, OPTIMIZERS, Registry, load_plugins
 from cch.config.specs import estimate_spec, named_code
 from cch.records.code import code_digest, modules_behind
+from cch.workflow.planning import Plan
 from support import ROOT, overlay, raw_config
 
 SCRIPT = ROOT / "workflow" / "scripts" / "estimate.py"
@@ -113,3 +114,11 @@ def test_an_entry_may_be_an_object():
     assert (registry["a"], registry.code(["a"])) == (1, [])
     with pytest.raises(CchError, match="there is no thing 'b'; there are a"):
         registry["b"]
+
+
+def test_a_source_with_an_unknown_reader_is_refused_before_anything_runs(tmp_path):
+    text = (ROOT / "workflow" / "sources.yaml").read_text(encoding="utf-8")
+    (tmp_path / "sources.yaml").write_text(text.replace("reader: digits-csv", "reader: digit-csv"))
+    words = r"source 'digits': there is no reader 'digit-csv'; did you mean 'digits-csv'\?"
+    with pytest.raises(CchError, match=words):
+        Plan(raw_config("demo") | {"sources": str(tmp_path / "sources.yaml")}, ROOT)
