@@ -29,8 +29,8 @@ import torch
 import common
 from cch.data.rng import numpy_generator
 from cch.information import neighbours
+from cch.information.estimator import get_estimator
 from cch.information.ksg import kraskov, kraskov_many, ross
-from cch.information.registry import get_estimator
 from cch.information.units import from_bits
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "latentmi")

@@ -21,7 +21,7 @@ import torch
 
 from cch.data.datasets.mosei import OFFICIAL
 from cch.data.rng import numpy_generator
-from cch.information.registry import get_estimator
+from cch.information.estimator import get_estimator
 
 RUNS, COLUMNS = 50, 128
 ROWS = OFFICIAL["test"]["segments"]

@@ -91,7 +91,7 @@ def _write_ledger(plan: Plan, paths: list[str]) -> None:
 def record(
     plan: Plan, script: str, inputs: list[str], outputs: list[str], spec: str = "", **facts: Any
 ) -> None:
-    params = {"spec": spec, "code": plan.code(f"{script}.py")}
+    params = {"spec": spec, "code": plan.code(f"{script}.py", spec)}
     recorder = Recorder(script, ROOT / "workflow" / "scripts" / f"{script}.py", inputs, params)
     recorder.facts.update(facts)
     recorder.write(Path(outputs[0]).with_suffix(".record.json"), outputs)

@@ -38,8 +38,7 @@ from scipy.stats import spearmanr
 
 from cch.base.errors import CchError
 from cch.base.files import digest, sha256_file, write_json, write_text
-from cch.information.estimator import RESOURCES, Estimator
-from cch.information.registry import get_estimator
+from cch.information.estimator import RESOURCES, Estimator, get_estimator
 
 FORMAT = "cch-known-mi-1"
 THEIRS = "ksg of benchmark-mi"

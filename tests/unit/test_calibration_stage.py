@@ -13,9 +13,9 @@ from cch.config.paths import Paths
 from cch.config.specs import calibrate_spec
 from cch.data.rng import numpy_generator
 from cch.information.calibration_stage import calibrate, read_responses, read_results, usable_pair
+from cch.information.estimator import get_estimator
 from cch.information.known import spectrum
 from cch.information.null_gaps import lihc_setting, null_gaps
-from cch.information.registry import get_estimator
 from cch.tables.cells import build_document
 from cch.tables.claims import load_claims
 from cch.tables.figures import draw_calibration, draw_null_gaps

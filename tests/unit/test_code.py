@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import re
+import shutil
 import textwrap
 
+import grimp
 import pytest
 
 from cch.records import code
+from support import ROOT
+
+SCRIPTS = ROOT / "workflow" / "scripts"
 
 
 @pytest.fixture
@@ -56,8 +62,64 @@ def test_comments_docstrings_and_unrelated_modules_do_not(package):
     assert fresh_digest(script) == before
 
 
+@pytest.fixture(scope="module")
+def graph():
+    """Which module imports which, by the library behind the import contracts."""
+    graph = grimp.build_graph("cch", cache_dir=None)
+    for module in graph.modules:
+        if code.NEUTRAL.intersection(module.split(".")[1:2]):
+            graph.remove_module(module)
+    return graph
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """A copy of the library and the scripts, to edit."""
+    root = tmp_path_factory.mktemp("copy")
+    shutil.copytree(code.ROOT, root / "cch", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(SCRIPTS, root / "scripts")
+    return root
+
+
+def imported(script, graph):
+    """The modules that a script imports, directly or through others, with their packages."""
+    names = re.findall(r"^from (cch[\w.]*) import", script.read_text(), re.MULTILINE)
+    found: set[str] = set()
+    waiting = [name for name in names if name in graph.modules]
+    while waiting:
+        name = waiting.pop()
+        if name not in found | {"cch", ""}:
+            found.add(name)
+            waiting += [name.rpartition(".")[0], *graph.find_modules_directly_imported_by(name)]
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in SCRIPTS.glob("*.py")))
+def test_an_edit_counts_in_every_imported_module_outside_the_neutral_rooms(
+    copied, graph, monkeypatch, name
+):
+    root, script, read = copied / "cch", copied / "scripts" / name, {}
+    read_again = code._source.__wrapped__
+
+    def source(path):
+        return read[path] if path in read else read.setdefault(path, read_again(path))
+
+    monkeypatch.setattr(code, "ROOT", root)
+    monkeypatch.setattr(code, "_source", source)
+    before, counted = code.code_digest(script), set()
+    for path in root.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(f"{text}\nADDED_BY_A_TEST = 1\n", encoding="utf-8")
+        read.pop(path, None)
+        if code.code_digest(script) != before:
+            parts = path.relative_to(root).with_suffix("").parts
+            counted.add(".".join(["cch", *parts]).removesuffix(".__init__"))
+        path.write_text(text, encoding="utf-8")
+        read.pop(path, None)
+    assert counted == imported(script, graph)
+
+
 def test_training_does_not_rest_on_tables_or_sources():
-    script = code.ROOT.parents[1] / "workflow" / "scripts" / "train.py"
-    names = code.modules_behind(script)
+    names = code.modules_behind(SCRIPTS / "train.py")
     assert "cch.training.stack" in names
     assert not [name for name in names if name.startswith(("cch.tables", "cch.data.sources"))]

@@ -11,12 +11,11 @@ from cch import cli
 from cch.base.errors import CchError
 from cch.base.files import write_json
 from cch.config import load, read
+from cch.config.registry import ESTIMATORS
 from cch.config.specs import SelectSpec, calibrate_spec, estimate_spec, read_train_spec, train_spec
 from cch.config.work import Size, Work, dataset_size
 from cch.information.autoencoders import Shape
-from cch.information.estimator import CheckedEstimator, register
-from cch.information.estimator import estimators as registered
-from cch.information.registry import get_estimator
+from cch.information.estimator import CheckedEstimator, get_estimator
 from cch.information.work import calibrate_work, estimate_work
 from cch.paper.theory.stage import simulation_work
 from cch.records.record import Recorder
@@ -149,7 +148,7 @@ def test_settings_that_are_varied_are_calibrated_too():
     assert taken.operations is None
 
 
-def test_an_estimator_that_does_not_say_its_work_makes_it_unknown():
+def test_an_estimator_that_does_not_say_its_work_makes_it_unknown(monkeypatch):
     class Other(CheckedEstimator):
         name = "other"
         version = "1"
@@ -159,12 +158,8 @@ def test_an_estimator_that_does_not_say_its_work_makes_it_unknown():
 
     study = small_plan().config.studies[STUDY]
     size = Size({"train": 1_000, "test": 500}, {"x1": 20, "x2": 20}, 1)
-    register(Other())
-    try:
-        spec = estimate_spec(STUDY, study.information, "other")
-        taken = estimate_work(spec, study, size)
-    finally:
-        del registered["other"]
+    monkeypatch.setitem(ESTIMATORS._entries, "other", Other)
+    taken = estimate_work(estimate_spec(STUDY, study.information, "other"), study, size)
     assert (taken.estimates, taken.operations) == (10, None)
 
 

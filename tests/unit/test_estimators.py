@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from cch.base.errors import CchError
+from cch.config.registry import ESTIMATORS
 from cch.information.estimator import (
     CheckedEstimator,
     Estimator,
     Measured,
     constant_columns,
     entropy_of_labels,
-    estimators,
-    register,
+    get_estimator,
 )
-from cch.information.registry import get_estimator
 
 
 @dataclass(frozen=True)
@@ -151,18 +150,28 @@ def test_entropy_of_labels_in_nats():
     assert entropy_of_labels(drawn) == pytest.approx(-(shares * np.log(shares)).sum(), rel=1e-14)
 
 
-def test_the_registry_holds_both_estimators_and_takes_more(monkeypatch):
-    monkeypatch.setattr("cch.information.estimator.estimators", dict(estimators))
-    assert {"ksg", "latentmi"} <= set(estimators)
-    assert all(isinstance(estimator, Estimator) for estimator in estimators.values())
-    register(Fixed())
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_name_leads_to_an_estimator_of_that_name(name):
+    estimator = get_estimator(name)
+    assert isinstance(estimator, Estimator)
+    assert (estimator.name, estimator) == (name, type(estimator)())
+    assert ESTIMATORS.code([name]) == [type(estimator).__module__]
+
+
+def test_an_estimator_is_added_by_its_name(monkeypatch):
+    monkeypatch.setattr(ESTIMATORS, "_entries", dict(ESTIMATORS._entries))
+    ESTIMATORS.add("fixed", Fixed)
+    with pytest.raises(CchError, match="the estimator 'fixed' is there already"):
+        ESTIMATORS.add("fixed", Fixed)
     assert get_estimator("fixed", {"value": 0.25}).estimate(
         numbers(), labels(), key=()
     ).value == pytest.approx(0.25, rel=0)
 
 
 def test_an_unknown_estimator_lists_the_known_ones():
-    with pytest.raises(CchError, match="no estimator 'mine2'; there are ksg, latentmi"):
+    with pytest.raises(
+        CchError, match=r"no estimator 'mine2'; did you mean 'mine'\? there are lat"
+    ):
         get_estimator("mine2")
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cch.config import Compute
-from cch.config.paths import ROLES
 from cch.config.specs import EstimateSpec
 from cch.data.rng import numpy_generator
-from cch.information.registry import get_estimator
+from cch.information.estimator import get_estimator
+from cch.information.quantities import ROLES
 from cch.information.stage import estimate, pairs, read_estimates
 from cch.training.store import RunsFile, write_runs
 

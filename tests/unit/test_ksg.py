@@ -12,8 +12,8 @@ from sklearn.feature_selection._mutual_info import _compute_mi_cc, _compute_mi_c
 
 from cch.base.errors import CchError
 from cch.information import neighbours
+from cch.information.estimator import get_estimator
 from cch.information.ksg import KSG, kraskov, kraskov_many, kraskov_pointwise, ross, ross_pointwise
-from cch.information.registry import get_estimator
 from cch.information.units import from_bits
 
 BOTH = pytest.mark.parametrize("backend", ["tree", "brute"])

@@ -11,10 +11,9 @@ import torch
 from cch.base.errors import CchError
 from cch.information import autoencoders
 from cch.information.autoencoders import NETS, CrossAutoencoders, Dropout, Shape
-from cch.information.estimator import Sample, constant_columns
+from cch.information.estimator import Sample, constant_columns, get_estimator
 from cch.information.gaussian import mutual_information_nats
 from cch.information.latent import Fit, LatentLight, LatentMI, LatentMICorrected, Rows
-from cch.information.registry import get_estimator
 from cch.information.stacks import padded
 
 ALL = (LatentMI, LatentMICorrected, LatentLight)
@@ -309,8 +308,8 @@ def test_the_best_weights_are_restored_where_corrected():
 # Known truths
 
 
-@pytest.mark.parametrize("rank", [1, pytest.param(3, deviations=pytest.mark.slow)])
-@pytest.mark.parametrize("nats", [0.0, 0.5, pytest.param(1.5, deviations=pytest.mark.slow)])
+@pytest.mark.parametrize("rank", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nats", [0.0, 0.5, pytest.param(1.5, marks=pytest.mark.slow)])
 def test_light_against_closed_forms(rank, nats):
     """A signal of few dimensions behind 24 columns, as representations hold it."""
     covariance = np.eye(2 * rank)

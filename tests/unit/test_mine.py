@@ -10,7 +10,11 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from cch.base.errors import CchError
-from cch.information.estimator import CheckedEstimator, Sample, entropy_of_labels, estimators
+from cch.information.estimator import (
+    Sample,
+    entropy_of_labels,
+    get_estimator,
+)
 from cch.information.mine import (
     MINE,
     Fit,
@@ -21,7 +25,6 @@ from cch.information.mine import (
     corrected_loss,
     log_mean_exp,
 )
-from cch.information.registry import get_estimator
 
 QUICK = MINE(epochs=12, units=16, batch_size=64)
 
@@ -354,11 +357,6 @@ def test_columns_without_spread_change_nothing_but_their_count():
 def test_fewest_rows(rows):
     estimate = get_estimator("mine").estimate(*gaussian_pair(rows, 2, 1.0, 1), key=())
     assert math.isfinite(estimate.value)
-
-
-def test_it_is_registered_with_its_defaults():
-    assert estimators["mine"] == MINE()
-    assert isinstance(estimators["mine"], CheckedEstimator)
 
 
 @pytest.mark.parametrize(

@@ -198,14 +198,14 @@ class TestRegistry:
             for _, what in KINDS[dataset.kind].needs(name, dataset).values()
         }
         # A reader's own files are in no shipped configuration.
-        assert {reader.gives for reader in READERS.values()} == needed | {user_matrices.LocalFiles}
+        assert {READERS[name].gives for name in READERS} == needed | {user_matrices.LocalFiles}
 
     def test_an_unknown_source(self):
         with pytest.raises(CchError, match=r"datasets\.demo\.digits: there is no source 'digits'"):
             prepare_dataset("demo", spec(), {}, {})
 
     def test_an_unknown_reader(self):
-        with pytest.raises(CchError, match="there is no reader 'nonsense'; there are bsds500"):
+        with pytest.raises(CchError, match="there is no reader 'nonsense'; there are mnist-idx"):
             prepare_dataset("demo", spec(), FILES, READER_OF | {"digits": "nonsense"})
 
     def test_a_missing_role(self):

@@ -173,7 +173,6 @@ def test_unknown_names_list_the_known_ones(tmp_path):
         ({"one": source(colour="red")}, "one.colour: there is no such key; expected one of title"),
         ({"one": source(entry(colour=1))}, "one.files[a.gz].colour: there is no such key"),
         ({"one": source(licence=None)}, "one.licence: "),
-        ({"one": source(reader="zip")}, "one.reader: "),
         ({"one": {k: v for k, v in source().items() if k != "citation"}}, "one.citation: this key"),
         ({"One!": source()}, "One!: "),
         ({"one": source(entry(sha256="xyz"))}, "one.files[a.gz].sha256: "),

@@ -16,6 +16,7 @@ from torch.nn import functional
 import cch.training.stack as engine
 from cch.base.errors import CchError
 from cch.config import Network, Training
+from cch.config.registry import OPTIMIZERS
 from cch.data.rng import keyed_seed, torch_generator
 from cch.training.networks import draw_mask
 from cch.training.stack import Member, TrainedStack, out_of_memory, train_stack
@@ -596,3 +597,16 @@ def test_a_gpu_gives_what_the_cpu_gives(network, training):
     )
     logits = [trained.predict(data["inputs"]).logits for trained in (cpu, gpu)]
     torch.testing.assert_close(*logits, **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimiser_keeps_as_much_as_it_says(name):
+    training = Training(
+        optimizer=name, learning_rate=0.1, momentum=0.9 * (name == "sgd"), batch_size=1, epochs=1
+    )
+    weight = torch.ones(2, 3, requires_grad=True)
+    optimizer = OPTIMIZERS[name].make([{"params": [weight], "lr": 0.1}], training)
+    weight.sum().backward()
+    optimizer.step()
+    kept = [value for value in optimizer.state[weight].values() if value.shape == weight.shape]
+    assert len(kept) == OPTIMIZERS[name].state(training)

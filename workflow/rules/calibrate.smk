@@ -20,7 +20,7 @@ rule calibrate:
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.calibrate_spec(w.study, w.estimator),
-        code=PLAN.code("calibrate.py"),
+        code=lambda w: PLAN.code("calibrate.py", PLAN.calibrate_spec(w.study, w.estimator)),
     script:
         "../scripts/calibrate.py"
 
@@ -43,6 +43,6 @@ rule estimate_null:
         gpu=GPUS,
     params:
         spec=lambda w: w.estimator,
-        code=PLAN.code("estimate_null.py"),
+        code=lambda w: PLAN.code("estimate_null.py", w.estimator),
     script:
         "../scripts/estimate_null.py"

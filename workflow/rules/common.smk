@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "src"))
 os.environ.update(PYTHONPATH=str(ROOT / "src"))
 
 from cch.base.errors import CchError
-from cch.config.specs import SPECS, as_json
+from cch.config.specs import SPECS
 from cch.workflow.events import JobEventHandler, run_progress
 from cch.workflow.planning import Plan
 from cch.workflow.snakemake_targets import asked_targets, check_overlays

@@ -21,6 +21,6 @@ rule prepare_dataset:
         runtime=growing(60),
     params:
         spec=lambda w: PLAN.prepare_spec(w.dataset),
-        code=PLAN.code("prepare_dataset.py"),
+        code=lambda w: PLAN.code("prepare_dataset.py", PLAN.prepare_spec(w.dataset)),
     script:
         "../scripts/prepare_dataset.py"

@@ -22,7 +22,7 @@ for name in PLAN.together():
             runtime=growing(A_DAY),
             gpu=GPUS,
         params:
-            spec=lambda w, name=name: [as_json(step) for step in PLAN.steps(name)],
-            code=PLAN.code("study.py"),
+            spec=PLAN.study_spec(name),
+            code=PLAN.code("study.py", PLAN.study_spec(name)),
         script:
             "../scripts/study.py"

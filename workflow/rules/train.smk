@@ -20,6 +20,6 @@ rule train:
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.train_spec(w.study, w.role),
-        code=PLAN.code("train.py"),
+        code=lambda w: PLAN.code("train.py", PLAN.train_spec(w.study, w.role)),
     script:
         "../scripts/train.py"

@@ -153,7 +153,8 @@ def check_code(tree: Tree, report: Audit, root: Path | None) -> None:
         report: takes what is wrong.
         root: the checkout; None where only the package is there.
     """
-    scripts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    # Jobs of one script that name the same code, such as estimators, have the same digest.
+    scripts: dict[tuple[str, ...], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for recorded in tree.records.values():
         where, code = tree.label(recorded.path), recorded.content.get("code", {})
         given = recorded.content.get("params", {}).get("code")
@@ -166,14 +167,19 @@ def check_code(tree: Tree, report: Audit, root: Path | None) -> None:
                 f"was made by code {code['digest'][:SHORT]}, its job was given {given[:SHORT]}",
             )  # fmt: skip
         if "raw" not in recorded.content:
-            scripts[code.get("script", "?")][code["digest"]].extend(recorded.outputs)
-    for script, by_digest in scripts.items():
-        _check_script(report, script, by_digest, root)
+            behind = (code.get("script", "?"), *code.get("named", ()))
+            scripts[behind][code["digest"]].extend(recorded.outputs)
+    for (script, *named), by_digest in scripts.items():
+        _check_script(report, script, named, by_digest, root)
     _check_environments(tree, report)
 
 
 def _check_script(
-    report: Audit, script: str, by_digest: dict[str, list[str]], root: Path | None
+    report: Audit,
+    script: str,
+    named: list[str],
+    by_digest: dict[str, list[str]],
+    root: Path | None,
 ) -> None:
     most = max(by_digest, key=lambda digest: len(by_digest[digest]))
     for digest, outputs in by_digest.items():
@@ -184,12 +190,11 @@ def _check_script(
                     f"was made by other code: {script} {digest[:SHORT]}, where "
                     f"{len(by_digest[most])} other files say {most[:SHORT]}",
                 )  # fmt: skip
-    path = root / "workflow" / "scripts" / script if root else None
-    if path is not None and path.is_file():
-        from cch.records.code import code_digest
+    if root is not None:
+        from cch.records.code import code_now
 
-        now = code_digest(path)
-        if now != most:
+        now = code_now(root / "workflow" / "scripts" / script, {"named": named})
+        if now is not None and now != most:
             report.not_known(
                 script,
                 f"{len(by_digest[most])} files were made by its code {most[:SHORT]}, the checkout "

@@ -33,7 +33,7 @@ from cch.base.errors import CchError
 from cch.base.files import sha256_file, write_json
 from cch.config import Config
 from cch.config.specs import SPECS
-from cch.records.code import code_digest
+from cch.records.code import code_now
 from cch.records.record import environment, read_record, record_path, specification
 from cch.training.store import RunsFile
 from cch.workflow.planning import Plan
@@ -328,7 +328,7 @@ class CellRecomputation:
             self.elsewhere[f"device, made on {record['device']}"] = None
         script, made = record["code"].get("script", ""), record["code"]["digest"]
         path = CHECKOUT / "workflow" / "scripts" / script
-        if path.is_file() and (code := code_digest(path)) != made:
+        if (code := code_now(path, record["code"])) not in (None, made):
             self.elsewhere[f"{script} is {code[:12]}, made by {made[:12]}"] = None
         return record
 

@@ -6,9 +6,10 @@ import math
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -16,6 +17,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError, core_schema
+
+from cch.base.errors import did_you_mean
+from cch.config.registry import ESTIMATORS, OPTIMIZERS
 
 
 class Model(BaseModel):
@@ -28,14 +33,14 @@ class Model(BaseModel):
 
 
 def _without_nulls(entries: Any) -> Any:
-    """The entries of a mapping that an overlay has not taken away."""
+    """Drop the entries that an overlay has set to null."""
     if not isinstance(entries, dict):
         return entries
     return {name: entry for name, entry in entries.items() if entry is not None}
 
 
-def _each_once(values: list[Any] | None) -> list[Any] | None:
-    """The values of a list, none of which is there twice as file names and ids write it."""
+def _unique(values: list[Any] | None) -> list[Any] | None:
+    """Reject duplicate values; numbers are compared as file names and ids write them."""
     names = [f"{value + 0.0:g}" if isinstance(value, float) else value for value in values or ()]
     twice = [name for name, count in Counter(map(str, names)).items() if count > 1]
     if twice:
@@ -44,7 +49,7 @@ def _each_once(values: list[Any] | None) -> list[Any] | None:
 
 
 def _finite(value: Any) -> Any:
-    """The value; ahead of a union, whose every part would have an error of its own."""
+    """Reject infinities and NaN, before a union reports an error for each of its types."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a finite number is needed")
     return value
@@ -61,7 +66,21 @@ Rows = Literal["train", "test", "all"]
 Option = Annotated[bool | int | float, BeforeValidator(_finite)]
 
 
-class SyntheticDataset(Model):
+class DatasetModel(Model):
+    """Base of every kind of dataset.
+
+    Attributes:
+        modalities: their names.
+        regression: whether the label is a number, not a class.
+    """
+
+    kind: str
+    title: str
+    modalities: ClassVar[Any]
+    regression: ClassVar[bool] = False
+
+
+class SyntheticDataset(DatasetModel):
     """Appendix B's Gaussian sampler; one independent draw for every seed."""
 
     kind: Literal["synthetic"] = Field(description="Picks this kind.")
@@ -79,7 +98,8 @@ class SyntheticDataset(Model):
     draws: int = Field(10, ge=1, description="Independent draws; a study needs one for each seed.")
     seed: int = Field(0, description="Part of the key of every generator of this dataset.")
     modalities: ClassVar[tuple[str, ...]] = ("x1", "x2")
-    _once = field_validator("sigma_12")(_each_once)
+    regression: ClassVar[bool] = True
+    _once = field_validator("sigma_12")(_unique)
 
     @model_validator(mode="after")
     def _valid_covariance(self) -> SyntheticDataset:
@@ -96,7 +116,7 @@ class SyntheticDataset(Model):
         return self
 
 
-class MnistMDataset(Model):
+class MnistMDataset(DatasetModel):
     """MNIST beside MNIST-M, made as Appendix C says: binarised digits blended onto grey patches."""
 
     kind: Literal["mnistm"] = Field(description="Picks this kind.")
@@ -114,7 +134,7 @@ class MnistMDataset(Model):
     modalities: ClassVar[tuple[str, ...]] = ("mnist", "mnistm")
 
 
-class MoseiDataset(Model):
+class MoseiDataset(DatasetModel):
     """CMU-MOSEI from MultiBench's pickle, prepared by Algorithm 2."""
 
     kind: Literal["mosei"] = Field(description="Picks this kind.")
@@ -134,7 +154,7 @@ class MoseiDataset(Model):
     modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "vision")
 
 
-class MosiDataset(Model):
+class MosiDataset(DatasetModel):
     """CMU-MOSI, utterance-level features with the train and test parts they come with."""
 
     kind: Literal["mosi"] = Field(description="Picks this kind.")
@@ -163,7 +183,7 @@ class TableLabel(Model):
     )
 
 
-class TcgaDataset(Model):
+class TcgaDataset(DatasetModel):
     """Cancer cohorts as matrices of features by samples, joined by case (Section 4.4)."""
 
     kind: Literal["tcga"] = Field(description="Picks this kind.")
@@ -203,7 +223,7 @@ class TcgaDataset(Model):
 
 
 class MatrixFile(Model):
-    """One modality of one's own: a table of numbers with names on both sides."""
+    """A modality from a user's file: a table of numbers with row and column names."""
 
     file: str = Field(description="Path of a TSV, CSV, Parquet or HDF5 file, by its ending.")
     rows: Literal["samples", "features"] = Field(
@@ -215,15 +235,15 @@ class MatrixFile(Model):
 
 
 class LabelFile(Model):
-    """Labels of one's own: a table with a sample and a label in every row."""
+    """Labels from a user's file: a table with a sample and a label in every row."""
 
     file: str = Field(description="Path of a TSV, CSV or Parquet file, by its ending.")
     sample: str | None = Field(None, description="Column of the sample; null: the first.")
     label: str | None = Field(None, description="Column of the label; null: the second.")
 
 
-class MatricesDataset(Model):
-    """Data of one's own: matrices and a table of labels, joined by sample."""
+class MatricesDataset(DatasetModel):
+    """A user's own data: matrices and a table of labels, joined by sample."""
 
     kind: Literal["matrices"] = Field(description="Picks this kind.")
     title: str = Field(description="How tables name the dataset.")
@@ -242,15 +262,48 @@ class MatricesDataset(Model):
         return self
 
 
-Dataset = Annotated[
-    SyntheticDataset | MnistMDataset | TcgaDataset | MatricesDataset | MoseiDataset | MosiDataset,
-    Field(discriminator="kind"),
-]
-DATASETS: dict[str, type[Model]] = {
-    get_args(model.model_fields["kind"].annotation)[0]: model
-    for model in get_args(get_args(Dataset)[0])
+DATASETS: dict[str, type[DatasetModel]] = {
+    "synthetic": SyntheticDataset,
+    "mnistm": MnistMDataset,
+    "tcga": TcgaDataset,
+    "matrices": MatricesDataset,
+    "mosei": MoseiDataset,
+    "mosi": MosiDataset,
 }
-"""The kinds of dataset by name."""
+"""The kinds of dataset by name; plugins add theirs (``cch.data.datasets.registry``)."""
+
+
+class _ByKind:
+    """Validates a dataset by the model of its kind, which a plugin may have added."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.validate)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"oneOf": [handler(model.__pydantic_core_schema__) for model in DATASETS.values()]}
+
+    @staticmethod
+    def validate(value: Any) -> DatasetModel:
+        if isinstance(value, DatasetModel):
+            return value
+        if not isinstance(value, dict):
+            raise ValueError("keys and values are needed")
+        kind = value.get("kind")
+        if kind not in DATASETS:
+            raise PydanticCustomError("unknown_name", "{said}", {"said": _unknown_kind(kind)})
+        return DATASETS[kind].model_validate(value)
+
+
+def _unknown_kind(kind: Any) -> str:
+    known = f"there are {', '.join(DATASETS)}"
+    if kind is None:
+        return f"the key `kind` is required; {known}"
+    return f"there is no kind of dataset {kind!r}; {did_you_mean(str(kind), list(DATASETS))}{known}"
+
+
+Dataset = Annotated[DatasetModel, _ByKind]
 
 
 class Network(Model):
@@ -276,8 +329,9 @@ class Network(Model):
 class Training(Model):
     """How one network is trained; the last epoch is what counts."""
 
-    optimizer: Literal["sgd", "adam", "adamw"] = Field(
-        description="torch.optim's, with its defaults, except where a key below says otherwise."
+    optimizer: Annotated[str, AfterValidator(OPTIMIZERS.known)] = Field(
+        description="torch.optim's `sgd`, `adam` or `adamw`, with its defaults, except where a key "
+        "below says otherwise; or one of a plugin."
     )
     learning_rate: Positive = Field(description="Of the first epoch; see `schedule`.")
     schedule: Literal["constant", "cosine"] = Field(
@@ -334,7 +388,7 @@ class Distillation(Model):
         min_length=1,
         description="Lambda: of Eqs. 1, 2 (0 to 1) for classification, of Eq. 4 for regression.",
     )
-    _once = field_validator("temperatures", "weights")(_each_once)
+    _once = field_validator("temperatures", "weights")(_unique)
 
 
 class Degradation(Model):
@@ -352,7 +406,7 @@ class Degradation(Model):
     scale: Positive = Field(
         1.0, description="Noise only: multiple of each feature's standard deviation on train rows."
     )
-    _once = field_validator("levels")(_each_once)
+    _once = field_validator("levels")(_unique)
 
     @field_validator("levels")
     @classmethod
@@ -386,7 +440,7 @@ class Calibration(Model):
         {},
         description="Options to vary, by estimator, e.g. `{ksg: {k: [3, 10]}}`; every combination.",
     )
-    _once = field_validator("estimators", "truths", "shares")(_each_once)
+    _once = field_validator("estimators", "truths", "shares")(_unique)
 
     @field_validator("settings")
     @classmethod
@@ -396,7 +450,7 @@ class Calibration(Model):
         for estimator, options in settings.items():
             for option, values in options.items():
                 try:
-                    _each_once(values)
+                    _unique(values)
                 except ValueError as error:
                     raise ValueError(f"{estimator}.{option}: {error}") from None
         return settings
@@ -405,11 +459,10 @@ class Calibration(Model):
 class Information(Model):
     """Which mutual-information estimates are made."""
 
-    estimators: list[
-        Literal["latentmi", "latentmi-corrected", "latent-light", "latentmi-library", "mine", "ksg"]
-    ] = Field(
+    estimators: list[Annotated[str, AfterValidator(ESTIMATORS.known)]] = Field(
         min_length=1,
-        description="The first is the main one: the paper's tables and figures show it.",
+        description="The first is the main one: the paper's tables and figures show it. There are "
+        f"{', '.join(f'`{name}`' for name in ESTIMATORS)}, and those of plugins.",
     )
     runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
     rows: Rows = Field(
@@ -424,7 +477,7 @@ class Information(Model):
         {}, description="Options of an estimator in place of its defaults, by its name."
     )
     _kept = field_validator("options", mode="before")(_without_nulls)
-    _once = field_validator("estimators")(_each_once)
+    _once = field_validator("estimators")(_unique)
     calibration: Calibration | None = Field(
         Calibration(), description="How the estimators are calibrated; null: they are not."
     )
@@ -544,8 +597,8 @@ class Compute(Model):
 class Theory(Model):
     """The target `theory`: Appendix A's formulas beside Monte Carlo at finite n and p.
 
-    The model is Section 4.1's with label correlations divided by the root of p, without which it
-    is none (`cch.paper.theory.model`); the teacher is the best linear one.
+    The model is Section 4.1's with label correlations divided by the root of p, without which its
+    covariance is not one (`cch.paper.theory.model`); the teacher is the best linear one.
     """
 
     dimension: int = Field(100, ge=10, description="Features of each modality: p.")
@@ -567,7 +620,7 @@ class Theory(Model):
     )
     replications: int = Field(100, ge=2, description="Independent samples of each setting.")
     seed: int = Field(0, description="Part of the key of every generator.")
-    _once = field_validator("kappas", "lambdas", "sigma_12", "teacher_label")(_each_once)
+    _once = field_validator("kappas", "lambdas", "sigma_12", "teacher_label")(_unique)
 
     @model_validator(mode="after")
     def _possible(self) -> Theory:
@@ -597,6 +650,11 @@ class Config(Model):
         None, description="Folder or URL asked first for raw files; the variable CCH_MIRROR too."
     )
     sources: str = Field("workflow/sources.yaml", description="The table of raw files.")
+    plugins: list[str] = Field(
+        [],
+        description="Python files that add estimators, optimisers, kinds of dataset, readers or "
+        "kinds of source (docs/architecture.md, Adding).",
+    )
     compute: Compute = Field(Compute(), description="What a job may use.")
     theory: Theory = Field(Theory(), description="What the target `theory` computes.")
     datasets: dict[Name, Dataset] = Field(description="Aligned datasets by name.")
@@ -631,7 +689,7 @@ class Config(Model):
 def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
     """Raise ValueError where a study asks for what its dataset will not hold."""
     where = f"studies.{name}"
-    if study.training.optimizer != "sgd" and study.training.momentum:
+    if study.training.optimizer in ("adam", "adamw") and study.training.momentum:
         raise ValueError(
             f"{where}.training.momentum: {study.training.optimizer} has none; leave it out"
         )
@@ -646,10 +704,9 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
         raise ValueError(
             f"{where}.student: {study.student!r} is the teacher; take another of {', '.join(held)}"
         )
-    regression = isinstance(dataset, SyntheticDataset)
-    if regression and study.fusion:
+    if dataset.regression and study.fusion:
         raise ValueError(f"{where}.fusion: is for classes, {study.dataset} is a regression")
-    if regression != (study.metric == "mse"):
+    if dataset.regression != (study.metric == "mse"):
         raise ValueError(f"{where}.metric: mse is for regression, the others for classes")
     if isinstance(dataset, SyntheticDataset):
         if study.degradation.kind != "modality":
@@ -666,5 +723,5 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
                 f"{where}.seeds = {study.seeds} exceeds datasets.{study.dataset}.draws = "
                 f"{dataset.draws}"
             )
-    elif max(study.distillation.weights) > 1:
+    elif not dataset.regression and max(study.distillation.weights) > 1:
         raise ValueError(f"{where}.distillation.weights: lambda of Eq. 2 lies in 0..1")

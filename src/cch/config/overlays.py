@@ -23,10 +23,10 @@ def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def layered(layers: Iterable[tuple[object, dict[str, Any]]]) -> dict[str, Any]:
-    """Merge configurations, each with its name, in order: every one lies over those before it.
+    """Merge named configurations in order; later ones override earlier ones.
 
     Raises:
-        CchError: a null takes away a dataset or a study that no configuration below has.
+        CchError: a null removes a dataset or a study that no earlier configuration has.
     """
     merged: dict[str, Any] = {}
     for where, content in layers:
@@ -41,7 +41,7 @@ def _check_removals(below: dict[str, Any], above: dict[str, Any], where: object)
         there, entries = (part.get(section) or {} for part in (below, above))
         if not isinstance(there, dict) or not isinstance(entries, dict):
             continue
-        # What a layer between has taken away is there still, as null.
+        # An entry that a layer in between has removed is still a key, with null.
         lost = [str(name) for name, entry in entries.items() if entry is None and name not in there]
         if lost:
             known = list(map(str, _without_nulls(there)))
@@ -56,7 +56,7 @@ def read(overlays: Sequence[str | Path], root: str | Path = CHECKOUT) -> dict[st
     """Return ``config.yaml`` with overlays over it, not yet validated.
 
     Raises:
-        CchError: a file is not there, or no YAML; or it takes away what is not there.
+        CchError: a file is missing or is no YAML, or it removes what is not there.
     """
     layers: list[tuple[object, dict[str, Any]]] = []
     for path in (Path(root) / "config.yaml", *map(Path, overlays)):

@@ -6,13 +6,6 @@ from dataclasses import dataclass
 
 from cch.config.model import Config
 
-# Which roles' runs a quantity is estimated from.
-ROLES = {
-    "teacher-student": ("teacher", "baseline"),
-    "student-label": ("baseline",),
-    "teacher-label": ("teacher",),
-}
-
 
 @dataclass(frozen=True)
 class Paths:

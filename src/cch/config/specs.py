@@ -8,7 +8,8 @@ setting that a change of the configuration would not make stale.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -31,6 +32,7 @@ from cch.config.model import (
     Theory,
     Training,
 )
+from cch.config.registry import ESTIMATORS, KINDS, OPTIMIZERS, READERS
 
 Role = Literal["teacher", "baseline", "student", "fusion"]
 
@@ -58,6 +60,12 @@ class StoredRows(_Part):
 
 class _Runs(_Part):
     """What the runs of every role depend on."""
+
+    @property
+    def code(self) -> list[str]:
+        """Code that it names: the optimiser."""
+        trained = self.fusion if isinstance(self, FusionSpec) else self
+        return OPTIMIZERS.code([trained.training.optimizer])
 
     study: Name
     dataset: Name
@@ -152,6 +160,11 @@ class PrepareSpec(Model):
     readers: dict[str, str]
     files: list[tuple[str, str]]
 
+    @property
+    def code(self) -> list[str]:
+        """Code that it names, where plugins have added it: the kind of dataset, the readers."""
+        return [*KINDS.code([self.dataset.kind]), *READERS.code(self.readers.values())]
+
 
 class SelectSpec(Model):
     """All that determines the selected features of one modality, beside the dataset."""
@@ -192,6 +205,11 @@ class EstimateSpec(Model):
     options: dict[str, Option]
     rows: Rows
     limit: int
+
+    @property
+    def code(self) -> list[str]:
+        """Code that it names: the estimator."""
+        return ESTIMATORS.code([self.estimator])
 
 
 def estimate_spec(study: str, settings: Information, estimator: str) -> EstimateSpec:
@@ -247,15 +265,38 @@ class Step(Model):
         return f"{self.output.rpartition('.')[0]}.record.json"
 
 
-THEORY_FIGURES = {"theory-risk": "theory", "theory-region": "theory-region"}
-"""Figures with the table that each is drawn from."""
-
-
 class TheorySpec(Model):
     """All that determines the tables and figures of the theory, beside the simulation."""
 
     theory: Theory
     results: str
+
+
+_NAMING: dict[str, Callable[[str], Any]] = {
+    "prepare_dataset": PrepareSpec.model_validate_json,
+    "train": read_train_spec,
+    "estimate": EstimateSpec.model_validate_json,
+    "calibrate": CalibrateSpec.model_validate_json,
+}
+"""Scripts whose specification names code, with the function that reads it."""
+
+
+def named_code(script: str, spec: Any) -> list[str]:
+    """Return the code that a job's specification names: modules, and files of plugins.
+
+    Args:
+        script: name of the job's script.
+        spec: the parameter ``spec`` of its rule.
+    """
+    found: list[str] = []
+    if script in _NAMING:
+        found = _NAMING[script](spec).code
+    elif script == "estimate_null":
+        found = ESTIMATORS.code([spec])
+    elif script == "study":
+        steps = [Step.model_validate_json(step) for step in spec]
+        found = [name for step in steps for name in named_code(step.stage, step.spec)]
+    return list(dict.fromkeys(found))
 
 
 def as_json(spec: BaseModel) -> str:

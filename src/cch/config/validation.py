@@ -26,43 +26,45 @@ from cch.config.model import (
     Theory,
     Training,
 )
+from cch.config.registry import load_plugins
 
 
 def load(raw: dict[str, Any], where: str = "configuration") -> Config:
     """Validate a merged configuration.
 
-    A dataset, a study or an estimator's options that are null are taken away: so an overlay drops
-    what the files below it have.
+    A dataset, a study or an estimator's options that are null are removed, which is how an overlay
+    drops what the files below it have. Plugins are loaded first: the rest may name what they add.
 
     Raises:
         CchError: one line naming the first wrong key and what was expected there.
     """
+    plugins = raw.get("plugins") or []
+    if isinstance(plugins, list):
+        load_plugins(map(str, plugins))
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise CchError(where, _first_problem(error)) from None
+        raise CchError(where, _first_problem(error, raw)) from None
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, raw: dict[str, Any]) -> str:
     problems = error.errors()
     first = problems[0]
-    # A discriminated union adds its tag to the path; a user did not write it.
     where = first["loc"]
-    parts = where[:2] + where[3:] if where[:1] == ("datasets",) else where
-    key = ".".join(str(part) for part in parts)
+    key = ".".join(str(part) for part in where)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = "there is no such key" + (_belongs(where) or _expected_keys(where))
+        message = "there is no such key" + (_belongs(where) or _expected_keys(where, raw))
     elif first["type"] == "missing":
         message = "this key is required"
-    elif "input" in first and not isinstance(first["input"], dict | list):
+    elif first["type"] != "unknown_name" and not isinstance(first["input"], dict | list):
         message += f", not {first['input']!r}"
     return f"{key}: {message}{more}" if key else f"{message}{more}"
 
 
 def _belongs(location: tuple[Any, ...]) -> str:
-    """Return ``; it belongs under ...`` for a known key that was written too far up or down."""
+    """Return ``; it belongs under ...`` for a known key at the wrong level, or an empty string."""
     parts: dict[str, type[Model]] = {
         "information": Information,
         "information.calibration": Calibration,
@@ -82,19 +84,19 @@ def _belongs(location: tuple[Any, ...]) -> str:
     return f"; it belongs under {' or '.join(f'studies.{study}.{part}' for part in places)}"
 
 
-def _expected_keys(location: tuple[Any, ...]) -> str:
+def _expected_keys(location: tuple[Any, ...], raw: dict[str, Any]) -> str:
     """Return ``; expected one of ...`` for the model that the wrong key was written into.
 
     ``location`` is (key), (section, key), (studies, name, key), (studies, name, part, key),
-    (studies, name, information, calibration, key) or (datasets, name, kind, key).
+    (studies, name, information, calibration, key) or (datasets, name, key).
     """
     owner: type[Model] = Config
     if location[0] == "compute":
         owner = Compute
     elif location[0] == "theory":
         owner = Theory
-    elif location[0] == "datasets" and len(location) > 3:
-        owner = DATASETS[location[2]]
+    elif location[0] == "datasets":
+        owner = DATASETS[raw["datasets"][location[1]]["kind"]]
     elif location[:1] == ("studies",) and location[2:4] == ("information", "calibration"):
         owner = Calibration if len(location) > 4 else Information
     elif location[0] == "studies":

@@ -27,8 +27,7 @@ from cch.base.files import sha256_file
 from cch.base.progress import Progress
 from cch.criterion.gap import Verdict, judge
 from cch.criterion.verdict_inputs import VerdictInputs
-from cch.information.estimator import Estimate, Estimator
-from cch.information.registry import get_estimator
+from cch.information.estimator import Estimate, Estimator, get_estimator
 
 if TYPE_CHECKING:
     from cch.information.calibrate import CaseResult, Response

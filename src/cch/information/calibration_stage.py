@@ -18,7 +18,6 @@ from cch.base.device import device_name, pick_device
 from cch.base.files import digest, write_json
 from cch.base.progress import Progress
 from cch.config import Calibration, Compute
-from cch.config.paths import ROLES
 from cch.config.specs import CalibrateSpec
 from cch.information.calibrate import (
     CaseResult,
@@ -27,8 +26,8 @@ from cch.information.calibrate import (
     calibrate_labels,
     sweep_settings,
 )
-from cch.information.estimator import Estimator
-from cch.information.registry import get_estimator
+from cch.information.estimator import Estimator, get_estimator
+from cch.information.quantities import ROLES
 from cch.information.stage import Pair, pairs, read_entries, with_resources
 from cch.training.store import RunsFile
 

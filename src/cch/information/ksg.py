@@ -31,7 +31,7 @@ from scipy.special import digamma
 
 from cch.base.errors import CchError
 from cch.data.rng import numpy_generator
-from cch.information.estimator import CheckedEstimator, Measured, Sample, register
+from cch.information.estimator import CheckedEstimator, Measured, Sample
 from cch.information.neighbours import BACKENDS, CHUNK_BYTES, class_counts, marginal_counts
 
 JITTER = 1e-10
@@ -251,6 +251,3 @@ def _check(k: int, *variables: torch.Tensor) -> None:
 def _unfit(x: Array, y: Array, expected: str) -> CchError:
     shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
     return CchError(KSG.name, f"got shapes {shapes}", f"give {expected}")
-
-
-register(KSG())

@@ -38,7 +38,7 @@ from cch.base.errors import CchError
 from cch.base.progress import Progress
 from cch.data.rng import keyed_seed
 from cch.information.autoencoders import CrossAutoencoders, Dropout, Shape
-from cch.information.estimator import Measured, Sample, register
+from cch.information.estimator import Measured, Sample
 from cch.information.ksg import kraskov_many
 from cch.information.stacks import Members, StackedEstimator, as_columns, narrowed, scaled, stacked
 
@@ -403,7 +403,3 @@ def _order(generator: torch.Generator, rows: int) -> torch.Tensor:
 
 def _adam(parameters: Sequence[torch.Tensor], lr: float) -> torch.optim.Adam:
     return torch.optim.Adam(parameters, lr=lr, eps=1e-7, fused=True)
-
-
-for _estimator in (LatentMI(), LatentMICorrected(), LatentLight()):
-    register(_estimator)

@@ -33,7 +33,7 @@ import numpy as np
 from cch.base.errors import CchError
 from cch.base.progress import Progress
 from cch.data.rng import keyed_seed
-from cch.information.estimator import CheckedEstimator, Measured, Sample, register
+from cch.information.estimator import CheckedEstimator, Measured, Sample
 from cch.information.stacks import as_columns
 from cch.information.units import from_bits
 
@@ -198,6 +198,3 @@ class _EpochLines(io.TextIOBase):
         if "training stopped at epoch" in text:
             self.stopped = True
         return len(text)
-
-
-register(LatentMILibrary())

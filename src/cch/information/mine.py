@@ -39,7 +39,7 @@ from cch.base.errors import CchError
 from cch.base.progress import Progress
 from cch.config import Network
 from cch.data.rng import numpy_generator, torch_generator
-from cch.information.estimator import Measured, Sample, register
+from cch.information.estimator import Measured, Sample
 from cch.information.stacks import (
     Members,
     StackedEstimator,
@@ -191,7 +191,7 @@ class StatisticsNetworks:
             tensors.append(torch.zeros(members, padded(fan_in), padded(fan_out)))
             if number != 1:
                 tensors.append(torch.zeros(members, 1, padded(fan_out)))
-        network = Network(hidden=list(hidden))
+        network = Network(hidden=list(hidden), activation="relu", batch_norm=False, dropout=0.0)
         for member, generator in enumerate(generators):
             (weight, bias), *others = initial_layers(network, dx + dy, 1, 1, generator)
             drawn = [weight[:, :dx].T, bias[None], weight[:, dx:].T]
@@ -421,6 +421,3 @@ class Fit:
         }
         flags = [f"training diverged in epoch {self.epochs[member]}"] if diverged else []
         return Measured(float(self.values[member]), fit, flags)
-
-
-register(MINE())

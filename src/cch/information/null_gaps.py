@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from cch.base.files import write_json
-from cch.information.estimator import Estimator
+from cch.information.estimator import Estimator, get_estimator
 from cch.information.known import class_mixture, gaussian_pairs
-from cch.information.registry import get_estimator
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,9 @@ from cch.base.errors import CchError
 from cch.base.files import digest, write_json
 from cch.base.progress import Progress
 from cch.config import Compute
-from cch.config.paths import ROLES
 from cch.config.specs import EstimateSpec
-from cch.information.estimator import Estimator
-from cch.information.registry import get_estimator
+from cch.information.estimator import Estimator, get_estimator
+from cch.information.quantities import ROLES
 from cch.training.store import RunsFile
 
 log = logging.getLogger("cch.information")

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cch.config import Study
-from cch.config.paths import ROLES
 from cch.config.specs import CalibrateSpec, EstimateSpec
 from cch.config.work import Size, Work
-from cch.information.registry import get_estimator
+from cch.information.estimator import get_estimator
+from cch.information.quantities import ROLES
 
 
 def estimate_work(spec: EstimateSpec, study: Study, size: Size | None) -> Work:

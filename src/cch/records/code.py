@@ -1,9 +1,10 @@
-"""Which code makes an output: a digest over a stage's script and all library modules it imports.
+"""Which code makes an output: a digest over a stage's script and the library modules behind it.
 
 Snakemake reruns a rule when its script changes, not when a module that the script imports does.
 The digest is a parameter of every rule, so an edit in a library module makes exactly the outputs
 of the stages that import it stale. It is taken over the syntax tree without docstrings: comments,
-formatting and documentation change nothing.
+formatting and documentation change nothing. Code that a specification names, such as an estimator,
+counts for the jobs that name it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import ast
 import functools
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cch.base.errors import CchError
 from cch.base.files import digest
@@ -21,81 +23,82 @@ from cch.base.files import digest
 PACKAGE = "cch"
 ROOT = Path(__file__).resolve().parents[1]
 
-# What these modules hold cannot change a number: the values of the configuration reach a stage
-# through its parameters, and the rest reports. An edit there must not retrain anything.
-NEUTRAL = frozenset(
-    f"{PACKAGE}.{name}"
-    for name in (
-        "base.device",
-        "base.errors",
-        "base.progress",
-        "config",
-        "config.model",
-        "config.overlays",
-        "config.paths",
-        "config.validation",
-        "records.code",
-        "records.record",
-        "records.stage",
-        "workflow.planning",
-    )
-) | {PACKAGE}
+NEUTRAL = frozenset({"base", "config", "records", "workflow"})
+"""Rooms that hold nothing a number depends on; their modules are not part of a code digest.
+
+What the configuration and its specifications say reaches a stage as the values in its parameter,
+which is compared by itself: whatever in `config` changes a value changes that text. (Code that
+makes a model of the configuration itself therefore names every field.) `paths` names files, which
+are the rule's inputs and outputs. `base.files` and `records` write files and compute SHA-256, of
+which ids are made: ids name things, and no generator is seeded by one (`cch.data.rng` hashes its
+own keys). The rest reports, or chooses a device. What decides which numbers are computed, or in
+which order, does not belong in these rooms.
+"""
 
 
-def modules_behind(script: str | Path) -> dict[str, Path]:
-    """Return the library modules that ``script`` imports, directly or through others, by name.
+def modules_behind(script: str | Path, named: Iterable[str] = ()) -> dict[str, Path]:
+    """Return the modules behind a job by name: imported by its script or named, or through others.
 
-    Imports are found in the text, inside functions too, so a module counts before it runs.
+    Imports are found in the text, inside functions too, so a module counts before it runs. Modules
+    of ``NEUTRAL`` rooms and the package itself are left out. Of other packages there are none, but
+    for the plugins that are named: what those import from elsewhere is left out.
+
+    Args:
+        script: the job's script.
+        named: modules and plugins that its specification names (``cch.config.specs.named_code``).
 
     Raises:
         CchError: a file has a syntax error.
     """
+    plugins = {name: Path(name).resolve() for name in named if name.endswith(".py")}
     found: dict[str, Path] = {}
-    waiting = sorted(_imports(Path(script), package=""))
+    waiting = [name for name in named if name not in plugins]
+    for path in (Path(script), *plugins.values()):
+        waiting += _imports(path, package="")
     while waiting:
         name = waiting.pop()
-        path = _module_path(name)
-        if path is None or name in found or name in NEUTRAL:
+        path = None if name in found else _module_path(name)
+        if path is None:
             continue
         found[name] = path
-        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        waiting.extend(sorted(_imports(path, package)))
         # Importing a module runs the packages above it.
-        waiting.append(name.rpartition(".")[0])
-    return dict(sorted(found.items()))
+        above = name.rpartition(".")[0]
+        waiting += [above, *_imports(path, name if path.name == "__init__.py" else above)]
+    return dict(sorted((found | plugins).items()))
 
 
-def code_digest(script: str | Path) -> str:
-    """Return one SHA-256 over the script and the modules behind it; see the module docstring."""
-    parts = {name: _source(path).meaning for name, path in modules_behind(script).items()}
+def code_digest(script: str | Path, named: Iterable[str] = ()) -> str:
+    """Return one SHA-256 over a job's script and the modules behind it; see ``modules_behind``."""
+    parts = {name: _source(path).meaning for name, path in modules_behind(script, named).items()}
     return digest({"script": _source(Path(script)).meaning, "modules": parts})
 
 
-def _module_path(name: str) -> Path | None:
-    """The file of a library module, or None for other packages and for names in modules."""
-    parts = name.split(".")
-    if parts[0] != PACKAGE:
+def code_now(script: Path, recorded: Mapping[str, Any]) -> str | None:
+    """Return the digest that a job would have now, or None where its code is not here.
+
+    Args:
+        script: the job's script.
+        recorded: what a record says of the code.
+    """
+    try:
+        return code_digest(script, recorded.get("named", ())) if script.is_file() else None
+    except CchError:
         return None
-    base = ROOT.joinpath(*parts[1:])
-    for path in (base / "__init__.py", base.with_suffix(".py")):
-        if path.is_file():
-            return path
-    return None
 
 
-def _statements(tree: ast.Module) -> Iterator[ast.AST]:
-    """Every statement, and what holds some; expressions, most of a tree, hold none."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for part in ("body", "handlers", "orelse", "finalbody", "cases"):
-            waiting.extend(getattr(node, part, ()))
+def _module_path(name: str) -> Path | None:
+    """Return the file of a library module that counts, or None, also for names in modules."""
+    package, *parts = name.split(".")
+    if package != PACKAGE or not parts or parts[0] in NEUTRAL:
+        return None
+    base = ROOT.joinpath(*parts)
+    candidates = (base / "__init__.py", base.with_suffix(".py"))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What a digest needs of a file; its syntax tree is large, and is not kept."""
+    """What a digest needs of a file; its syntax tree is large and is not kept."""
 
     imports: tuple[ast.Import | ast.ImportFrom, ...]
     meaning: str
@@ -108,6 +111,8 @@ def _source(path: Path) -> _Source:
         tree = _parsed(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise CchError(path, f"line {error.lineno}: {error.msg}") from None
+    except FileNotFoundError:
+        raise CchError(path, "there is no such Python file") from None
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     imports = []
     for node in _statements(tree):
@@ -116,6 +121,18 @@ def _source(path: Path) -> _Source:
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports.append(node)
     return _Source(tuple(imports), digest(ast.dump(tree, include_attributes=False)))
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield every statement; expressions, most of a tree, hold none and are passed over."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+            # A lambda's body and a conditional's branches are expressions, not lists.
+            some = getattr(node, part, None)
+            waiting += some if isinstance(some, list) else ()
 
 
 def _parsed(text: str) -> ast.Module:
@@ -129,17 +146,15 @@ def _parsed(text: str) -> ast.Module:
             gc.enable()
 
 
-def _imports(path: Path, package: str) -> frozenset[str]:
+def _imports(path: Path, package: str) -> set[str]:
+    """Return the names that a file of ``package`` imports: modules, and names in modules."""
     names: set[str] = set()
     for node in _source(path).imports:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
             continue
-        base = node.module or ""
-        if node.level:
-            parts = package.split(".")
-            above = parts[: len(parts) - node.level + 1]
-            base = ".".join([*above, base] if base else above)
+        above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+        base = ".".join([*above, node.module] if node.module else above)
         names.add(base)
         names.update(f"{base}.{alias.name}" for alias in node.names)
-    return frozenset(name for name in names if name.split(".")[0] == PACKAGE)
+    return names

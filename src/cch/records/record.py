@@ -22,6 +22,7 @@ from typing import Any
 
 from cch.base.errors import CchError
 from cch.base.files import digest, sha256_file, write_json
+from cch.config.specs import named_code
 from cch.records.code import code_digest, modules_behind
 
 FORMAT = "cch-record-1"
@@ -53,6 +54,7 @@ class Recorder:
 
     def write(self, path: str | Path, outputs: Iterable[str | Path]) -> None:
         """Hash inputs and outputs and write the record to ``path``."""
+        named = named_code(Path(self.script).stem, self.params.get("spec"))
         content = {
             "format": FORMAT,
             "rule": self.rule,
@@ -61,9 +63,10 @@ class Recorder:
             "params": dict(self.params),
             **self.facts,
             "code": {
-                "digest": code_digest(self.script),
+                "digest": code_digest(self.script, named),
                 "script": Path(self.script).name,
-                "modules": sorted(modules_behind(self.script)),
+                "modules": sorted(modules_behind(self.script, named)),
+                "named": named,
                 **git_state(),
             },
             "environment": environment(),

@@ -16,6 +16,8 @@ from typing import Any
 
 from cch.base.errors import CchError
 from cch.config import Compute
+from cch.config.registry import load_plugins
+from cch.config.specs import named_code
 from cch.records.code import code_digest
 from cch.records.record import Recorder
 
@@ -88,7 +90,8 @@ class Job:
             facts: what the record says besides, beside the job's.
         """
         script = Path(self._script).with_stem(stage) if stage else Path(self._script)
-        params = {"code": code_digest(script), "spec": spec}
+        code = code_digest(script, named_code(script.stem, spec))
+        params = {"code": code, "spec": spec}
         said = self.facts | dict(facts or {})
         Recorder(script.stem, script, inputs, params, said).write(path, outputs)
 
@@ -118,6 +121,7 @@ def stage(job: Any, script: str) -> Iterator[Job]:
     limit_threads(job.threads)
     share_gpus(job.config)
     try:
+        load_plugins(job.config.get("plugins") or [])
         running = Job(job, script)
         yield running
         running.close()

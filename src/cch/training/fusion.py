@@ -275,7 +275,10 @@ class _Fusions:
     def network(self) -> Network:
         fusion = self.fusion
         return Network(
-            hidden=[fusion.encoder], batch_norm=fusion.batch_norm, dropout=fusion.dropout
+            hidden=[fusion.encoder],
+            activation="relu",
+            batch_norm=fusion.batch_norm,
+            dropout=fusion.dropout,
         )
 
     def meta_member(self) -> StackedFusion:

@@ -40,6 +40,7 @@ import torch
 from cch.base.errors import CchError
 from cch.base.progress import Progress
 from cch.config import Network, Training
+from cch.config.registry import OPTIMIZERS
 from cch.data.rng import torch_generator
 from cch.training import objectives
 from cch.training.networks import DropoutMasks, Output, Stacked, StackedMLP, spread
@@ -303,7 +304,7 @@ def train_stack(
     examples = Examples(task, inputs, scale, labels, rows, soft_targets, outputs)
     examples.check(label)
     examples.check_members(label, members)
-    if channels > 1 and (training.weight_decay > 0 or training.optimizer == "adamw"):
+    if channels > 1 and (training.weight_decay > 0 or not OPTIMIZERS[training.optimizer].linear):
         raise CchError(
             label,
             f"weight decay is not offered for inputs of {channels} equal channels, whose weights "
@@ -427,8 +428,7 @@ class Job(Generic[MemberT]):
                 "raise `training.batch_size` or set `batch_norm: false`",
             )
         # Parameters, gradients, and what the optimiser keeps.
-        adaptive = self.training.optimizer in ("adam", "adamw")
-        copies = 2 + (2 if adaptive else int(self.training.momentum > 0))
+        copies = 2 + OPTIMIZERS[self.training.optimizer].state(self.training)
         each, order = meta_member.step_bytes(batch, copies), 3 * 8 * rows
         return _limit(self.label, each, order, self.memory_bytes - self.examples.bytes, self.device)
 
@@ -449,7 +449,8 @@ def _train_chunk(
     """Train ``members`` together; nothing in a step loops over them."""
     device, keys = examples.inputs.device, [member.key for member in members]
     stack = ensemble.initial(keys, device)
-    optimizer = _optimizer(training, ensemble.parameter_groups(stack, training.learning_rate))
+    groups = ensemble.parameter_groups(stack, training.learning_rate)
+    optimizer = OPTIMIZERS[training.optimizer].make(groups, training)
     schedule = _schedule(training, optimizer)
     batches = _Batches(examples, members, least=2 if stack.batch_norm else 1)
     masks, objective = DropoutMasks(stack, keys, device), ensemble.objective(examples, members)
@@ -471,18 +472,6 @@ def _train_chunk(
         note = f"{len(members)} members, epoch {epoch + 1}/{training.epochs}"
         progress.advance(len(members), note)
     return _TrainedChunk(stack.cpu(), losses.T.to("cpu", torch.float32), diverged.cpu())
-
-
-def _optimizer(training: Training, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """A ``torch.optim`` optimiser over the stacked parameters; its updates are elementwise."""
-    common: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
-    # One pass over memory in place of several, where torch has it.
-    common["fused"] = groups[0]["params"][0].device.type in ("cpu", "cuda")
-    if training.optimizer == "adam":
-        return torch.optim.Adam(groups, **common)
-    if training.optimizer == "adamw":
-        return torch.optim.AdamW(groups, **common)
-    return torch.optim.SGD(groups, momentum=training.momentum, **common)
 
 
 def _schedule(

@@ -19,20 +19,21 @@ from cch.config import Config, Study, load
 from cch.config.paths import Paths
 from cch.config.specs import (
     SPECS,
-    THEORY_FIGURES,
     PrepareSpec,
     Step,
     TheorySpec,
     as_json,
     calibrate_spec,
     estimate_spec,
+    named_code,
     select_spec,
     train_spec,
 )
-from cch.data.datasets.registry import required_sources
+from cch.data.datasets.registry import check_reader, required_sources
 from cch.data.sources.fetch import Fetched
 from cch.data.sources.manual import available, manual_steps, missing_by_hand, raw_path
 from cch.data.sources.table import SourceTable, load_table, with_local
+from cch.paper.theory import THEORY_FIGURES
 from cch.records.code import code_digest
 from cch.tables.claims import Claims, load_claims, titled
 from cch.tables.layouts import Layout, all_layouts, layout_inputs
@@ -121,6 +122,7 @@ class Plan:
                     raise CchError(
                         f"datasets.{name}", f"there is no source {source!r}; there are {known}"
                     )
+                check_reader(source, self.table.source(source).reader)
 
     # Files
 
@@ -259,11 +261,6 @@ class Plan:
             for name, layout in self.layouts.items()
             if layout.kind != "samples" and wanted.issuperset(layout.studies) and not layout.own
         ]
-
-    @property
-    def theory_figures(self) -> dict[str, str]:
-        """Figures of the target ``theory`` with the table that each is drawn from."""
-        return THEORY_FIGURES
 
     def theory_targets(self) -> dict[str, list[str]]:
         """The target ``theory`` and its parts, with their files."""
@@ -478,6 +475,11 @@ class Plan:
         """What determines the calibration of an estimator, beside the runs."""
         return as_json(calibrate_spec(study, self.config.studies[study].information, estimator))
 
+    @once
+    def study_spec(self, study: str) -> list[str]:
+        """What determines all runs and estimates of a study, step by step."""
+        return [as_json(step) for step in self.steps(study)]
+
     def simulate_spec(self) -> str:
         """What determines the simulations of the theory."""
         return as_json(self.config.theory)
@@ -534,9 +536,13 @@ class Plan:
         said = [self.table.source(source).stand_in for source in needed]
         return list(dict.fromkeys(text for text in said if text))
 
-    def code(self, script: str) -> str:
-        """Digest of a workflow script with all library modules behind it."""
-        return code_digest(self.root / "workflow" / "scripts" / script)
+    def code(self, script: str, spec: Any = None) -> str:
+        """Return the digest of the code behind a job, by its script and its specification."""
+        return self._digest(script, tuple(named_code(Path(script).stem, spec)))
+
+    @once
+    def _digest(self, script: str, named: tuple[str, ...]) -> str:
+        return code_digest(self.root / "workflow" / "scripts" / script, named)
 
     # Fetching
 

@@ -16,7 +16,7 @@ from cch.audit.report import Audit
 from cch.audit.tree import Recorded, Tree
 from cch.base.errors import CchError
 from cch.base.files import sha256_file
-from cch.records.code import code_digest
+from cch.records.code import code_now
 
 BY_REFERENCE = (".h5",)
 """Suffixes of datasets, selected features and models, which are named by size and digest."""
@@ -225,10 +225,12 @@ def _sources(root: Path) -> Iterator[File]:
 def _other_code(jobs: list[Job], root: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for script in sorted({job.script for job in jobs}):
-        path = root / script
-        now = code_digest(path) if path.is_file() else None
         codes = [job.content["code"] for job in jobs if job.script == script]
-        others = {str(c.get("commit", "unknown"))[:12] for c in codes if c["digest"] != now}
+        others = {
+            str(code.get("commit", "unknown"))[:12]
+            for code in codes
+            if code["digest"] != code_now(root / script, code)
+        }
         if others:
             found[script] = sorted(others)
     return found

@@ -1,7 +1,8 @@
 """Raw files (or a keyed generator) to a PairedDataset.
 
-A kind of dataset is a module here with a ``prepare`` and an entry in ``KINDS``; a way to read a
-raw source is a function and an entry in ``READERS``.
+A kind of dataset is a module here with a ``prepare``, its model and an entry in ``KINDS``; a way to
+read a raw source is a function and an entry in ``READERS``. A plugin adds its own by
+``register_kind`` and ``READERS.add``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cch.base.errors import CchError
+from cch.config import DATASETS, DatasetModel
+from cch.config.registry import KINDS, READERS
 from cch.config.specs import PrepareSpec
 from cch.data.datasets import (
     digits,
@@ -27,7 +30,18 @@ from cch.data.datasets import (
 )
 from cch.data.paired import Contents
 
-__all__ = ["KINDS", "READERS", "Kind", "Reader", "prepare", "prepare_dataset", "required_sources"]
+__all__ = [
+    "KINDS",
+    "READERS",
+    "Kind",
+    "Reader",
+    "check_reader",
+    "keys",
+    "prepare",
+    "prepare_dataset",
+    "register_kind",
+    "required_sources",
+]
 
 
 @dataclass(frozen=True)
@@ -60,12 +74,12 @@ class Kind:
     prepare: Callable[..., Contents]
 
 
-def _keys(**types: type) -> Callable[[str, Any], dict[str, tuple[str, type]]]:
+def keys(**types: type) -> Callable[[str, Any], dict[str, tuple[str, type]]]:
     """The needs of a kind whose keys each name a source."""
     return lambda _, spec: {key: (getattr(spec, key), kind) for key, kind in types.items()}
 
 
-READERS: dict[str, Reader] = {
+_READERS = {
     "mnist-idx": Reader(
         ("train-images", "train-labels", "test-images", "test-labels"),
         digits.Digits,
@@ -95,16 +109,29 @@ READERS: dict[str, Reader] = {
     "local-files": Reader((), user_matrices.LocalFiles, user_matrices.read_local),
 }
 
-KINDS: dict[str, Kind] = {
-    "synthetic": Kind(_keys(), synthetic.prepare),
-    "mnistm": Kind(
-        _keys(digits=digits.Digits, photographs=photographs.Photographs), mnistm.prepare
-    ),
+_KINDS = {
+    "synthetic": Kind(keys(), synthetic.prepare),
+    "mnistm": Kind(keys(digits=digits.Digits, photographs=photographs.Photographs), mnistm.prepare),
     "tcga": Kind(tcga.needs, tcga.prepare),
     "matrices": Kind(user_matrices.needs, user_matrices.prepare),
-    "mosei": Kind(_keys(source=mosei.MoseiPickle), mosei.prepare),
-    "mosi": Kind(_keys(source=mosi.MosiFeatures), mosi.prepare),
+    "mosei": Kind(keys(source=mosei.MoseiPickle), mosei.prepare),
+    "mosi": Kind(keys(source=mosi.MosiFeatures), mosi.prepare),
 }
+for _registry, _own in ((READERS, _READERS), (KINDS, _KINDS)):
+    for _name, _entry in _own.items():
+        _registry.add(_name, _entry)
+
+
+def register_kind(name: str, model: type[DatasetModel], kind: Kind) -> None:
+    """Add a kind of dataset.
+
+    Args:
+        name: value of its key ``kind``.
+        model: its keys in the configuration.
+        kind: the sources that it needs, and its function.
+    """
+    KINDS.add(name, kind)
+    DATASETS[name] = model
 
 
 def required_sources(name: str, spec: Any) -> list[str]:
@@ -150,6 +177,12 @@ def prepare_dataset(
     return kind.prepare(spec, *read)
 
 
+def check_reader(source: str, reader: str) -> None:
+    """Raise CchError where a source names a reader that does not exist."""
+    if reader not in READERS:
+        raise CchError(f"source {source!r}", READERS.unknown(reader))
+
+
 def _read_source(
     where: str,
     source: str,
@@ -160,11 +193,7 @@ def _read_source(
     if source not in readers or source not in files:
         known = ", ".join(sorted(readers))
         raise CchError(where, f"there is no source {source!r}", f"there are {known}")
-    if readers[source] not in READERS:
-        known = ", ".join(sorted(READERS))
-        raise CchError(
-            f"source {source!r}", f"there is no reader {readers[source]!r}", f"there are {known}"
-        )
+    check_reader(source, readers[source])
     reader = READERS[readers[source]]
     if reader.gives is not needed:
         raise CchError(

@@ -70,7 +70,7 @@ def prepare(spec: TcgaDataset, *read: Any) -> Contents:
     cases, origin = _labelled(cohorts, label_of, funnel)
     classes = _classes(spec, [label_of[case] for case in cases])
     modalities, features = {}, {}
-    for name in spec.modalities:
+    for name in next(iter(spec.cohorts.values())):
         modalities[name], features[name] = _stacked(
             name, {cohort: cohorts[cohort][name] for cohort in cohorts}, origin,
             given.get("gene_names"),

@@ -7,6 +7,7 @@ registered with the keys of the table that it needs::
     def _ftp(request: Request) -> Delivery:
         ...
 
+A plugin registers its kinds so too; what they have to know is in the file's ``options``.
 `fetch` tries the mirror first, verifies the bytes and renames the file; a kind does none of these.
 """
 

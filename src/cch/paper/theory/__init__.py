@@ -6,3 +6,6 @@ region where distillation helps Theorem 1 finds. ``simulate``: Eq. 4's estimator
 
 Where a formula of the paper is wrong or incomplete, the function that implements it says so.
 """
+
+THEORY_FIGURES = {"theory-risk": "theory", "theory-region": "theory-region"}
+"""Figures with the table that each is drawn from."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cch.config.paths import Paths
-from cch.config.specs import THEORY_FIGURES, TheorySpec
+from cch.config.specs import TheorySpec
+from cch.paper.theory import THEORY_FIGURES
 from cch.paper.theory.documents import DOCUMENTS
 from cch.paper.theory.figures import DRAW
 from cch.tables.write import Made, save, write_table
