@@ -61,4 +61,4 @@ def test_lihcs_null_needs_no_data_and_leads_to_its_generator(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     found = explain("null-lihc/gap/ksg", RESULTS)
     assert found["whole"]
-    assert {end["generator"]["kind"] for end in leaves(found["files"])} == {"lihc-null"}
+    assert {end["generator"]["kind"] for end in leaves(found["files"])} == {"null-gaps"}

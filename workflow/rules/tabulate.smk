@@ -32,17 +32,17 @@ for bundle in PLAN.bundles():
             "../scripts/tabulate.py"
 
 
+# Null gaps and the printed ones beside them.
 rule tabulate_null:
     input:
-        PLAN.null_lihc_inputs(),
+        lambda w: PLAN.null_inputs(w.entry),
     output:
-        [shown(path) for path in PLAN.null_files()],
-        PATHS.table("null-lihc", "record.json"),
-        PATHS.figure("null-lihc", "record.json"),
+        [shown(path) for path in PLAN.null_files("{entry}")],
+        PLAN.null_records("{entry}"),
     log:
-        f"{RESULTS}/logs/tabulate/null-lihc.log",
+        f"{RESULTS}/logs/tabulate/null-{{entry}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/tabulate/null-lihc.tsv"
+        f"{RESULTS}/benchmarks/tabulate/null-{{entry}}.tsv"
     localrule: True
     conda:
         "../../envs/cch.yaml"
@@ -51,7 +51,7 @@ rule tabulate_null:
         mem_mb=2000,
         runtime=15,
     params:
-        spec=RESULTS,
+        spec=lambda w: PLAN.null_table_spec(w.entry),
         code=PLAN.code("tabulate_null.py"),
     script:
         "../scripts/tabulate_null.py"

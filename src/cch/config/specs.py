@@ -24,6 +24,7 @@ from cch.config.model import (
     Model,
     Name,
     Network,
+    NullGaps,
     Option,
     Rows,
     Selection,
@@ -228,6 +229,40 @@ def calibrate_spec(study: str, settings: Information, estimators: Sequence[str])
         limit=settings.limit,
         calibration=asked.model_copy(update={"estimators": None, "settings": grids}),
     )
+
+
+class NullGapsSpec(Model):
+    """All that determines one estimator's gaps of independent samples.
+
+    Attributes:
+        name: of the entry; part of the key of all samples.
+        estimator: with its default options.
+        class_counts: rows of each class.
+        columns: of a representation.
+        repeats: independent samples.
+    """
+
+    name: Name
+    estimator: str
+    class_counts: list[int]
+    columns: int
+    repeats: int
+
+
+class NullTableSpec(Model):
+    """All that determines the table and figure of null gaps, beside the estimates.
+
+    Attributes:
+        name: of the entry.
+        entry: its settings, estimators included.
+        gaps: the printed gaps by level as printed, e.g. ``20%``.
+        results: folder of everything generated.
+    """
+
+    name: Name
+    entry: NullGaps
+    gaps: dict[str, float]
+    results: str
 
 
 THEORY_FIGURES = {"theory-risk": "theory", "theory-region": "theory-region"}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cch import CHECKOUT
 from cch.base.errors import CchError, nearest
 from cch.base.files import digest, sha256_file
 from cch.config import Config, Study, load
@@ -20,6 +21,8 @@ from cch.config.paths import Paths
 from cch.config.specs import (
     SPECS,
     THEORY_FIGURES,
+    NullGapsSpec,
+    NullTableSpec,
     PrepareSpec,
     TheorySpec,
     as_json,
@@ -56,12 +59,11 @@ OTHER_TARGETS = {
 }
 """Targets that are neither a study, a table nor a figure, with what they make."""
 
-GENERATED_FIGURES = {
+THEORY_TITLES = {
     "theory-risk": "Theory. Risk of the student, formulas and simulation",
     "theory-region": "Theory. Where distillation helps and where the criterion says so",
-    "null-lihc": "LIHC null. What estimators give at LIHC's sizes where there is no gap",
 }
-"""Figures of no study, with titles."""
+"""Figures of the theory, with titles."""
 
 
 def selection_name(study: Study, modality: str) -> str:
@@ -88,10 +90,10 @@ class Plan:
 
     Args:
         raw: the merged configuration, as Snakemake has it.
-        root: the folder of the checkout (paper/, workflow/).
+        root: the folder with paper/ and workflow/.
     """
 
-    def __init__(self, raw: dict[str, Any], root: str | Path) -> None:
+    def __init__(self, raw: dict[str, Any], root: str | Path = CHECKOUT) -> None:
         self.root = Path(root)
         self.config: Config = load(raw)
         self.paths = Paths.of(self.config)
@@ -104,7 +106,9 @@ class Plan:
         )
         self.claims: Claims = load_claims(self.root / "paper" / "claims.yaml")
         names = {name: layout.number for name, layout in self.layouts.items()}
-        for name, number in (names | dict.fromkeys(self.theory_targets(), "the theory")).items():
+        names |= dict.fromkeys(self.theory_targets(), "the theory")
+        names |= dict.fromkeys(self.null_targets(), "null gaps")
+        for name, number in names.items():
             if name in {*self.config.studies, *(s.group for s in self.config.studies.values())}:
                 raise CchError(f"studies.{name}", f"is also the name of {number}", "choose another")
         for name, dataset in self.config.datasets.items():
@@ -237,10 +241,20 @@ class Plan:
         tables = [self.paths.table(name, "record.json") for name in THEORY_FIGURES.values()]
         return tables + [self.paths.figure(name, "record.json") for name in THEORY_FIGURES]
 
-    def null_files(self) -> list[str]:
-        """The table and figure of what estimators give at LIHC's sizes for no gap."""
-        tables = [self.paths.table("null-lihc", s) for s in ("json", "csv", "md", "tex")]
-        return tables + [self.paths.figure("null-lihc", s) for s in ("pdf", "png")]
+    def null_files(self, entry: str) -> list[str]:
+        """The table and figure of an entry of `null_gaps`."""
+        name = f"null-{entry}"
+        tables = [self.paths.table(name, s) for s in ("json", "csv", "md", "tex")]
+        return tables + [self.paths.figure(name, s) for s in ("pdf", "png")]
+
+    def null_records(self, entry: str) -> list[str]:
+        """Their records."""
+        name = f"null-{entry}"
+        return [self.paths.table(name, "record.json"), self.paths.figure(name, "record.json")]
+
+    def null_targets(self) -> dict[str, list[str]]:
+        """The targets ``null-<entry>``, with their files."""
+        return {f"null-{entry}": self.null_files(entry) for entry in self.config.null_gaps}
 
     @property
     def comparison(self) -> str:
@@ -269,9 +283,7 @@ class Plan:
                 named.setdefault(study.group, []).extend(files)
         for name in self.layouts:
             named[name] = self.layout_files(name)
-        # Of no study and asked for by name: what estimators give at LIHC's sizes for no gap.
-        named["null-lihc"] = self.null_files()
-        return named | self.theory_targets()
+        return named | self.null_targets() | self.theory_targets()
 
     def fetchable(self) -> list[str]:
         """All raw files of available studies, for the target that only downloads."""
@@ -361,8 +373,15 @@ class Plan:
         return {
             "studies": self._study_titles(),
             "tables": tables,
-            "figures": figures | GENERATED_FIGURES,
+            "figures": figures | THEORY_TITLES | self._null_titles(),
             "others": OTHER_TARGETS,
+        }
+
+    def _null_titles(self) -> dict[str, str]:
+        """Titles of the targets ``null-<entry>``."""
+        return {
+            f"null-{name}": f"{entry.title} null. Gaps of independent samples at its sizes"
+            for name, entry in self.config.null_gaps.items()
         }
 
     def _study_titles(self) -> dict[str, str]:
@@ -377,13 +396,17 @@ class Plan:
             found[group] = f"{title}{', '.join(names)}"
         return found
 
+    def names(self) -> list[str]:
+        """Names of all targets."""
+        return [name for names in self.titles().values() for name in names]
+
     def check_target(self, target: str) -> None:
-        """Refuse a target that is no name of ours and looks like no file.
+        """Refuse an unknown target that does not look like a file.
 
         Raises:
             CchError: one line with the nearest names, and the command that lists all.
         """
-        known = [name for names in self.titles().values() for name in names]
+        known = self.names()
         if target in known or "/" in target or "." in target:
             return
         raise CchError(
@@ -436,6 +459,31 @@ class Plan:
         """What determines the tables of the theory, beside its simulations."""
         return as_json(TheorySpec(theory=self.config.theory, results=self.paths.results))
 
+    def null_spec(self, entry: str, estimator: str) -> str:
+        """What determines an estimator's gaps of independent samples."""
+        asked = self.config.null_gaps[entry]
+        return as_json(
+            NullGapsSpec(
+                name=entry,
+                estimator=estimator,
+                class_counts=asked.class_counts,
+                columns=asked.columns,
+                repeats=asked.repeats,
+            )
+        )
+
+    def null_table_spec(self, entry: str) -> str:
+        """What determines the table and figure of null gaps, beside the estimates."""
+        asked = self.config.null_gaps[entry]
+        return as_json(
+            NullTableSpec(
+                name=entry,
+                entry=asked.model_copy(update={"estimators": self.null_estimators(entry)}),
+                gaps=self.claims.column(asked.table, asked.column),
+                results=self.paths.results,
+            )
+        )
+
     def table_spec(self, name: str) -> str:
         """What determines a table or figure, beside the files that its cells read."""
         layout = self.layouts[name]
@@ -470,10 +518,17 @@ class Plan:
         """The runs that information is estimated from, by role."""
         return {role: self.paths.runs(study, role) for role in ("teacher", "baseline")}
 
-    def null_lihc_inputs(self) -> list[str]:
-        """The null of LIHC's setting by every estimator of any study."""
+    def null_estimators(self, entry: str) -> list[str]:
+        """Estimators of an entry of `null_gaps`: its own, or those of all studies."""
+        own = self.config.null_gaps[entry].estimators
         used = [e for study in self.config.studies.values() for e in study.information.estimators]
-        return [self.paths.calibration("lihc-null", name) for name in dict.fromkeys(used)]
+        return list(dict.fromkeys(used if own is None else own))
+
+    def null_inputs(self, entry: str) -> list[str]:
+        """The estimates that an entry of `null_gaps` shows, by estimator."""
+        return [
+            self.paths.calibration(f"null-{entry}", name) for name in self.null_estimators(entry)
+        ]
 
     def stand_ins(self, studies: Sequence[str]) -> list[str]:
         """What to say of stand-in data that studies rest on."""
