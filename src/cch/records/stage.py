@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cch import CHECKOUT
 from cch.base.errors import CchError
 from cch.config import Compute
 from cch.records.record import Recorder
@@ -39,13 +40,18 @@ def log_to(path: str | None) -> None:
 class Job:
     """One running job, for its script: what was asked, what it may use, and what it did.
 
+    Args:
+        job: the ``snakemake`` object.
+        name: of the script, which is the name of its rule in this project.
+
     Attributes:
         facts: what the record says besides; the script adds to it.
         made: outputs beside those that the rule names.
     """
 
-    def __init__(self, job: Any, script: str) -> None:
-        self._job, self._script = job, script
+    def __init__(self, job: Any, name: str) -> None:
+        # Not the script's __file__, which is an address where the workflow is a remote module.
+        self._job, self._script = job, CHECKOUT / "workflow" / "scripts" / f"{name}.py"
         self.facts: dict[str, Any] = {"threads": job.threads, **allocation()}
         self.made: list[str] = []
         self._recorder = self._record(_without_records(job.input), job.params.get("spec"))
@@ -74,7 +80,7 @@ class Job:
 
     def _record(self, inputs: list[str], spec: Any) -> Recorder:
         params = {"code": self._job.params.get("code")} | ({} if spec is None else {"spec": spec})
-        return Recorder(Path(self._script).stem, self._script, inputs, params, self.facts)
+        return Recorder(self._script.stem, self._script, inputs, params, self.facts)
 
 
 def _without_records(paths: Any) -> list[str]:
@@ -84,8 +90,8 @@ def _without_records(paths: Any) -> list[str]:
 
 
 @contextmanager
-def stage(job: Any, script: str) -> Iterator[Job]:
-    """Run the body of a workflow script; ``job`` is the ``snakemake`` object.
+def stage(job: Any, name: str) -> Iterator[Job]:
+    """Run the body of the workflow script ``name``; ``job`` is the ``snakemake`` object.
 
     The body makes all outputs but ``job.output.record``, which is written when it ends well. A
     ``CchError`` ends the script with one line and exit status 1.
@@ -94,7 +100,7 @@ def stage(job: Any, script: str) -> Iterator[Job]:
     limit_threads(job.threads)
     share_gpus(job.config)
     try:
-        running = Job(job, script)
+        running = Job(job, name)
         yield running
         running.close()
     except CchError as error:

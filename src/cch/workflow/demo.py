@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cch import CHECKOUT
+from cch import CHECKOUT, LIBRARY
 from cch.base.errors import CchError
 from cch.workflow.events import TERMINAL
 
@@ -60,7 +60,7 @@ def _run(command: Sequence[str], directory: Path) -> int:
     terminal = os.dup(2)
     environment = {
         **os.environ,
-        "PYTHONPATH": str(CHECKOUT / "src"),
+        "PYTHONPATH": str(LIBRARY),
         TERMINAL: str(terminal),
     }
     try:
