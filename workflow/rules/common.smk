@@ -21,7 +21,7 @@ if LOCAL and (Path(BASE).parents[1] / "src" / "cch").is_dir():
 try:
     from cch import CHECKOUT
     from cch.base.errors import CchError
-    from cch.config.specs import SPECS
+    from cch.config.specs import SPECS, as_json
     from cch.workflow.events import JobEventHandler, run_progress
     from cch.workflow.planning import Plan
     from cch.workflow.snakemake_targets import (
@@ -115,6 +115,9 @@ def alternatives(names):
     return "|".join(re.escape(name) for name in names) or "$^"
 
 
+APART = alternatives(name for name in CONFIG.studies if name not in PLAN.together())
+
+
 wildcard_constraints:
     source=alternatives(PLAN.table.sources),
     file=alternatives(
@@ -126,7 +129,6 @@ wildcard_constraints:
     entry=alternatives(CONFIG.null_gaps),
     estimator="[a-z0-9-]+",
     role=alternatives(SPECS),
-    job="[a-z0-9-]+",
 
 
 def shown(path):

@@ -75,10 +75,9 @@ def cell_config(
         roles = ("teacher", "student") if query["role"] == "student" else (query["role"],)
     files, cases = [paths.runs(name, role) for role in roles], []
     if "estimator" in query:
-        job = study.information.job_of(query["estimator"])
         if query["kind"] != "calibration":
-            files.append(paths.information(name, job))
-        calibration = paths.calibration(name, job)
+            files.append(paths.information(name, query["estimator"]))
+        calibration = paths.calibration(name, query["estimator"])
         if calibration in inputs:
             files.append(calibration)
             cases = [one for one in calibrations(calibration) if _meant(one, query)]
@@ -127,7 +126,7 @@ def cut_study(study: Study, query: Mapping[str, Any], cases: Sequence[Mapping[st
     cut = {part: getattr(study, part).model_copy(update=new) for part, new in parts.items()}
     # Two is the least that a study may have.
     seeds = max(2, runs) if estimated else study.seeds
-    return study.model_copy(update=cut | {"seeds": seeds})
+    return study.model_copy(update=cut | {"seeds": seeds, "together": False})
 
 
 def cut_calibration(

@@ -605,15 +605,14 @@ def query_inputs(query: Any, study_name: str, study: Study, paths: Paths) -> set
         case Information() | Gap() if query.estimator not in study.information.estimators:
             return set()
         case Information() | Gap():
-            return {paths.information(study_name, study.information.job_of(query.estimator))}
+            return {paths.information(study_name, query.estimator)}
         case Criterion():
-            job = study.information.job_of(query.estimator)
-            files = {paths.information(study_name, job)}
+            files = {paths.information(study_name, query.estimator)}
             if query.estimator in study.information.calibrated:
-                files.add(paths.calibration(study_name, job))
+                files.add(paths.calibration(study_name, query.estimator))
             return files
         case Calibration():
-            return {paths.calibration(study_name, study.information.job_of(query.estimator))}
+            return {paths.calibration(study_name, query.estimator)}
         case Count() | Cases() | Outputs():
             return {paths.dataset(study.dataset)}
         case _:

@@ -40,7 +40,7 @@ class Source:
 
     def estimates_path(self, estimator: str) -> str:
         """The file of an estimator's estimates."""
-        return self.paths.information(self.name, self.study.information.job_of(estimator))
+        return self.paths.information(self.name, estimator)
 
     def calibration(self, estimator: str) -> list[dict[str, Any]]:
         """All calibration results of an estimator."""
@@ -49,7 +49,7 @@ class Source:
 
     def calibration_path(self, estimator: str) -> str:
         """The file of an estimator's calibration."""
-        return self.paths.calibration(self.name, self.study.information.job_of(estimator))
+        return self.paths.calibration(self.name, estimator)
 
     def _read(self, path: str, key: str) -> list[dict[str, Any]]:
         if path not in self._entries:

@@ -24,6 +24,7 @@ from cch.config.specs import (
     NullGapsSpec,
     NullTableSpec,
     PrepareSpec,
+    Step,
     TheorySpec,
     as_json,
     calibrate_spec,
@@ -184,29 +185,58 @@ class Plan:
         return [Bundle(names[0], names) for names in by_jobs.values()]
 
     def _behind(self, files: Iterable[str]) -> frozenset[str]:
-        """Files of a study's jobs, with all that they are made from."""
+        """Jobs that make files, with all that those rest on; a job is named by its first output."""
         found, waiting = set(), list(files)
         while waiting:
             path = waiting.pop()
-            if path not in found:
-                found.add(path)
-                waiting += self._made_from.get(path, ())
+            job, inputs = self._makers.get(path, (path, []))
+            if job not in found:
+                found.add(job)
+                waiting += inputs
         return frozenset(found)
 
     @functools.cached_property
-    def _made_from(self) -> dict[str, list[str]]:
-        """What each file of runs, estimates and calibrations is made from."""
-        made: dict[str, list[str]] = {}
+    def _makers(self) -> dict[str, tuple[str, list[str]]]:
+        """The job that makes each file of runs, estimates and calibrations, with its inputs."""
+        made = {}
         for name, study in self.config.studies.items():
-            for role in SPECS:
-                made[self.paths.runs(name, role)] = list(self.training_inputs(name, role).values())
-            runs = list(self.representations(name).values())
-            wanted = study.information
-            for job in wanted.jobs(wanted.estimators):
-                made[self.paths.information(name, job)] = runs
-            for job in wanted.jobs(wanted.calibrated):
-                made[self.paths.calibration(name, job)] = runs
+            steps = self.steps(name)
+            whole = (steps[0].output, self.whole_inputs(name))
+            for step in steps:
+                alone = (step.output, list(step.inputs.values()))
+                made[step.output] = whole if study.together else alone
         return made
+
+    def steps(self, study: str) -> list[Step]:
+        """Everything that is trained and estimated for a study; inputs are made before outputs."""
+        spec, paths, seen = self.config.studies[study], self.paths, self.representations(study)
+        steps = [
+            Step(
+                stage="train",
+                spec=self.train_spec(study, role),
+                inputs=self.training_inputs(study, role),
+                output=paths.runs(study, role),
+            )
+            for role in SPECS
+            if role != "fusion" or spec.fusion
+        ]
+        for name in spec.information.estimators:
+            given, out = self.estimate_spec(study, name), paths.information(study, name)
+            steps.append(Step(stage="estimate", spec=given, inputs=seen, output=out))
+        for name in spec.information.calibrated:
+            given, out = self.calibrate_spec(study, name), paths.calibration(study, name)
+            steps.append(Step(stage="calibrate", spec=given, inputs=seen, output=out))
+        return steps
+
+    def together(self) -> list[str]:
+        """Studies that are made by one job each."""
+        return [name for name, study in self.config.studies.items() if study.together]
+
+    def whole_inputs(self, study: str) -> list[str]:
+        """The files that all steps of a study read, less those that they make themselves."""
+        steps = self.steps(study)
+        made = {step.output for step in steps}
+        return sorted({path for step in steps for path in step.inputs.values()} - made)
 
     def documents(self, studies: Iterable[str]) -> list[str]:
         """The JSON documents of the paper's tables and figures over these studies."""
@@ -441,15 +471,13 @@ class Plan:
         study, modality = self.selections[dataset, selection]
         return as_json(select_spec(self.config.studies[study], modality))
 
-    def estimate_spec(self, study: str, job: str) -> str:
-        """What determines the estimates of a job, beside the runs."""
-        wanted = self.config.studies[study].information
-        return as_json(estimate_spec(study, wanted, wanted.jobs(wanted.estimators)[job]))
+    def estimate_spec(self, study: str, estimator: str) -> str:
+        """What determines the estimates by an estimator, beside the runs."""
+        return as_json(estimate_spec(study, self.config.studies[study].information, estimator))
 
-    def calibrate_spec(self, study: str, job: str) -> str:
-        """What determines the calibrations of a job, beside the runs."""
-        wanted = self.config.studies[study].information
-        return as_json(calibrate_spec(study, wanted, wanted.jobs(wanted.calibrated)[job]))
+    def calibrate_spec(self, study: str, estimator: str) -> str:
+        """What determines the calibration of an estimator, beside the runs."""
+        return as_json(calibrate_spec(study, self.config.studies[study].information, estimator))
 
     def simulate_spec(self) -> str:
         """What determines the simulations of the theory."""
