@@ -1,4 +1,4 @@
-# Estimators on samples of known information, at the sizes of a study's own estimates.
+# Run an estimator on samples of known information, at the sizes of the study's estimates.
 rule calibrate:
     input:
         unpack(lambda w: PLAN.representations(w.study)),

@@ -1,4 +1,4 @@
-# Studies of seconds (`together`): all runs, estimates and calibrations of one are made by one job.
+# Studies of seconds (`together`): one job makes all runs, estimates and calibrations of a study.
 for name in PLAN.together():
 
     rule:
@@ -13,7 +13,7 @@ for name in PLAN.together():
             f"{RESULTS}/logs/study/{name}.log",
         benchmark:
             f"{RESULTS}/benchmarks/study/{name}.tsv"
-        priority: 1  # long beside all others, so they start first
+        priority: 1  # longer than other jobs, so they start first
         conda:
             "../../envs/cch.yaml"
         threads: CONFIG.compute.threads

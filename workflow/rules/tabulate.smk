@@ -1,5 +1,5 @@
-# Runs and estimates to cells, and cells to figures. JSON is the truth; the other formats are
-# rendered from it, and figures are drawn from it. Tables that rest on the same jobs are made in one.
+# Make cells from runs and estimates, and figures from cells. Every format and figure is rendered
+# from the JSON document. Tables that depend on the same jobs are made in one job.
 for bundle in PLAN.bundles():
 
     rule:
@@ -57,7 +57,7 @@ rule tabulate_null:
         "../scripts/tabulate_null.py"
 
 
-# Every cell of every available table beside the paper's, on one page.
+# One page with every cell beside the paper's value.
 rule compare:
     input:
         PLAN.documents(PLAN.available()),

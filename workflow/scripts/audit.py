@@ -1,4 +1,4 @@
-"""Audit everything that the run made: results/audit.json."""
+"""Audit the run: results/audit.json."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Set every cell of every table beside the paper's: results/comparison.md."""
+"""List every cell beside the paper's value: results/comparison.md."""
 
 from cch.base.files import write_text
 from cch.records.stage import stage

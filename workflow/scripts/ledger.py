@@ -1,4 +1,4 @@
-"""Set the paper's numbers beside checks on them and beside ours: results/ledger.{json,md}."""
+"""Check the paper's numbers and compare them with ours: results/ledger.{json,md}."""
 
 from cch.base.files import write_json, write_text
 from cch.paper.ledger.build import build_ledger, checked

@@ -1,4 +1,4 @@
-"""Simulate all that the target theory shows: results/theory/simulation.json."""
+"""Simulate the theory: results/theory/simulation.json."""
 
 from cch.config import Theory
 from cch.paper.theory.stage import simulate_all

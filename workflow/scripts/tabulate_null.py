@@ -1,4 +1,4 @@
-"""Set printed gaps beside gaps of independent samples: results/tables/null-<entry>.*."""
+"""Compare printed gaps with gaps of independent samples: results/tables/null-<entry>.*."""
 
 from pathlib import Path
 
