@@ -13,7 +13,7 @@ for name in PLAN.together():
             f"{RESULTS}/logs/study/{name}.log",
         benchmark:
             f"{RESULTS}/benchmarks/study/{name}.tsv"
-        priority: 1  # longer than other jobs, so they start first
+        priority: PLAN.priority(name)
         conda:
             "../../envs/cch.yaml"
         threads: CONFIG.compute.threads

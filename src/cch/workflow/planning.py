@@ -73,6 +73,11 @@ def selection_name(study: Study, modality: str) -> str:
     return f"{modality}-{digest(spec)[:8]}"
 
 
+# Snakemake asks for the parameters of all waiting jobs again whenever a job ends, and more often; a
+# plan lives as long as its process, so nothing is kept too long.
+once = functools.cache
+
+
 @dataclass(frozen=True)
 class Bundle:
     """Tables and figures that depend on the same jobs and are made in one job.
@@ -151,6 +156,7 @@ class Plan:
         """Records of a dataset's raw files."""
         return [f"{path}.record.json" for path in self.raw_list(dataset)]
 
+    @once
     def records(self, name: str) -> list[str]:
         """The records of a layout's outputs."""
         kind, made = self.layouts[name].kind, []
@@ -160,6 +166,7 @@ class Plan:
             made.append(self.paths.figure(name, "record.json"))
         return made
 
+    @once
     def layout_files(self, name: str) -> list[str]:
         """The outputs of a layout: table, figure, or the figure with the numbers behind it."""
         kind = self.layouts[name].kind
@@ -170,6 +177,7 @@ class Plan:
             files += [self.paths.figure(name, suffix) for suffix in ("pdf", "png")]
         return files
 
+    @once
     def layout_inputs(self, name: str) -> list[str]:
         """The runs, estimates and datasets that a layout reads."""
         if self.layouts[name].kind == "samples":
@@ -177,6 +185,7 @@ class Plan:
             return [self.paths.dataset(study.dataset)]
         return layout_inputs(self.layouts[name], self.config)
 
+    @once
     def bundles(self) -> list[Bundle]:
         """Group tables and figures by the jobs that they depend on, directly or indirectly."""
         by_jobs: dict[frozenset[str], list[str]] = {}
@@ -207,6 +216,7 @@ class Plan:
                 made[step.output] = whole if study.together else alone
         return made
 
+    @once
     def steps(self, study: str) -> list[Step]:
         """Return all training, estimation and calibration of a study, in order of dependence."""
         spec, paths, seen = self.config.studies[study], self.paths, self.representations(study)
@@ -232,6 +242,12 @@ class Plan:
         """Studies that are made by one job each (`together`)."""
         return [name for name, study in self.config.studies.items() if study.together]
 
+    def priority(self, study: str) -> int:
+        """Rank of a study's job: larger networks take longer, so they start first."""
+        sizes = {name: sum(one.network.hidden) for name, one in self.config.studies.items()}
+        return sorted(set(sizes.values())).index(sizes[study]) + 1
+
+    @once
     def whole_inputs(self, study: str) -> list[str]:
         """Files that the steps of a study read and do not make themselves."""
         steps = self.steps(study)
@@ -324,7 +340,7 @@ class Plan:
         """Studies whose raw files can be fetched or are there."""
         return [name for name in self.config.studies if not self.unavailable(name)]
 
-    @functools.cache  # noqa: B019 - a plan lives as long as its process
+    @once
     def unavailable(self, study: str) -> str:
         """Reason for excluding a study from ``all``, or ''."""
         name = self.config.studies[study].dataset
@@ -446,6 +462,7 @@ class Plan:
 
     # Specifications of jobs: all that determines their outputs, other than input files
 
+    @once
     def prepare_spec(self, name: str) -> str:
         """Specification of a dataset."""
         files = self.raw_files(name)
@@ -462,19 +479,23 @@ class Plan:
         """Digest of the claims that the ledger is made from."""
         return digest(self.claims.model_dump(mode="json"))
 
+    @once
     def train_spec(self, study: str, role: str) -> str:
         """Specification of the runs of a role."""
         return as_json(train_spec(study, self.config.studies[study], role))
 
+    @once
     def select_spec(self, dataset: str, selection: str) -> str:
         """Specification of a selection of features."""
         study, modality = self.selections[dataset, selection]
         return as_json(select_spec(self.config.studies[study], modality))
 
+    @once
     def estimate_spec(self, study: str, estimator: str) -> str:
         """Specification of the estimates by one estimator."""
         return as_json(estimate_spec(study, self.config.studies[study].information, estimator))
 
+    @once
     def calibrate_spec(self, study: str, estimator: str) -> str:
         """Specification of the calibration of one estimator."""
         return as_json(calibrate_spec(study, self.config.studies[study].information, estimator))
@@ -487,6 +508,7 @@ class Plan:
         """Specification of the tables and figures of the theory."""
         return as_json(TheorySpec(theory=self.config.theory, results=self.paths.results))
 
+    @once
     def null_spec(self, entry: str, estimator: str) -> str:
         """Specification of one estimator's null gaps."""
         asked = self.config.null_gaps[entry]
@@ -500,6 +522,7 @@ class Plan:
             )
         )
 
+    @once
     def null_table_spec(self, entry: str) -> str:
         """Specification of the table and figure of null gaps."""
         asked = self.config.null_gaps[entry]
@@ -512,6 +535,7 @@ class Plan:
             )
         )
 
+    @once
     def table_spec(self, name: str) -> str:
         """Specification of a table or figure."""
         layout = self.layouts[name]
@@ -530,6 +554,7 @@ class Plan:
             for modality in (study.teacher, study.student)
         }
 
+    @once
     def training_inputs(self, study: str, role: str) -> dict[str, str]:
         """Input files of training, by name in the rule."""
         spec = self.config.studies[study]
