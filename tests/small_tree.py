@@ -31,8 +31,7 @@ from cch.workflow.planning import Plan
 from support import ROOT, overlay, raw_config
 
 STUDY, RESULTS = "mnistm-a18", "results/small"
-JOB = "all"
-"""Name of the job that makes all estimates, as the demo has it."""
+ESTIMATOR = "ksg"
 TABLES = ("table12", "table13", f"sweep-{STUDY}", f"criterion-{STUDY}", f"calibration-{STUDY}")
 CHANGE: dict[str, Any] = {
     "results": RESULTS,
@@ -145,10 +144,10 @@ def _train(plan: Plan, data: str) -> None:
 
 def _estimate(plan: Plan) -> None:
     runs, compute = plan.representations(STUDY), plan.config.compute
-    path, given = plan.paths.information(STUDY, JOB), plan.estimate_spec(STUDY, JOB)
+    path, given = plan.paths.information(STUDY, ESTIMATOR), plan.estimate_spec(STUDY, ESTIMATOR)
     estimate(EstimateSpec.model_validate_json(given), runs, path, compute)
     record(plan, "estimate", list(runs.values()), [path], given, device="cpu")
-    path, given = plan.paths.calibration(STUDY, JOB), plan.calibrate_spec(STUDY, JOB)
+    path, given = plan.paths.calibration(STUDY, ESTIMATOR), plan.calibrate_spec(STUDY, ESTIMATOR)
     calibrate(CalibrateSpec.model_validate_json(given), runs, path, compute)
     record(plan, "calibrate", list(runs.values()), [path], given, device="cpu")
 
@@ -193,8 +192,7 @@ def write_drawn_estimates(plan: Plan, name: str, rng: np.random.Generator) -> No
     study = plan.config.studies[name]
     every = [level_name(level) for level in study.degradation.levels]
     levels = {"teacher-student": every, "student-label": [None], "teacher-label": ["0"]}
-    jobs = study.information.jobs(study.information.estimators)
-    for job, estimators in jobs.items():
+    for estimator in study.information.estimators:
         found = [
             {
                 "id": digest([name, estimator, quantity, level, seed])[:16],
@@ -206,15 +204,14 @@ def write_drawn_estimates(plan: Plan, name: str, rng: np.random.Generator) -> No
                 "value": float(rng.normal(1, 0.2)),
                 "flags": [],
             }
-            for estimator in estimators
             for quantity, at in levels.items()
             for level in at
             for seed in range(study.information.runs)
         ]
-        path = plan.paths.information(name, job)
+        path = plan.paths.information(name, estimator)
         write_json(path, {"format": "cch-estimates-1", "unit": "nats", "estimates": found})
         inputs = list(plan.representations(name).values())
-        record(plan, "estimate", inputs, [path], plan.estimate_spec(name, job))
+        record(plan, "estimate", inputs, [path], plan.estimate_spec(name, estimator))
 
 
 def _write_calibration(plan: Plan, rng: np.random.Generator) -> None:
@@ -226,14 +223,14 @@ def _write_calibration(plan: Plan, rng: np.random.Generator) -> None:
         Case("class-mixture", sl, 0.55, 30, 4, None, (10, 10, 10), share=0.5),
     ]
     results = [
-        {"id": digest(index)[:16], "estimator": "ksg"}
+        {"id": digest(index)[:16], "estimator": ESTIMATOR}
         | CaseResult(case, (case.truth + rng.normal(0, 0.1, 3)).tolist()).to_json()
         for index, case in enumerate(cases)
     ]
-    path = plan.paths.calibration(STUDY, JOB)
+    path = plan.paths.calibration(STUDY, ESTIMATOR)
     write_json(path, {"format": "cch-calibration-1", "unit": "nats", "results": results})
     inputs = list(plan.representations(STUDY).values())
-    record(plan, "calibrate", inputs, [path], plan.calibrate_spec(STUDY, JOB))
+    record(plan, "calibrate", inputs, [path], plan.calibrate_spec(STUDY, ESTIMATOR))
 
 
 def _write_table(plan: Plan, name: str) -> None:

@@ -29,7 +29,7 @@ from support import ROOT, overlay, raw_config
 
 CALIBRATION = {"repeats": 2, "truths": [0.5, 1], "shares": [0.5], "settings": {"ksg": {"k": [5]}}}
 INFORMATION = Information(estimators=["ksg"], runs=2, limit=100, calibration=CALIBRATION)
-SPEC = calibrate_spec("study", INFORMATION, ["ksg"])
+SPEC = calibrate_spec("study", INFORMATION, "ksg")
 CPU = Compute(device="cpu")
 
 
@@ -136,7 +136,7 @@ def study(tmp_path, monkeypatch):
     paths = Paths.of(config)
     runs = {role: paths.runs("mnistm-a18", role) for role in ("teacher", "baseline")}
     write_both(runs)
-    spec = calibrate_spec("mnistm-a18", config.studies["mnistm-a18"].information, ["ksg"])
+    spec = calibrate_spec("mnistm-a18", config.studies["mnistm-a18"].information, "ksg")
     calibrate(spec, runs, paths.calibration("mnistm-a18", "ksg"), CPU)
     return config
 

@@ -23,7 +23,7 @@ from cch.config import Config, Theory, load
 from cch.paper.theory.documents import DOCUMENTS
 from cch.paper.theory.stage import simulate_all
 from cch.records.record import Recorder
-from small_tree import CHANGE, JOB, RESULTS, STUDY
+from small_tree import CHANGE, ESTIMATOR, RESULTS, STUDY
 from support import ROOT, overlay, raw_config
 
 
@@ -320,7 +320,7 @@ def test_a_cell_that_was_not_run_says_so(tree):
 
 
 def test_a_stored_value_that_was_changed_is_not_reproduced(tree, made_before):
-    path = f"{RESULTS}/information/{STUDY}/{JOB}.json"
+    path = f"{RESULTS}/information/{STUDY}/{ESTIMATOR}.json"
     tamper(path, lambda d: d["estimates"][0].update(value=d["estimates"][0]["value"] + 1e-12))
     done = recompute("table13/0/student-label", RESULTS)
     assert done.counts()[1] == "6 estimates made, 5 identical"

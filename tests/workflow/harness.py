@@ -18,6 +18,7 @@ TINY: dict[str, Any] = {
     "datasets": {"synthetic": {"train": 200, "test": 100, "features": 5, "sigma_12": [0, 0.7]}},
     "studies": {
         "synthetic": {
+            "together": False,
             "training": {"epochs": 3},
             "degradation": {"levels": [0, 0.7]},
             "information": {
@@ -26,6 +27,7 @@ TINY: dict[str, Any] = {
             },
         },
         "mnistm-a20": {
+            "together": False,
             "network": {"hidden": [32, 16]},
             "training": {"epochs": 2},
             "distillation": {"temperatures": [1, 3]},
@@ -36,6 +38,7 @@ TINY: dict[str, Any] = {
             },
         },
         "mnistm-a18": {
+            "together": False,
             "network": {"hidden": [32, 16]},
             "training": {"epochs": 2},
             "degradation": {"levels": [0, 2.5]},
@@ -54,6 +57,7 @@ TINY: dict[str, Any] = {
             },
         },
         "brca": {
+            "together": False,
             "selection": {"features": 10},
             "training": {"epochs": 2},
             "degradation": {"levels": [0, 0.8]},

@@ -68,12 +68,14 @@ def test_an_edit_in_training_reruns_training_and_what_is_after_it(copied, tmp_pa
         copied, copy_checkout(tmp_path / "checkout"), {"data/degradation.py": MODULE}
     )
     plan = Plan(load_tiny(copied), ROOT)
-    studies = plan.config.studies.values()
+    apart = [study for study in plan.config.studies.values() if not study.together]
+    whole = {f"study_{name}": 1 for name in plan.together()}
     later = tabulated(plan, {"runs", "information", "calibration"})
-    assert jobs == dict.fromkeys(later, 1) | {
-        "train": sum(3 + (study.fusion is not None) for study in studies),
-        "estimate": len(studies),
-        "calibrate": sum(study.information.calibration is not None for study in studies),
+    assert whole
+    assert jobs == dict.fromkeys(later, 1) | whole | {
+        "train": sum(3 + (study.fusion is not None) for study in apart),
+        "estimate": sum(len(study.information.estimators) for study in apart),
+        "calibrate": sum(len(study.information.calibrated) for study in apart),
         "compare": 1,
         "ledger": 1,
         "build_report": 1,
@@ -87,7 +89,8 @@ def test_an_edit_in_estimation_trains_nothing(copied, tmp_path):
     )
     plan = Plan(load_tiny(copied), ROOT)
     later = tabulated(plan, {"information", "calibration"})
-    assert set(jobs) == {"all", "estimate", "calibrate", *later, *PAGES}
+    whole = {f"study_{name}" for name in plan.together()}
+    assert set(jobs) == {"all", "estimate", "calibrate", *whole, *later, *PAGES}
 
 
 @pytest.mark.parametrize("module", ["tables/verdict_cells.py", "tables/figures.py"])

@@ -131,8 +131,9 @@ def snakemake_jobs(configuration: dict[str, Any], targets: Sequence[str] = ()) -
 def _study(plan: Plan, rule: str, wildcards: dict[str, str]) -> str:
     """Return the first study that needs a job."""
     studies = plan.config.studies
-    if "study" in wildcards:
-        return wildcards["study"]
+    named = wildcards.get("study", rule.removeprefix("study_"))
+    if named in studies:
+        return named
     layout = plan.layouts.get(rule.removeprefix("tabulate_"))
     if layout is not None:
         return layout.study
@@ -153,7 +154,7 @@ def _stage(benchmark: Path) -> str:
 
 def _kind(stage: str, spec: Any) -> str:
     try:
-        return "/".join([stage, *json.loads(spec).get("estimators", ())])
+        return "/".join(filter(None, (stage, json.loads(spec).get("estimator"))))
     except (TypeError, ValueError, AttributeError):
         return stage
 
