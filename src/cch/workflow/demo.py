@@ -1,4 +1,4 @@
-"""The demo as one command: run, resume after a kill, print where results are."""
+"""The demo as one command: run it, go on with it after a kill, say where its results are."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LOG = f"{RESULTS}/demo.log"
 def run_demo(cores: int, directory: Path) -> int:
     """Run the demo with Snakemake in ``directory``; return the exit status.
 
-    Output of Snakemake and of jobs goes to a log. The terminal shows a progress bar and one line
-    for each failed job. A killed Snakemake leaves its folder locked. A lock file of ours tells
-    whether another demo runs, and its content whether the last one was killed. Only in that case
-    Snakemake's lock is removed, and the work resumes.
+    What Snakemake and the jobs print goes to a log; the terminal has a progress bar and, for each
+    job that failed, a line. A killed Snakemake leaves its folder locked. A lock and a mark of our
+    own tell whether another demo runs, and whether the last one was killed: only then is
+    Snakemake's lock, which is that demo's, taken away, and the work goes on where it was.
 
     Raises:
         CchError: the checkout is not there, or another demo runs in this folder.
@@ -49,14 +49,14 @@ def run_demo(cores: int, directory: Path) -> int:
         lock.write("a demo runs, or was killed\n")
         lock.flush()
         status = _run([*command, "--rerun-incomplete"], directory)
-        if status >= 0:  # not killed: Snakemake has removed its own lock
+        if status >= 0:  # not killed: Snakemake has taken its own lock away
             lock.truncate(0)
     print(summary() if status == 0 else f"The demo failed; {LOG} has all that it printed.")
     return status
 
 
 def _run(command: Sequence[str], directory: Path) -> int:
-    """Run Snakemake with output in the log and progress on standard error."""
+    """Run Snakemake with its output in the log and its progress on our standard error."""
     terminal = os.dup(2)
     environment = {
         **os.environ,
@@ -78,7 +78,7 @@ def _run(command: Sequence[str], directory: Path) -> int:
 
 
 def summary() -> str:
-    """Return where the results are and what to do with them."""
+    """Where the demo's results are and what to do with them."""
     return "\n".join(
         [
             "",
