@@ -27,15 +27,16 @@ from cch.audit.run import audit
 from cch.base.errors import CchError
 from cch.base.files import sha256_file, write_json, write_text
 from cch.cli import app
+from cch.config.specs import NullTableSpec
 from cch.information.calibration_model import Case, CaseResult, Response
-from cch.information.null_gaps import lihc_setting
 from cch.information.units import to_bits
 from cch.records.record import Recorder
 from cch.tables import render
 from cch.tables.null_gaps import null_document
 from cch.training.metrics import evaluate
+from cch.workflow.planning import Plan
 from small_tree import CHANGE, RESULTS, STUDY
-from support import ROOT
+from support import ROOT, raw_config
 
 TABLE = f"{RESULTS}/tables/table13"
 
@@ -615,14 +616,15 @@ def test_renderings_of_odd_texts_pass(tmp_path):
 def test_the_null_of_lihc_is_derived_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     values = np.random.Generator(np.random.PCG64(5)).normal(0, 0.02, (2, 20))
-    path = "results/calibration/lihc-null/ksg.json"
+    path = "results/calibration/null-lihc/ksg.json"
     content = {"teacher-student": values[0].tolist(), "student-label": values[1].tolist()}
     write_json(path, {"values": content | {"gap": (values[0] - values[1]).tolist()}})
     script = ROOT / "workflow" / "scripts" / "estimate_null.py"
     recorder = Recorder("estimate_null", script, [], {})
-    recorder.facts["generator"] = {"kind": "lihc-null", "seed": 0}
-    recorder.write("results/calibration/lihc-null/ksg.record.json", [path])
-    document = null_document({"ksg": path}, lihc_setting())
+    recorder.facts["generator"] = {"kind": "null-gaps", "seed": 0}
+    recorder.write("results/calibration/null-lihc/ksg.record.json", [path])
+    spec = NullTableSpec.model_validate_json(Plan(raw_config()).null_table_spec("lihc"))
+    document = null_document({"ksg": path}, spec)
     table = "results/tables/null-lihc"
     write_json(f"{table}.json", document)
     write_text(f"{table}.md", render.to_markdown(document))

@@ -10,12 +10,12 @@ import pytest
 from cch.base.errors import CchError
 from cch.config import Compute, Information, load
 from cch.config.paths import Paths
-from cch.config.specs import calibrate_spec
+from cch.config.specs import NullGapsSpec, NullTableSpec, calibrate_spec
 from cch.data.rng import numpy_generator
 from cch.information.calibration_stage import calibrate, read_responses, read_results, usable_pair
 from cch.information.estimator import get_estimator
 from cch.information.known import spectrum
-from cch.information.null_gaps import lihc_setting, null_gaps
+from cch.information.null_gaps import null_gaps
 from cch.tables.cells import build_document
 from cch.tables.claims import load_claims
 from cch.tables.figures import draw_calibration, draw_null_gaps
@@ -221,11 +221,13 @@ def test_only_what_matters_makes_a_calibration_stale():
 
 
 def test_lihcs_null_is_a_document_with_the_printed_gaps(tmp_path):
-    setting = lihc_setting()
-    values = null_gaps(get_estimator("ksg"), setting, repeats=6)
+    plan = Plan(overlay(raw_config(), {"null_gaps": {"lihc": {"repeats": 6}}}))
+    spec = NullTableSpec.model_validate_json(plan.null_table_spec("lihc"))
+    asked = NullGapsSpec.model_validate_json(plan.null_spec("lihc", "ksg"))
+    values = null_gaps(get_estimator("ksg"), asked)
     path = tmp_path / "ksg.json"
     path.write_text(json.dumps({"values": values}))
-    found = null_document({"ksg": str(path)}, setting)
+    found = null_document({"ksg": str(path)}, spec)
     cells = found["cells"]
     assert cells["gap/ksg"]["value"] == pytest.approx(np.mean(values["gap"]))
     assert cells["gap-sd/ksg"]["value"] == pytest.approx(np.std(values["gap"], ddof=1))
@@ -237,7 +239,7 @@ def test_lihcs_null_is_a_document_with_the_printed_gaps(tmp_path):
     figure = draw_null_gaps(found)
     drawn = np.concatenate([np.atleast_1d(line.get_ydata()) for line in figure.axes[0].get_lines()])
     assert set(values["gap"]) <= set(drawn)
-    assert set(setting.gaps.values()) <= set(drawn)
+    assert set(spec.gaps.values()) <= set(drawn)
 
 
 def test_the_spectrum_of_the_pair_is_taken(runs):

@@ -164,7 +164,7 @@ def test_a_job_of_the_workflow_takes_its_share_from_the_configuration(tmp_path, 
         rule="train",
         config=overlay(raw_config(), {"compute": {"jobs_per_gpu": 3}}),
     )
-    with stage(job, str(ROOT / "workflow" / "scripts" / "train.py")):
+    with stage(job, "train"):
         assert device._sharing == {"jobs_per_gpu": 3}
     assert json.loads((tmp_path / "x.record.json").read_text())["rule"] == "train"
 

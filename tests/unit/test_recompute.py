@@ -83,14 +83,14 @@ def test_a_trained_run_passes_the_audit_strictly(tree):
             "table13/1.5/difference",
             {"teacher": 3, "baseline": 3, "student": 3},
             {},
-            deviations=pytest.mark.slow,
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             f"calibration-{STUDY}/student-label-h0.5/ksg-bias",
             {"teacher": 2, "baseline": 2},
             # The case, and of both quantities that without information.
             {"calibration sample": 9},
-            deviations=pytest.mark.slow,
+            marks=pytest.mark.slow,
         ),
     ],
 )

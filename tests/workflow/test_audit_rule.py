@@ -18,7 +18,7 @@ from harness import RESULTS, documents
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-INCLUDE = 'include: "workflow/rules/audit.smk"'
+INCLUDE = 'include: "rules/audit.smk"'
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def test_a_finished_run_passes(finished, monkeypatch):
 
 def test_the_rule_writes_what_was_looked_at_and_fails_where_something_is_wrong(run, tmp_path):
     checkout = copy_checkout(tmp_path / "checkout")
-    snakefile = checkout / "Snakefile"
+    snakefile = checkout / "workflow" / "Snakefile"
     text = snakefile.read_text(encoding="utf-8")
     if INCLUDE not in text:
-        before = 'include: "workflow/rules/theory.smk"\n'
+        before = 'include: "rules/theory.smk"\n'
         snakefile.write_text(text.replace(before, f"{before}{INCLUDE}\n"), encoding="utf-8")
     done = run_from(checkout, run, f"{RESULTS}/audit.json")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -45,7 +45,7 @@ def cell_config(
 
     Args:
         place: the cell in its table.
-        given: the specification of the table; that of the null needs none.
+        given: the specification of the table.
         results: the folder of the run, as recorded.
         calibrations: reads stored calibrations.
 
@@ -58,8 +58,12 @@ def cell_config(
     query, where = place.cell["query"], f"the record of {place.document['id']}"
     inputs = [item["path"] for item in place.cell["inputs"]]
     if query["kind"] not in ROLES:
-        theory = cut_theory(given["theory"], place) if "theory" in given else {}
-        raw = {"results": results, "theory": theory, "datasets": {}, "studies": {}}
+        raw: dict[str, Any] = {"results": results, "datasets": {}, "studies": {}}
+        if query["kind"] == "theory":
+            raw["theory"] = cut_theory(given["theory"], place)
+        else:
+            one = given["entry"] | {"estimators": [place.key.partition("/")[2]]}
+            raw["null_gaps"] = {given["name"]: one}
         return load(raw, where), inputs[:1]
     if "config" not in given:
         raise CchError(where, "holds no configuration", "build the table again")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from cch import CHECKOUT
+from cch import CHECKOUT, LIBRARY
 from cch.audit.cell_config import ROLES, cell_config
 from cch.audit.derive import RULES, Derived, NotDerivable, Place
 from cch.audit.explain import find_cell, working_folder
@@ -61,7 +61,7 @@ ANSWERED_FROM = {
 }
 """Kinds of cell that are answered again from stored files; nothing is made."""
 
-KINDS = (*ROLES, *ANSWERED_FROM, "lihc-null", "theory")
+KINDS = (*ROLES, *ANSWERED_FROM, "null-gaps", "theory")
 
 
 @dataclass(frozen=True)
@@ -298,7 +298,7 @@ class CellRecomputation:
             *("--allowed-rules", *ALLOWED, "--quiet", "all"),
         ]
         environ = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"}
-        environ["PYTHONPATH"] = str(CHECKOUT / "src")
+        environ["PYTHONPATH"] = str(LIBRARY)
         reason = "Snakemake failed"
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environ

@@ -107,6 +107,20 @@ class Claims(Model):
         }
         return grid | {f"notes/{key}": Claim.parse(text) for key, text in printed.notes.items()}
 
+    def column(self, table: str, column: str) -> dict[str, float]:
+        """Return the printed numbers of a column by row label.
+
+        Raises:
+            CchError: there is no such table or column.
+        """
+        printed = self.tables.get(table)
+        if printed is None or column not in printed.columns:
+            known = ", ".join(self.tables if printed is None else printed.columns)
+            raise CchError(f"{table}/{column}", "is not in paper/claims.yaml", f"there are {known}")
+        cells = self.cells(table)
+        values = {row: cells[f"{row}/{column}"].value for row in printed.rows}
+        return {printed.labels.get(row, row): v for row, v in values.items() if v is not None}
+
     def means(self, table: str) -> dict[str, Claim]:
         """The printed cells with the standard errors of their means.
 

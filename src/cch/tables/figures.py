@@ -193,7 +193,8 @@ def draw_null_gaps(document: dict[str, Any]) -> Figure:
         axis.plot(place + spread, values, ".", color=color, markersize=5, alpha=0.7)
         bar = {"fmt": "o", "color": color, "capsize": 3, "markersize": 5}
         axis.errorbar([place + 0.25], [cell["value"]], yerr=[sd], **bar)
-    ticks = ["printed\n(Table 7)", *(f"{name}\nn = {cells[f'gap/{name}']['n']}" for name in names)]
+    table = document["columns"][-1]["label"].removeprefix("printed gap, ")
+    ticks = [f"printed\n({table})", *(f"{name}\nn = {cells[f'gap/{name}']['n']}" for name in names)]
     axis.set_xticks(range(len(ticks)), ticks)
     axis.set_xlim(-0.5, len(names) + 0.5)
     axis.set_ylabel("MI gap (nats)")

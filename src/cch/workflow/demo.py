@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from cch import CHECKOUT
+from cch import CHECKOUT, LIBRARY
 from cch.base.errors import CchError
 from cch.base.files import process_lock
 from cch.workflow.events import TERMINAL
@@ -67,7 +67,7 @@ def _run(command: Sequence[str], directory: Path) -> int:
     terminal = os.dup(2)
     environment = {
         **os.environ,
-        "PYTHONPATH": str(CHECKOUT / "src"),
+        "PYTHONPATH": str(LIBRARY),
         TERMINAL: str(terminal),
     }
     try:
