@@ -17,7 +17,7 @@ from cch.audit.rerun_command import restoring
 from cch.base.errors import CchError, nearest
 from cch.base.files import sha256_file
 from cch.records.record import read_record, record_path, specification
-from cch.tables.documents import read_document, relevant_deviations
+from cch.tables.documents import Cell, Document, read_document, table_documents
 from cch.training.plan import level_name
 
 READ_BYTES = 16 * 2**20
@@ -28,8 +28,6 @@ READ_TOTAL = 128 * 2**20
 
 FEW = 12
 """So many cells are listed one by one in an error; of more, only rows and columns."""
-
-Z = 1.96  # two-sided 95 % of a normal distribution, for the paper's standard errors
 
 
 @dataclass
@@ -120,7 +118,7 @@ class Reader:
         return sha256_file(place) == link.sha256
 
 
-def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def find_cell(name: str, results: str | Path) -> tuple[Path, Document, Cell]:
     """Return (document path, document, cell) for ``table/row/column``.
 
     A level may be given in per cent, and underscores for hyphens.
@@ -139,16 +137,15 @@ def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dic
     if not path.is_file():
         raise _no_table(name, table, results)
     document = read_document(path)
-    cells = dict(document["cells"])
-    cells |= {note["cell"]["id"].partition("/")[2]: note["cell"] for note in document["notes"]}
-    key = rest if rest in cells else _as_keys_are_written(rest)
+    cells = document.all_cells
+    key = rest if rest in cells else _typed_key(rest)
     if key not in cells:
         raise _no_cell(name, list(cells), results)
     return path, document, cells[key]
 
 
-def _as_keys_are_written(rest: str) -> str:
-    """``60%/student_kd_f1``, as one may type it, as ``0.6/student-kd-f1``."""
+def _typed_key(rest: str) -> str:
+    """The key for what a user may type: ``0.6/student-kd-f1`` for ``60%/student_kd_f1``."""
     row, _, column = rest.partition("/")
     percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", row)
     row = level_name(float(percent[1]) / 100) if percent else row
@@ -156,22 +153,20 @@ def _as_keys_are_written(rest: str) -> str:
 
 
 def tables(results: str | Path) -> dict[str, str]:
-    """Names of the tables of a run with number and title.
+    """Return number and title of the tables of a run by name.
 
     Raises:
         CchError: there are none.
     """
-    folder = Path(results) / "tables"
-    paths = sorted(p for p in folder.glob("*.json") if not p.name.endswith(".record.json"))
+    paths = table_documents(results)
     if not paths:
         raise CchError(results, "holds no tables", "--results names a run, e.g. results/demo")
-    documents = {path.stem: read_document(path) for path in paths}
-    return {name: f"{found['number']}. {found['title']}" for name, found in documents.items()}
+    return {path.stem: read_document(path).heading for path in paths}
 
 
 def _no_table(name: str, table: str, results: str | Path) -> CchError:
     folder = Path(results) / "tables"
-    known = sorted(p.stem for p in folder.glob("*.json") if ".record" not in p.name)
+    known = [path.stem for path in table_documents(results)]
     what = f"there is no table {table!r} in {folder}"
     if not known:
         return CchError(name, f"{what}, and no other", "build one first")
@@ -207,7 +202,7 @@ def _listing(results: str | Path, table: str = "") -> str:
 def explain(name: str, results: str | Path, full: bool = False) -> dict[str, Any]:
     """Return a cell with all that it rests on, as plain data.
 
-    The table itself is held against its record first, then every file behind the cell.
+    The table is compared with its record first, then every file behind the cell with its own.
 
     Args:
         name: ``table/row/column``.
@@ -228,20 +223,20 @@ def explain(name: str, results: str | Path, full: bool = False) -> dict[str, Any
         same = sha256_file(path) == record["outputs"][recorded[0]]
         state = "as recorded" if same else "changed"
     reader = Reader(base, full)
-    links = [reader.link(item["path"], item["sha256"]) for item in cell["inputs"]]
+    links = [reader.link(item.path, item.sha256) for item in cell["inputs"]]
     # Without a record of the table nothing says where its files would lie.
     gone = [link.path for link in reader.seen.values() if link.state == "missing" and recorded]
     restore = restoring(base, Path(recorded[0]).parents[1].as_posix(), gone) if gone else None
     return {
-        "cell": cell,
+        "cell": cell.to_json(),
         "sides": list(_sides(cell, base)),
         "comparison": comparison(cell),
-        "deviations": relevant_deviations(cell, document["deviations"]),
+        "deviations": document.reaching(cell),
         "table": {
             "path": str(path),
             "state": state,
-            "title": document["title"],
-            "deviations": document["deviations"],
+            "title": document.title,
+            "deviations": document.deviation_sentences,
         },
         "whole": {state, *(link.state for link in reader.seen.values())} == {"as recorded"},
         "restore": restore,
@@ -267,8 +262,8 @@ def working_folder(path: Path, recorded: str) -> Path:
 # Beside the paper
 
 
-def comparison(cell: dict[str, Any]) -> dict[str, Any] | None:
-    """The two 95 % intervals that the verdict on a measured cell compares, in the printed unit.
+def comparison(cell: Cell) -> dict[str, Any] | None:
+    """Return the two 95 % intervals that a measured cell's verdict compares, in the printed unit.
 
     Ours is Student's t with n - 1 degrees of freedom times the standard error; the paper's is 1.96
     printed standard errors, or half a unit of its last digit (see ``cch.tables.compare``).
@@ -277,21 +272,20 @@ def comparison(cell: dict[str, Any]) -> dict[str, Any] | None:
         ``unit``, and for ``ours`` and ``paper`` the value, half of the interval and its ends; None
         where one side is no number.
     """
-    paper, value = cell.get("paper"), cell.get("value")
-    if not paper or paper["value"] is None or not isinstance(value, float | int):
+    paper, value = cell.paper, cell.value
+    if paper is None or paper.value is None or not isinstance(value, float | int):
         return None
-    scale = math.log(2) if cell.get("text_unit") == "bits" else 1.0
-    reach = None
-    if cell["se"] is not None and (cell["n"] or 0) > 1:
-        from cch.tables.compare import half_width
+    # SciPy's import is slow, and most cells have no interval to compare.
+    from cch.tables.compare import Z, half_width
 
-        reach = half_width(cell["se"], cell["n"]) / scale
-    digits = paper["text"].split("±")[0].strip().partition(".")[2]
-    theirs = max(Z * (paper["se"] or 0.0), 0.5 * 10.0 ** -len(digits))
+    scale = math.log(2) if cell.text_unit == "bits" else 1.0
+    reach = None
+    if cell.se is not None and (cell.n or 0) > 1:
+        reach = half_width(cell.se, cell.n or 0) / scale
     return {
-        "unit": _unit(cell),
+        "unit": cell.printed_unit,
         "ours": _interval(value / scale, reach),
-        "paper": _interval(paper["value"], theirs),
+        "paper": _interval(paper.value, max(Z * (paper.se or 0.0), paper.rounding)),
     }
 
 
@@ -300,21 +294,17 @@ def _interval(value: float, half: float | None) -> dict[str, Any]:
     return {"value": value, "half": half, "ends": ends}
 
 
-def _unit(cell: dict[str, Any]) -> str | None:
-    return cell.get("text_unit") or cell["unit"]
-
-
-def _sides(cell: dict[str, Any], base: Path) -> Iterator[tuple[float, float] | None]:
+def _sides(cell: Cell, base: Path) -> Iterator[tuple[float, float] | None]:
     """For each member that is a difference, the two numbers; else None."""
     values: dict[str, dict[str, float]] = {}
-    for member in cell.get("members", []):
+    for member in cell.members:
         pair = None
-        if "minus" in member:
-            for name in (member["file"], member["minus_file"]):
+        if member.file and member.minus and member.minus_file:
+            for name in (member.file, member.minus_file):
                 if name not in values:
-                    values[name] = _values(base / name, cell["query"].get("metric"))
-            first = values[member["file"]].get(member["id"])
-            second = values[member["minus_file"]].get(member["minus"])
+                    values[name] = _values(base / name, cell.query.get("metric"))
+            first = values[member.file].get(member.id)
+            second = values[member.minus_file].get(member.minus)
             pair = None if first is None or second is None else (first, second)
         yield pair
 
@@ -323,12 +313,13 @@ def _values(path: Path, metric: str | None) -> dict[str, float]:
     """The single numbers of a file of runs or estimates by id; empty where it cannot be read."""
     try:
         if path.suffix == ".json":
-            return {e["id"]: e["value"] for e in read_document(path)["estimates"]}
+            estimates = json.loads(path.read_text(encoding="utf-8"))["estimates"]
+            return {estimate["id"]: estimate["value"] for estimate in estimates}
         import h5py
 
         with h5py.File(path, "r") as file:
             return {run["id"]: run["metrics"][metric] for run in json.loads(file["runs"][()])}
-    except (OSError, KeyError, TypeError, ValueError, CchError):
+    except (OSError, KeyError, TypeError, ValueError):
         return {}
 
 
@@ -338,7 +329,8 @@ def _values(path: Path, metric: str | None) -> dict[str, float]:
 def as_tree(found: dict[str, Any]) -> Tree:
     """Lay an explanation out for the terminal."""
     cell = found["cell"]
-    unit = f" {_unit(cell)}" if _unit(cell) else ""
+    shown_in = cell.get("text_unit") or cell["unit"]
+    unit = f" {shown_in}" if shown_in else ""
     tree = Tree(_plain(f"{cell['id']} = {cell['text']}{unit}"))
     if found["table"]["state"] != "as recorded":
         tree.add(_plain(f"{found['table']['path']}  [{found['table']['state'].upper()}]"))

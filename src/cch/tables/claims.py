@@ -20,6 +20,7 @@ from cch.tables.source import setting
 
 DEVIATION = re.compile(r"standard deviation over (\d+) runs")
 
+
 class ClaimedTable(Model):
     """A table as printed: column keys, for every row its cells in that order, and its caption's
     numbers by key; and where it stands, see the head of ``paper/claims.yaml``.

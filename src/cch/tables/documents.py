@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, ValidationError, computed_field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, computed_field, model_validator
 
 from cch.base.errors import CchError
 from cch.base.files import write_json
@@ -274,7 +274,7 @@ class Row(Stored):
 
     key: str
     label: str
-    parameters: dict[str, float | bool] = {}
+    parameters: dict[str, float | bool] = Field(default_factory=dict)
 
 
 class Note(Stored):
@@ -291,7 +291,7 @@ class Panel(Stored):
     title: str
     y_label: str
     columns: tuple[str, ...]
-    rows: tuple[str, ...] = ()
+    rows: tuple[str, ...]
 
 
 class Document(Stored):
@@ -321,7 +321,7 @@ class Document(Stored):
     study: str | None
     row_label: str
     deviations: tuple[Deviation, ...]
-    settings: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     panels: tuple[Panel, ...]
@@ -347,6 +347,11 @@ class Document(Stored):
     def all_cells(self) -> dict[str, Cell]:
         """All cells by key; those of notes are ``notes/<key>``."""
         return self.cells | {note.cell.key: note.cell for note in self.notes}
+
+    def cell(self, key: str) -> Cell | None:
+        """The cell or note of a key, or None."""
+        notes = (note.cell for note in self.notes if note.cell.key == key)
+        return self.cells.get(key) or next(notes, None)
 
     @property
     def heading(self) -> str:

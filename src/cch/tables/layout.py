@@ -60,6 +60,8 @@ class PanelLayout(Panel):
 
     model_config = ConfigDict(extra="forbid")
 
+    rows: tuple[str, ...] = ()
+
 
 class Layout(Model):
     """One table or figure over one study, single rows or cells over others."""

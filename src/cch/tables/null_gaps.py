@@ -44,7 +44,9 @@ def null_document(files: Mapping[str, str], setting: LihcSetting) -> Document:
     """
     cells = [cell for name, path in files.items() for cell in _estimated(name, path, setting)]
     cells += _printed(setting)
-    rows = ROWS | {_row(level): f"at least the printed gap, noise {level}" for level in setting.gaps}
+    rows = ROWS | {
+        _row(level): f"at least the printed gap, noise {level}" for level in setting.gaps
+    }
     columns = {name: name for name in files} | {"paper": "printed gap"}
     return Document(
         format=FORMAT,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -108,9 +108,10 @@ class Query(Model):
 
 
 KINDS: dict[str, type[Query]] = {}
+Kind = TypeVar("Kind", bound=Query)
 
 
-def register[Kind: type[Query]](kind: Kind) -> Kind:
+def register(kind: type[Kind]) -> type[Kind]:
     """Register a class under the value of its field ``kind``."""
     (name,) = get_args(kind.model_fields["kind"].annotation)
     KINDS[name] = kind

@@ -134,9 +134,7 @@ def selected_runs(
     return sorted(chosen, key=lambda run: run["seed"])
 
 
-def usable_runs(
-    runs: list[dict[str, Any]], metric: str, flags: list[str]
-) -> list[dict[str, Any]]:
+def usable_runs(runs: list[dict[str, Any]], metric: str, flags: list[str]) -> list[dict[str, Any]]:
     """Runs that did not diverge and have the metric; the others are named in ``flags``."""
     diverged = [run["seed"] for run in runs if run["diverged"] is not None]
     if diverged:

@@ -121,9 +121,7 @@ class Outputs(DatasetQuery):
         """The number of classes, or one for regression."""
         with source.dataset() as dataset:
             count = len(dataset.class_names) if dataset.task == "classification" else 1
-        return Answer(
-            text=str(count), aggregation="classes of the dataset, or one for regression"
-        )
+        return Answer(text=str(count), aggregation="classes of the dataset, or one for regression")
 
 
 def _shown(item: Any) -> str:
