@@ -405,13 +405,13 @@ def parse_document(content: Any, where: object) -> Document:
         CchError: they are no whole table document of this format; the line names ``where``.
     """
     found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        todo = "delete it and build it again"
-        raise CchError(where, f"format is {found!r}, expected {FORMAT!r} of a table", todo)
-    try:
-        return Document.model_validate(content)
-    except ValidationError as error:
-        raise CchError(where, _first(error), "delete it and build it again") from None
+    reason = f"its format is {found!r}, expected {FORMAT!r}"
+    if found == FORMAT:
+        try:
+            return Document.model_validate(content)
+        except ValidationError as error:
+            reason = _first(error)
+    raise CchError(where, f"is no table document: {reason}", "delete it and build it again")
 
 
 def _first(error: ValidationError) -> str:
@@ -419,7 +419,7 @@ def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
     if first["type"] == "missing":
-        return f"has no {place!r}"
+        return f"it has no {place!r}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" if place else message
 
