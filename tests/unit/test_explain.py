@@ -14,7 +14,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cch.audit import explain as module
-from cch.audit.explain import as_tree, comparison, explain
+from cch.audit.explain import comparison, explain
+from cch.audit.explain_tree import as_tree
 from cch.base.errors import CchError
 from cch.base.files import sha256_file, write_json
 from cch.cli import app

@@ -17,7 +17,7 @@ from cch.audit.derive import Place
 from cch.audit.recompute import TOLERANCE, CellRecomputation, recompute
 from cch.audit.run import audit
 from cch.base.errors import CchError
-from cch.base.files import sha256_file, write_json
+from cch.base.files import sha256_file
 from cch.cli import app
 from cch.config import Config, Theory, load
 from cch.paper.theory.documents import DOCUMENTS
@@ -228,7 +228,7 @@ def test_a_student_rests_on_its_own_level_and_treatment():
         ({"kind": "metric", "metric": "auc", "role": "teacher", "level": None}, ["teacher"]),
         ({"kind": "effect", "metric": "auc", "level": "1.5", "temperature": 1.0, "weight": 0.0},
          ["teacher", "baseline", "student"]),
-        ({"kind": "fusion-difference", "metric": "auc", "arm": "kd", "minus": "direct"}, ["fusion"]),
+        ({"kind": "fusion-difference", "metric": "auc", "arm": "kd"}, ["fusion"]),
     ],
 )  # fmt: skip
 def test_roles_that_a_query_rests_on(query, roles):

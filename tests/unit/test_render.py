@@ -401,5 +401,5 @@ class TestAll:
 
     def test_a_document_without_marks_is_refused(self, document, render):
         del document["deviations"]
-        with pytest.raises(CchError, match="table01: .*it has no 'deviations'"):
+        with pytest.raises(CchError, match=r"table01: .*it has no 'deviations'"):
             render(document)

@@ -211,7 +211,7 @@ def _files(results: Path, tables: Mapping[str, Any]) -> dict[str, File]:
         beside = base / f"{path}.record.json"
         if beside.is_file():
             records.append(read_record(beside))
-    found = {}
+    found: dict[str, File] = {}
     for record in records:
         for path, sha256 in record["outputs"].items():
             found[path] = File(path, f"f{len(found)}", record, sha256)

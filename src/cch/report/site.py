@@ -90,9 +90,9 @@ def _navigation(run: Run) -> dict[str, str]:
 
 def _counts(run: Run) -> dict[str, Mapping[str, int]]:
     """Verdicts of each of the paper's tables, by name."""
-    counts = {}
+    counts: dict[str, Mapping[str, int]] = {}
     for name, table in run.tables.items():
-        printed = [cell.verdict for cell in table.all_cells.values() if cell.paper]
+        printed: list[str] = [cell.verdict for cell in table.all_cells.values() if cell.paper]
         counts[name] = Counter(printed)
     return counts
 

@@ -121,7 +121,8 @@ class Deviation(Stored):
     paper: tuple[Any, ...] = ()
     text: str | None = None
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def sentence(self) -> str:
         """The deviation as tables say it."""
         if self.path is None:
@@ -202,6 +203,11 @@ class Cell(Stored):
     def key(self) -> str:
         """``row/column``."""
         return self.id.partition("/")[2]
+
+    @property
+    def number(self) -> float:
+        """The value of a cell that has one, for figures; not a number where it has none."""
+        return float(self.value) if isinstance(self.value, float | int) else math.nan
 
     @property
     def printed_unit(self) -> str | None:

@@ -74,7 +74,7 @@ def _draw_panel(axis: Axes, document: Document, panel: Panel) -> None:
     runs: set[int] = set()
     for key in panel.columns:
         column = columns[key]
-        style = dict(STYLES.get(column.style, {}))
+        style = dict(STYLES.get(column.style or "", {}))
         if not style or styles.count(column.style) > 1:
             style = {"marker": "o", "linestyle": "-"} | style | {"color": next(spare)}
         cells = [cell for _, cell in document.column_cells(key)]
@@ -96,7 +96,7 @@ def _draw_curve(
     style: dict[str, Any],
 ) -> None:
     points = [
-        (float(row.key), cell.value, cell.se or 0.0)
+        (float(row.key), cell.number, cell.se or 0.0)
         for row, cell in zip(rows, cells, strict=True)
         if cell and cell.value is not None
     ]
@@ -141,7 +141,7 @@ def _wrapped(size: str) -> str:
 def _draw_response(axis: Axes, document: Document, panel: Panel) -> set[int]:
     """Draw one panel of ``draw_calibration``; return the numbers of samples behind its points."""
     cells = document.cells
-    truths = np.array([cells[f"{row}/truth"].value for row in panel.rows], dtype=float)
+    truths = np.array([cells[f"{row}/truth"].number for row in panel.rows], dtype=float)
     top = float(np.nanmax(truths))
     axis.plot([0, top], [0, top], color="grey", linewidth=0.9, linestyle=":", label="truth")
     repeats: set[int] = set()
@@ -153,10 +153,10 @@ def _draw_response(axis: Axes, document: Document, panel: Panel) -> set[int]:
     ):  # fmt: skip
         name = column.removesuffix("-mean")
         mean, sd = (
-            np.array([cells[f"{row}/{name}-{what}"].value for row in panel.rows], dtype=float)
+            np.array([cells[f"{row}/{name}-{what}"].number for row in panel.rows], dtype=float)
             for what in ("mean", "sd")
         )
-        repeats |= {cells[f"{row}/{column}"].n for row in panel.rows}
+        repeats |= {cells[f"{row}/{column}"].n or 0 for row in panel.rows}
         style = {"color": color, "marker": marker, "capsize": 2, "markersize": 4, "linewidth": 1.3}
         axis.errorbar(truths + shift, mean, yerr=np.nan_to_num(sd), label=name, **style)
     axis.set_xlabel("Known mutual information (nats)")
@@ -177,7 +177,7 @@ def draw_null_gaps(document: Document) -> Figure:
     """
     cells = document.cells
     names = [column.key for column in document.columns if column.key != "paper"]
-    printed = [cell.value for key, cell in cells.items() if key.endswith("/paper")]
+    printed = [cell.number for key, cell in cells.items() if key.endswith("/paper")]
     sns.set_theme(style="ticks", context="paper", font="DejaVu Sans")
     size = (max(3.6, 1.1 * (2 + len(names))), 3.0)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
@@ -188,12 +188,12 @@ def draw_null_gaps(document: Document) -> Figure:
     for place, (name, color) in enumerate(
         zip(names, itertools.cycle(ESTIMATOR_COLORS), strict=False), start=1
     ):
-        cell, sd = cells[f"gap/{name}"], cells[f"gap-sd/{name}"].value
+        cell, sd = cells[f"gap/{name}"], cells[f"gap-sd/{name}"].number
         values = [member.value for member in cell.members]
         spread = np.linspace(-0.3, 0.1, len(values))
         axis.plot(place + spread, values, ".", color=color, markersize=5, alpha=0.7)
         bar = {"fmt": "o", "color": color, "capsize": 3, "markersize": 5}
-        axis.errorbar([place + 0.25], [cell.value], yerr=[sd], **bar)
+        axis.errorbar([place + 0.25], [cell.number], yerr=[sd], **bar)
     ticks = ["printed\n(Table 7)", *(f"{name}\nn = {cells[f'gap/{name}'].n}" for name in names)]
     axis.set_xticks(range(len(ticks)), ticks)
     axis.set_xlim(-0.5, len(names) + 0.5)

@@ -418,7 +418,9 @@ def to_comparison(documents: Sequence[Document]) -> str:
 
 def _verdict_counts(views: Sequence[_View]) -> list[str]:
     """A table of how often each verdict falls in each table, and in all."""
-    counts = [Counter(cell.verdict for _, _, cell in view.every()) for view in views]
+    counts: list[Counter[str]] = [
+        Counter(cell.verdict for _, _, cell in view.every()) for view in views
+    ]
     total: Counter[str] = sum(counts, Counter())
     names = [escaped(view.document.number or view.document.id) for view in views]
     lines = [
@@ -441,10 +443,8 @@ def _comparison_section(view: _View) -> str:
     ]
     lines = [
         [
-            f"`{cell['id']}`",
-            *map(
-                escaped, (row, column, f"{cell['text']} {cell.printed_unit or ''}", cell.paper_text)
-            ),
+            f"`{cell.id}`",
+            *map(escaped, (row, column, f"{cell.text} {cell.printed_unit or ''}", cell.paper_text)),
             "" if cell.n is None else str(cell.n),
             cell.verdict,
             "; ".join(map(escaped, cell.flags)),
