@@ -132,6 +132,7 @@ DEVIATIONS = [
     Deviation(study="another", path="training.epochs", ours=7, paper=(100,)),
     Deviation(study=STUDY, path="degradation.kind", ours="blur", paper=("noise",)),
     Deviation(study=STUDY, path="distillation.reduction", ours="mean", paper=("sum",)),
+    Deviation(study=STUDY, path="fusion.dropout", ours=0.5, paper=(0.25,)),
 ]
 PAIR = {"metric": "accuracy", "level": "0", "temperature": 3, "weight": 0.5}
 
@@ -150,7 +151,7 @@ def reaching(query: dict, answered: bool = True) -> list[int]:
         ({"kind": "metric", "metric": "auc", "role": "teacher", "level": "0"}, [0, 1, 2, 5, 9]),
         ({"kind": "effect", **PAIR}, [0, 1, 2, 5, 9, 10]),
         ({"kind": "gap", "estimator": "ksg", "level": "0"}, [0, 1, 2, 6, 7, 9]),
-        ({"kind": "fusion", "arm": "kd", "metric": "auc"}, [0, 1, 2, 5, 9, 10]),
+        ({"kind": "fusion", "arm": "kd", "metric": "auc"}, [0, 1, 2, 5, 9, 10, 11]),
         ({"kind": "setting", "path": "training.epochs"}, [2]),
         ({"kind": "setting", "path": "dataset.alpha"}, [0, 1]),
         ({"kind": "setting", "path": "distillation.temperatures"}, [3]),

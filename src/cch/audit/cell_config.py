@@ -12,7 +12,6 @@ from typing import Any
 from cch.audit.derive import Place
 from cch.base.errors import CchError
 from cch.config import Calibration, Config, Study, load
-from cch.config.paths import Paths
 from cch.tables.queries import KINDS, Query, read_query
 from cch.tables.source import Source
 from cch.training.plan import level_name
@@ -46,12 +45,12 @@ def cell_config(
         return load(raw, where), inputs[:1]
     if "config" not in given:
         raise CchError(where, "holds no configuration", "build the table again")
-    config, paths = load(given["config"], where), Paths(results, "")
-    query, name = read_query(place.cell["query"], place.cell["id"]), place.study
-    study = config.studies[name]
-    files, cases = [paths.runs(name, role) for role in query.roles_used()], []
+    config, name = load(given["config"], where), place.study
+    query = read_query(place.cell["query"], place.cell["id"])
+    source = Source(config.model_copy(update={"results": results}), name)
+    study = source.study
+    files, cases = [source.runs_path(role) for role in query.roles()], []
     if estimator := getattr(query, "estimator", None):
-        source = Source(config.model_copy(update={"results": results}), name)
         if source.estimates_path(estimator) in query.inputs(source):
             files.append(source.estimates_path(estimator))
         calibration = source.calibration_path(estimator)
@@ -132,8 +131,8 @@ def cut_calibration(
 def cut_theory(theory: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """The setting of a cell; what belongs to no one setting, with all of them."""
     key = place.key.partition("/")[0]
-    found = (row for row in place.document["rows"] if row["key"] == key)
-    row = next(found, {}).get("parameters", {})
+    rows: dict[str, dict[str, Any]] = {r["key"]: r for r in place.document["rows"]}
+    row = rows.get(key, {}).get("parameters", {})
     lists = {
         "sigma_12": "sigma_12",
         "kappa": "kappas",

@@ -225,7 +225,7 @@ def explain(name: str, results: str | Path, full: bool = False) -> dict[str, Any
         same = sha256_file(path) == record["outputs"][recorded[0]]
         state = "as recorded" if same else "changed"
     reader = Reader(base, full)
-    links = [reader.link(item.path, item.sha256) for item in cell["inputs"]]
+    links = [reader.link(item.path, item.sha256) for item in cell.inputs]
     # Without a record of the table nothing says where its files would lie.
     gone = [link.path for link in reader.seen.values() if link.state == "missing" and recorded]
     restore = restoring(base, Path(recorded[0]).parents[1].as_posix(), gone) if gone else None

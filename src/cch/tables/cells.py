@@ -119,12 +119,14 @@ def build_cell(
         bits: whether text and verdict are in bits, the paper's unit there; values stay nats.
     """
     found = query.answer(source)
+    value: float | str | None
     if found.text is not None:
         value, se, text = found.text, None, found.text
         verdict = compare_texts(text, claim, stand_in)
     else:
-        value, se = _summary(found)
-        text, verdict = _printed(value, se, found, query, claim, stand_in=stand_in, bits=bits)
+        number, se = _summary(found)
+        value = number
+        text, verdict = _printed(number, se, found, query, claim, stand_in=stand_in, bits=bits)
     counted = found.text is None and found.exact is None
     return Cell(
         id=identity,

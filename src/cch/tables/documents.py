@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, computed_field, model_validator
 
@@ -22,7 +22,7 @@ from cch.base.errors import CchError
 from cch.base.files import write_json
 from cch.config import Model
 
-FORMAT = "cch-table-2"
+FORMAT: Final = "cch-table-2"
 NO_VALUE = "–"
 NUMBER = re.compile(r"^(-?[\d,]*\.?\d+)(?:\s*±\s*(\d*\.?\d+))?$")
 NAMES = {"information.estimators.0": "main estimator"}

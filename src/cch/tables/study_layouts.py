@@ -73,7 +73,7 @@ def sweep_layout(name: str, study: Study) -> Layout:
     )
     for query, key, text in _treatments(study):
         columns += _metric_columns(query, key, label, text)
-    drawn = [column.key for column in columns if column.style in ("no-kd", "kd")]
+    drawn = tuple(column.key for column in columns if column.style in ("no-kd", "kd"))
     first = study.information.estimators[0]
     return Layout(
         number=f"Sweep {name}",
@@ -90,7 +90,7 @@ def sweep_layout(name: str, study: Study) -> Layout:
                 key="b",
                 title=f"Information ({first})",
                 y_label="Mutual information (nats)",
-                columns=[f"{first}-{quantity}" for quantity in QUANTITIES],
+                columns=tuple(f"{first}-{quantity}" for quantity in QUANTITIES),
             ),
         ],
     )
@@ -233,8 +233,8 @@ def calibration_layout(name: str, study: Study) -> Layout:
                 key=letter,
                 title=title,
                 y_label="Estimate (nats)",
-                columns=[f"{estimator}-mean" for estimator in estimators],
-                rows=[row.key for row in cases],
+                columns=tuple(f"{estimator}-mean" for estimator in estimators),
+                rows=tuple(row.key for row in cases),
             )
         )
     sizes = {"kind": "calibration", "estimator": estimators[0], "case": "null", "measure": "sizes"}

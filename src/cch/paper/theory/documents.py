@@ -71,7 +71,8 @@ def risk_document(spec: Theory, path: str | Path) -> Document:
         CchError: the simulation is missing or of another format.
     """
     make, content = _Cells("theory", path), read_simulation(path)
-    rows, cells = [], []
+    rows: list[Row] = []
+    cells: list[Cell] = []
     for setting in content["settings"]:
         key = f"s{setting['sigma_12']:g}-k{setting['kappa']:g}-l{setting['lambda']:g}"
         label = (
@@ -148,7 +149,8 @@ def region_document(spec: Theory, path: str | Path) -> Document:
         CchError: the simulation is missing or of another format.
     """
     make, content = _Cells("theory-region", path), read_simulation(path)
-    rows, cells = [], []
+    rows: list[Row] = []
+    cells: list[Cell] = []
     slope = 2 * POINT_LAMBDA / (POINT_KAPPA - 1) / (1 + POINT_LAMBDA) ** 2
     for point in content["points"]:
         c, x, z = (point[k] for k in ("teacher_label", "student_label", "teacher_student"))

@@ -70,11 +70,11 @@ class Answer:
 class Query(Model):
     """A question about one study, answered by one cell."""
 
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Parts of a study's configuration that cannot change the answer, ``GRIDS`` aside."""
+
     kind: str
     digits: int = 4
-
-    roles: ClassVar[tuple[str, ...]] = ()
-    """Roles whose runs it rests on, each after those that it is trained from."""
 
     def inputs(self, source: Source) -> set[str]:
         """The files that the answer is read from; empty where the configuration makes none."""
@@ -95,12 +95,12 @@ class Query(Model):
         return True
 
     def depends_on(self, path: str) -> bool:
-        """Whether a setting of the study can change the answer, ``GRIDS`` aside."""
-        return True
+        """Whether a setting of the study can change the answer."""
+        return not within(path, self.unused)
 
-    def roles_used(self) -> tuple[str, ...]:
-        """The roles of ``roles`` that this very query rests on."""
-        return self.roles
+    def roles(self) -> tuple[str, ...]:
+        """The roles whose runs it rests on, each after those that it is trained from."""
+        return ()
 
     def at_first_level(self, study: Study) -> bool:
         """Whether it is answered at the first level of degradation, whatever others there are."""

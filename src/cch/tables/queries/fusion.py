@@ -5,24 +5,28 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from cch.tables.documents import CellKind
-from cch.tables.queries.base import Answer, register
-from cch.tables.queries.runs import RunQuery, add_differences, add_metric, judged
+from cch.tables.queries.base import Answer, Query, register
+from cch.tables.queries.runs import add_differences, add_metric, judged
 from cch.tables.source import Source
 from cch.training.plan import Arm
 
 NONE = "this configuration fuses nothing here"
 
 
-class FusionQuery(RunQuery):
+class FusionQuery(Query):
     """A query over the fusions of a study."""
 
-    roles: ClassVar[tuple[str, ...]] = ("fusion",)
+    unused: ClassVar[tuple[str, ...]] = ("information",)
     arm: Arm
     metric: str
 
     def inputs(self, source: Source) -> set[str]:
         """The fusions, where the study has any."""
         return {source.runs_path("fusion")} if source.study.fusion else set()
+
+    def roles(self) -> tuple[str, ...]:
+        """The fusions, which are trained from no other runs."""
+        return ("fusion",)
 
 
 @register

@@ -6,23 +6,23 @@ from typing import Any, ClassVar, Literal
 
 from cch.config import Study
 from cch.tables.documents import CellKind, Member
-from cch.tables.queries.base import Answer, Query, register, within
+from cch.tables.queries.base import Answer, Query, register
 from cch.tables.source import Source
 
 
 class EstimateQuery(Query):
     """A query over estimates of one estimator; no student is trained for them."""
 
-    roles: ClassVar[tuple[str, ...]] = ("teacher", "baseline")
+    unused: ClassVar[tuple[str, ...]] = ("distillation", "fusion", "seeds", "metric")
     estimator: str
 
     def inputs(self, source: Source) -> set[str]:
         """The estimates, where this configuration makes them."""
         return {source.estimates_path(self.estimator)} if self.estimated(source) else set()
 
-    def depends_on(self, path: str) -> bool:
-        """All settings but those of distilling, the number of runs, and what they are scored by."""
-        return not within(path, ("distillation", "seeds", "metric"))
+    def roles(self) -> tuple[str, ...]:
+        """Those whose representations are read."""
+        return ("teacher", "baseline")
 
     def estimated(self, source: Source) -> bool:
         """Whether this configuration uses the estimator."""

@@ -9,15 +9,11 @@ from cch.tables.documents import CellKind, Member
 from cch.tables.queries.base import Answer, Query, register, within
 from cch.tables.source import Source
 
-TRAINED = ("teacher", "baseline", "student")
-
 
 class RunQuery(Query):
-    """A query over test metrics; estimates of information cannot change its answer."""
+    """A query over test metrics of teachers, baselines and students."""
 
-    def depends_on(self, path: str) -> bool:
-        """All settings but those of the estimates."""
-        return not within(path, ("information",))
+    unused: ClassVar[tuple[str, ...]] = ("information", "fusion")
 
 
 @register
@@ -54,7 +50,7 @@ class Metric(RunQuery):
             unused += ("degradation",)
         return super().depends_on(path) and not within(path, unused)
 
-    def roles_used(self) -> tuple[str, ...]:
+    def roles(self) -> tuple[str, ...]:
         """The role, after its teacher where it has one."""
         return ("teacher", "student") if self.role == "student" else (self.role,)
 
@@ -62,7 +58,6 @@ class Metric(RunQuery):
 class PairedQuery(RunQuery):
     """Student minus baseline of the same seed: paired, they share all but the distillation."""
 
-    roles: ClassVar[tuple[str, ...]] = TRAINED
     metric: str
     level: str | None = None
     temperature: float
@@ -71,6 +66,10 @@ class PairedQuery(RunQuery):
     def inputs(self, source: Source) -> set[str]:
         """The runs of student and baseline."""
         return {source.runs_path("student"), source.runs_path("baseline")}
+
+    def roles(self) -> tuple[str, ...]:
+        """Both, and the student's teacher."""
+        return ("teacher", "baseline", "student")
 
     def difference(self, source: Source) -> Answer:
         """Mean over seeds of the difference."""
