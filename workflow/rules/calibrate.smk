@@ -3,12 +3,14 @@ rule calibrate:
     input:
         unpack(lambda w: PLAN.representations(w.study)),
     output:
-        calibration=PATHS.calibration("{study}", "{job}"),
-        record=f"{RESULTS}/calibration/{{study}}/{{job}}.record.json",
+        calibration=PATHS.calibration("{study}", "{estimator}"),
+        record=f"{RESULTS}/calibration/{{study}}/{{estimator}}.record.json",
     log:
-        f"{RESULTS}/logs/calibrate/{{study}}.{{job}}.log",
+        f"{RESULTS}/logs/calibrate/{{study}}.{{estimator}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/calibrate/{{study}}.{{job}}.tsv"
+        f"{RESULTS}/benchmarks/calibrate/{{study}}.{{estimator}}.tsv"
+    wildcard_constraints:
+        study=APART,
     conda:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads
@@ -17,7 +19,7 @@ rule calibrate:
         runtime=growing(A_DAY),
         gpu=GPUS,
     params:
-        spec=lambda w: PLAN.calibrate_spec(w.study, w.job),
+        spec=lambda w: PLAN.calibrate_spec(w.study, w.estimator),
         code=PLAN.code("calibrate.py"),
     script:
         "../scripts/calibrate.py"

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "src"))
 os.environ.update(PYTHONPATH=str(ROOT / "src"))
 
 from cch.base.errors import CchError
-from cch.config.specs import SPECS
+from cch.config.specs import SPECS, as_json
 from cch.workflow.events import JobEventHandler, run_progress
 from cch.workflow.planning import Plan
 from cch.workflow.snakemake_targets import asked_targets, check_overlays
@@ -89,6 +89,9 @@ def alternatives(names):
     return "|".join(re.escape(name) for name in names) or "$^"
 
 
+APART = alternatives(name for name in CONFIG.studies if name not in PLAN.together())
+
+
 wildcard_constraints:
     source=alternatives(PLAN.table.sources),
     file=alternatives(
@@ -99,7 +102,6 @@ wildcard_constraints:
     selection="[^/]+",
     estimator="[a-z0-9-]+",
     role=alternatives(SPECS),
-    job="[a-z0-9-]+",
 
 
 def shown(path):

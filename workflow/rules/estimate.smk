@@ -3,12 +3,14 @@ rule estimate:
     input:
         unpack(lambda w: PLAN.representations(w.study)),
     output:
-        estimates=PATHS.information("{study}", "{job}"),
-        record=f"{RESULTS}/information/{{study}}/{{job}}.record.json",
+        estimates=PATHS.information("{study}", "{estimator}"),
+        record=f"{RESULTS}/information/{{study}}/{{estimator}}.record.json",
     log:
-        f"{RESULTS}/logs/estimate/{{study}}.{{job}}.log",
+        f"{RESULTS}/logs/estimate/{{study}}.{{estimator}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/estimate/{{study}}.{{job}}.tsv"
+        f"{RESULTS}/benchmarks/estimate/{{study}}.{{estimator}}.tsv"
+    wildcard_constraints:
+        study=APART,
     conda:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads
@@ -17,7 +19,7 @@ rule estimate:
         runtime=growing(A_DAY),
         gpu=GPUS,
     params:
-        spec=lambda w: PLAN.estimate_spec(w.study, w.job),
+        spec=lambda w: PLAN.estimate_spec(w.study, w.estimator),
         code=PLAN.code("estimate.py"),
     script:
         "../scripts/estimate.py"

@@ -8,6 +8,8 @@ rule fetch_raw:
         record=PATHS.raw("{source}", "{file}.record.json"),
     log:
         f"{RESULTS}/logs/fetch/{{source}}/{{file}}.log",
+    # First, so that the longest study need not wait for its data.
+    priority: 1000
     retries: 0
     localrule: True
     conda:

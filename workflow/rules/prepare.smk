@@ -11,6 +11,8 @@ rule prepare_dataset:
         f"{RESULTS}/logs/prepare/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/prepare/{{dataset}}.tsv"
+    # First, so that the longest study need not wait for its data.
+    priority: 1000
     conda:
         "../../envs/cch.yaml"
     threads: 1

@@ -9,6 +9,8 @@ rule train:
         f"{RESULTS}/logs/train/{{study}}.{{role}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{study}}.{{role}}.tsv"
+    wildcard_constraints:
+        study=APART,
     conda:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads

@@ -92,7 +92,7 @@ def cut_study(study: Study, query: Query, cases: Sequence[Mapping[str, Any]]) ->
     cut = {part: getattr(study, part).model_copy(update=new) for part, new in parts.items()}
     # Two is the least that a study may have.
     seeds = max(2, runs) if estimator else study.seeds
-    return study.model_copy(update=cut | {"seeds": seeds})
+    return study.model_copy(update=cut | {"seeds": seeds, "together": False})
 
 
 def _levels(study: Study, query: Query, calibrated: bool) -> list[float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -430,20 +429,6 @@ class Information(Model):
         Calibration(), description="How the estimators are calibrated; null: they are not."
     )
 
-    together: bool = Field(
-        False,
-        description="One job for all estimators, not one for each: for estimates of seconds, which "
-        "take less than the start of a job. Changes no number.",
-    )
-
-    def jobs(self, estimators: Sequence[str]) -> dict[str, list[str]]:
-        """Estimators by the job that computes them, whose name is that of its file."""
-        return {"all": list(estimators)} if self.together else {name: [name] for name in estimators}
-
-    def job_of(self, estimator: str) -> str:
-        """The job that computes an estimator."""
-        return "all" if self.together else estimator
-
     @property
     def calibrated(self) -> list[str]:
         """The estimators that are calibrated, in the order of ``estimators``."""
@@ -501,6 +486,11 @@ class Study(Model):
     )
     fusion: Fusion | None = Field(
         None, description="Left out: the modalities are not fused (Section 4.4, Fig. 3)."
+    )
+    together: bool = Field(
+        False,
+        description="One job for all runs, estimates and calibrations: for a study of seconds, "
+        "where starting a job takes longer than its work. Changes no number.",
     )
 
     @model_validator(mode="after")

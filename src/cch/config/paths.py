@@ -42,13 +42,13 @@ class Paths:
         """The runs of a study in one role."""
         return f"{self.results}/runs/{study}/{role}.h5"
 
-    def information(self, study: str, job: str) -> str:
-        """Estimates of a study, of the estimators that one job computes (``Information.jobs``)."""
-        return f"{self.results}/information/{study}/{job}.json"
+    def information(self, study: str, estimator: str) -> str:
+        """The estimates of a study by one estimator."""
+        return f"{self.results}/information/{study}/{estimator}.json"
 
-    def calibration(self, name: str, job: str) -> str:
-        """What these estimators gave where the truth is known, for a study or another setting."""
-        return f"{self.results}/calibration/{name}/{job}.json"
+    def calibration(self, name: str, estimator: str) -> str:
+        """What an estimator gave where the truth is known, for a study or another setting."""
+        return f"{self.results}/calibration/{name}/{estimator}.json"
 
     @property
     def theory(self) -> str:

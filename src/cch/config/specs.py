@@ -8,7 +8,6 @@ setting that a change of the configuration would not make stale.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -178,56 +177,74 @@ def select_spec(study: Study, modality: str) -> SelectSpec:
 
 
 class EstimateSpec(Model):
-    """All that determines a file of estimates, beside the runs.
+    """All that determines the estimates by one estimator, beside the runs.
 
     Attributes:
         study: name of the study.
-        estimators: options of each in place of its defaults.
+        estimator: its name.
+        options: in place of the estimator's defaults.
         rows: which part of the data the representations are of, as the runs have it.
         limit: how many of the rows are read, the first.
     """
 
     study: Name
-    estimators: dict[str, dict[str, Option]]
+    estimator: str
+    options: dict[str, Option]
     rows: Rows
     limit: int
 
 
-def estimate_spec(study: str, settings: Information, estimators: Sequence[str]) -> EstimateSpec:
-    """Return what the estimates of a study by some of its estimators are."""
-    options = {name: settings.options.get(name, {}) for name in estimators}
-    return EstimateSpec(study=study, estimators=options, rows=settings.rows, limit=settings.limit)
+def estimate_spec(study: str, settings: Information, estimator: str) -> EstimateSpec:
+    """Return what the estimates of a study by one of its estimators are."""
+    return EstimateSpec(
+        study=study,
+        estimator=estimator,
+        options=settings.options.get(estimator, {}),
+        rows=settings.rows,
+        limit=settings.limit,
+    )
 
 
-class CalibrateSpec(Model):
-    """All that determines a file of calibrations, beside the runs.
+class CalibrateSpec(EstimateSpec):
+    """All that determines the calibration of one estimator, beside the runs.
 
     Attributes:
         study: name of the study, part of the key of all samples.
-        estimators: options of each in place of its defaults.
-        rows: which part of the data the representations are of, as the runs have it.
-        limit: how many of the rows are read, the first.
-        calibration: cases; its ``settings`` are those of these estimators.
+        calibration: cases; its ``settings`` are those of this estimator.
     """
 
-    study: Name
-    estimators: dict[str, dict[str, Option]]
-    rows: Rows
-    limit: int
     calibration: Calibration
 
 
-def calibrate_spec(study: str, settings: Information, estimators: Sequence[str]) -> CalibrateSpec:
-    """Return what the calibration of some of a study's estimators is."""
+def calibrate_spec(study: str, settings: Information, estimator: str) -> CalibrateSpec:
+    """Return what the calibration of one of a study's estimators is."""
     asked = settings.calibration or Calibration()
-    grids = {name: grid for name, grid in asked.settings.items() if name in estimators}
+    grids = {name: grid for name, grid in asked.settings.items() if name == estimator}
     return CalibrateSpec(
-        study=study,
-        estimators={name: settings.options.get(name, {}) for name in estimators},
-        rows=settings.rows,
-        limit=settings.limit,
+        **estimate_spec(study, settings, estimator).model_dump(),
         calibration=asked.model_copy(update={"estimators": None, "settings": grids}),
     )
+
+
+class Step(Model):
+    """One part of a job that makes a whole study.
+
+    Attributes:
+        stage: which script would make it alone.
+        spec: its specification, as JSON.
+        inputs: the files that it reads, by name.
+        output: the file that it makes.
+    """
+
+    stage: Literal["train", "estimate", "calibrate"]
+    spec: str
+    inputs: dict[str, str]
+    output: str
+
+    @property
+    def record(self) -> str:
+        """Where its record belongs."""
+        return f"{self.output.rpartition('.')[0]}.record.json"
 
 
 THEORY_FIGURES = {"theory-risk": "theory", "theory-region": "theory-region"}

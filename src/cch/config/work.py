@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,20 @@ class Work:
     bytes: float | None = None
     runs: int = 0
     estimates: int = 0
+
+    @classmethod
+    def total(cls, parts: Iterable[Work]) -> Work:
+        """Return the work of several parts; unknown where one of them is."""
+        every = list(parts)
+        operations, held = (
+            [getattr(one, name) for one in every] for name in ("operations", "bytes")
+        )
+        return cls(
+            None if None in operations else sum(operations),
+            None if None in held else sum(held),
+            runs=sum(one.runs for one in every),
+            estimates=sum(one.estimates for one in every),
+        )
 
 
 @dataclass(frozen=True)

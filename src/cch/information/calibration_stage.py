@@ -39,10 +39,10 @@ QUANTITIES = ("teacher-student", "student-label")
 def calibrate(
     spec: CalibrateSpec, runs: Mapping[str, str], out: str | Path, compute: Compute
 ) -> dict[str, str]:
-    """Calibrate estimators for a study and write their results, in nats.
+    """Calibrate an estimator for a study and write its results, in nats.
 
     Args:
-        spec: estimators with their options, rows, and what is calibrated.
+        spec: the estimator with its options, rows, and what is calibrated.
         runs: paths of the teacher's and the baseline's runs by role.
         out: the JSON file to write.
         compute: device and memory of estimators that train networks; others ignore them.
@@ -54,10 +54,10 @@ def calibrate(
         CchError: a runs file is broken, or an estimator refuses the data.
     """
     device = pick_device(compute.device)
-    entries: list[dict[str, Any]] = []
-    for name, options in spec.estimators.items():
-        estimator = with_resources(get_estimator(name, options), device, compute.memory_gb)
-        entries += _calibrated(spec, estimator, runs)
+    estimator = with_resources(
+        get_estimator(spec.estimator, spec.options), device, compute.memory_gb
+    )
+    entries = _calibrated(spec, estimator, runs)
     write_json(out, {"format": FORMAT, "study": spec.study, "unit": "nats", "results": entries})
     return {"device": device_name(device)}
 

@@ -98,7 +98,7 @@ def estimate(
     run the levels share the estimator's own randomness, so their differences are paired.
 
     Args:
-        spec: estimators with their options, and rows.
+        spec: the estimator with its options, and rows.
         runs: paths of the teacher's and the baseline's runs by role.
         out: the JSON file to write.
         compute: device and memory of estimators that train networks; others ignore them.
@@ -108,11 +108,12 @@ def estimate(
     """
     device = pick_device(compute.device)
     files = {role: RunsFile(path) for role, path in runs.items()}
-    estimates = []
-    for name, options in spec.estimators.items():
-        estimator = with_resources(get_estimator(name, options), device, compute.memory_gb)
-        for quantity in ROLES:
-            estimates += _estimates(spec, estimator, quantity, files)
+    estimator = with_resources(
+        get_estimator(spec.estimator, spec.options), device, compute.memory_gb
+    )
+    estimates = [
+        entry for quantity in ROLES for entry in _estimates(spec, estimator, quantity, files)
+    ]
     for file in files.values():
         file.close()
     write_json(out, {"format": FORMAT, "study": spec.study, "unit": "nats", "estimates": estimates})

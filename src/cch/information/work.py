@@ -12,9 +12,6 @@ from cch.config.specs import CalibrateSpec, EstimateSpec
 from cch.config.work import Size, Work
 from cch.information.registry import get_estimator
 
-Estimators = Iterable[tuple[str, Mapping[str, Any]]]
-"""Names with options in place of the defaults."""
-
 
 def estimate_work(spec: EstimateSpec, study: Study, size: Size | None) -> Work:
     """Return the work of a study's estimates."""
@@ -23,17 +20,15 @@ def estimate_work(spec: EstimateSpec, study: Study, size: Size | None) -> Work:
     label_levels = levels if study.degradation.kind == "modality" else 1
     each = {"teacher-student": levels, "student-label": 1, "teacher-label": label_levels}
     counts = {quantity: count * runs for quantity, count in each.items()}
-    return _sum(spec.estimators.items(), counts, spec, study, size)
+    return _sum([spec.options], counts, spec, study, size)
 
 
 def calibrate_work(spec: CalibrateSpec, study: Study, size: Size | None) -> Work:
     """Return the work of a study's calibrations."""
-    asked, todo = spec.calibration, []
-    for name, options in spec.estimators.items():
-        todo.append((name, options))
-        if grid := asked.settings.get(name):
-            every = itertools.product(*grid.values())
-            todo += [(name, options | dict(zip(grid, values, strict=True))) for values in every]
+    asked, todo = spec.calibration, [spec.options]
+    if grid := asked.settings.get(spec.estimator):
+        every = itertools.product(*grid.values())
+        todo += [spec.options | dict(zip(grid, values, strict=True)) for values in every]
     # Beside them there is always the case without any information.
     cases = {"teacher-student": 1 + len(asked.truths), "student-label": 1 + len(asked.truths)}
     if _labels(study):
@@ -43,22 +38,22 @@ def calibrate_work(spec: CalibrateSpec, study: Study, size: Size | None) -> Work
 
 
 def _sum(
-    estimators: Estimators,
+    options: Iterable[Mapping[str, Any]],
     counts: Mapping[str, int],
-    spec: EstimateSpec | CalibrateSpec,
+    spec: EstimateSpec,
     study: Study,
     size: Size | None,
 ) -> Work:
-    """The work of so many estimates of each quantity by each estimator."""
+    """The work of so many estimates of each quantity, at each of these options of the estimator."""
     operations, held, estimates, units = 0.0, 0, 0, study.network.hidden[-1]
     known = size is not None
-    for (name, options), (quantity, count) in itertools.product(estimators, counts.items()):
+    for given, (quantity, count) in itertools.product(options, counts.items()):
         estimates += count
         if size is not None:
             rows = min(size.rows_of(spec.rows, study.split), spec.limit)
             label = len(ROLES[quantity]) == 1
             sizes = (rows, units, size.outputs if label else units)
-            work = getattr(get_estimator(name, options), "work", lambda *_: None)
+            work = getattr(get_estimator(spec.estimator, given), "work", lambda *_: None)
             one = work(*sizes, label and _labels(study))
             known = known and one is not None
             operations += count * (one or 0)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cch.base.errors import CchError
 from cch.config import Compute
+from cch.records.code import code_digest
 from cch.records.record import Recorder
 
 LINE = "%(asctime)s %(message)s"
@@ -48,7 +49,13 @@ class Job:
         self._job, self._script = job, script
         self.facts: dict[str, Any] = {"threads": job.threads, **allocation()}
         self.made: list[str] = []
-        self._recorder = self._record(_without_records(job.input), job.params.get("spec"))
+        self._recorder = Recorder(
+            Path(script).stem,
+            script,
+            _without_records(job.input),
+            dict(job.params.items()),
+            self.facts,
+        )
 
     @property
     def spec(self) -> Any:
@@ -60,9 +67,30 @@ class Job:
         """What the job may use; no number depends on it, so it is no part of a specification."""
         return Compute.model_validate(self._job.config.get("compute") or {})
 
-    def record(self, path: str, inputs: list[str], outputs: list[str], spec: str) -> None:
-        """Write the record of some outputs of a job that makes several things."""
-        self._record(inputs, spec).write(path, outputs)
+    def record(
+        self,
+        path: str,
+        inputs: list[str],
+        outputs: list[str],
+        spec: str,
+        stage: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the record of some outputs of a job that makes several things.
+
+        Args:
+            path: of the record.
+            inputs: files that were read.
+            outputs: files that were made.
+            spec: what determines these outputs.
+            stage: the script that would make them alone, and whose code they rest on; the job's
+                own if None.
+            facts: what the record says besides, beside the job's.
+        """
+        script = Path(self._script).with_stem(stage) if stage else Path(self._script)
+        params = {"code": code_digest(script), "spec": spec}
+        said = self.facts | dict(facts or {})
+        Recorder(script.stem, script, inputs, params, said).write(path, outputs)
 
     def close(self) -> None:
         """Write the record of all outputs, where the rule names one."""
@@ -71,10 +99,6 @@ class Job:
             outputs = [str(path) for path in self._job.output if str(path) != str(record)]
             self._recorder.made = self.made
             self._recorder.write(record, outputs)
-
-    def _record(self, inputs: list[str], spec: Any) -> Recorder:
-        params = {"code": self._job.params.get("code")} | ({} if spec is None else {"spec": spec})
-        return Recorder(Path(self._script).stem, self._script, inputs, params, self.facts)
 
 
 def _without_records(paths: Any) -> list[str]:

@@ -46,7 +46,7 @@ class Source:
 
     def estimates_path(self, estimator: str) -> str:
         """The file of an estimator's estimates."""
-        return self.paths.information(self.name, self.study.information.job_of(estimator))
+        return self.paths.information(self.name, estimator)
 
     def estimates(self, estimator: str, quantity: str) -> list[dict[str, Any]]:
         """All estimates of a quantity by an estimator."""
@@ -56,7 +56,7 @@ class Source:
 
     def calibration_path(self, estimator: str) -> str:
         """The file of an estimator's calibration."""
-        return self.paths.calibration(self.name, self.study.information.job_of(estimator))
+        return self.paths.calibration(self.name, estimator)
 
     def calibration(self, estimator: str) -> list[dict[str, Any]]:
         """All calibration results of an estimator."""

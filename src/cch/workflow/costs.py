@@ -26,7 +26,7 @@ from rich.table import Table
 from cch import CHECKOUT
 from cch.base.errors import CchError
 from cch.config import Config, Dataset, Study, Theory
-from cch.config.specs import CalibrateSpec, EstimateSpec, SelectSpec, read_train_spec
+from cch.config.specs import CalibrateSpec, EstimateSpec, SelectSpec, Step, read_train_spec
 from cch.config.work import Size, Work, dataset_size
 from cch.records.record import read_record, specification
 from cch.workflow.planning import Plan
@@ -180,6 +180,9 @@ class Works:
         from cch.paper.theory.stage import simulation_work
         from cch.training.work import selection_work, training_work
 
+        if rule.startswith("study_"):
+            steps = [Step.model_validate_json(one) for one in spec]
+            return Work.total(self.of(step.stage, step.spec) for step in steps)
         if rule == "simulate_theory":
             return simulation_work(Theory.model_validate_json(spec))
         if rule == "train":

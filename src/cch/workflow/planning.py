@@ -21,6 +21,7 @@ from cch.config.specs import (
     SPECS,
     THEORY_FIGURES,
     PrepareSpec,
+    Step,
     TheorySpec,
     as_json,
     calibrate_spec,
@@ -69,6 +70,11 @@ def selection_name(study: Study, modality: str) -> str:
     """Name of a study's selection; studies that agree in it on one dataset share the file."""
     spec = select_spec(study, modality).model_dump(mode="json", exclude={"dataset", "modality"})
     return f"{modality}-{digest(spec)[:8]}"
+
+
+# Snakemake asks for the parameters of all waiting jobs again whenever a job ends, and more often; a
+# plan lives as long as its process, so nothing is kept too long.
+once = functools.cache
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,7 @@ class Plan:
         """Records of a dataset's raw files; a file without one is taken in first."""
         return [f"{path}.record.json" for path in self.raw_list(dataset)]
 
+    @once
     def records(self, name: str) -> list[str]:
         """The records of a layout's outputs."""
         kind, made = self.layouts[name].kind, []
@@ -156,6 +163,7 @@ class Plan:
             made.append(self.paths.figure(name, "record.json"))
         return made
 
+    @once
     def layout_files(self, name: str) -> list[str]:
         """The outputs of a layout: table, figure, or the figure with the numbers behind it."""
         kind = self.layouts[name].kind
@@ -166,6 +174,7 @@ class Plan:
             files += [self.paths.figure(name, suffix) for suffix in ("pdf", "png")]
         return files
 
+    @once
     def layout_inputs(self, name: str) -> list[str]:
         """The runs, estimates and datasets that a layout reads."""
         if self.layouts[name].kind == "samples":
@@ -173,6 +182,7 @@ class Plan:
             return [self.paths.dataset(study.dataset)]
         return layout_inputs(self.layouts[name], self.config)
 
+    @once
     def bundles(self) -> list[Bundle]:
         """Tables and figures by the jobs that they rest on, directly or through others."""
         by_jobs: dict[frozenset[str], list[str]] = {}
@@ -181,29 +191,65 @@ class Plan:
         return [Bundle(names[0], names) for names in by_jobs.values()]
 
     def _behind(self, files: Iterable[str]) -> frozenset[str]:
-        """Files of a study's jobs, with all that they are made from."""
+        """Jobs that make files, with all that those rest on; a job is named by its first output."""
         found, waiting = set(), list(files)
         while waiting:
             path = waiting.pop()
-            if path not in found:
-                found.add(path)
-                waiting += self._made_from.get(path, ())
+            job, inputs = self._makers.get(path, (path, []))
+            if job not in found:
+                found.add(job)
+                waiting += inputs
         return frozenset(found)
 
     @functools.cached_property
-    def _made_from(self) -> dict[str, list[str]]:
-        """What each file of runs, estimates and calibrations is made from."""
-        made: dict[str, list[str]] = {}
+    def _makers(self) -> dict[str, tuple[str, list[str]]]:
+        """The job that makes each file of runs, estimates and calibrations, with its inputs."""
+        made = {}
         for name, study in self.config.studies.items():
-            for role in SPECS:
-                made[self.paths.runs(name, role)] = list(self.training_inputs(name, role).values())
-            runs = list(self.representations(name).values())
-            wanted = study.information
-            for job in wanted.jobs(wanted.estimators):
-                made[self.paths.information(name, job)] = runs
-            for job in wanted.jobs(wanted.calibrated):
-                made[self.paths.calibration(name, job)] = runs
+            steps = self.steps(name)
+            whole = (steps[0].output, self.whole_inputs(name))
+            for step in steps:
+                alone = (step.output, list(step.inputs.values()))
+                made[step.output] = whole if study.together else alone
         return made
+
+    @once
+    def steps(self, study: str) -> list[Step]:
+        """Everything that is trained and estimated for a study; inputs are made before outputs."""
+        spec, paths, seen = self.config.studies[study], self.paths, self.representations(study)
+        steps = [
+            Step(
+                stage="train",
+                spec=self.train_spec(study, role),
+                inputs=self.training_inputs(study, role),
+                output=paths.runs(study, role),
+            )
+            for role in SPECS
+            if role != "fusion" or spec.fusion
+        ]
+        for name in spec.information.estimators:
+            given, out = self.estimate_spec(study, name), paths.information(study, name)
+            steps.append(Step(stage="estimate", spec=given, inputs=seen, output=out))
+        for name in spec.information.calibrated:
+            given, out = self.calibrate_spec(study, name), paths.calibration(study, name)
+            steps.append(Step(stage="calibrate", spec=given, inputs=seen, output=out))
+        return steps
+
+    def together(self) -> list[str]:
+        """Studies that are made by one job each."""
+        return [name for name, study in self.config.studies.items() if study.together]
+
+    def priority(self, study: str) -> int:
+        """Rank of a study's job: larger networks take longer, so they start first."""
+        sizes = {name: sum(one.network.hidden) for name, one in self.config.studies.items()}
+        return sorted(set(sizes.values())).index(sizes[study]) + 1
+
+    @once
+    def whole_inputs(self, study: str) -> list[str]:
+        """The files that all steps of a study read, less those that they make themselves."""
+        steps = self.steps(study)
+        made = {step.output for step in steps}
+        return sorted({path for step in steps for path in step.inputs.values()} - made)
 
     def documents(self, studies: Iterable[str]) -> list[str]:
         """The JSON documents of the paper's tables and figures over these studies."""
@@ -283,7 +329,7 @@ class Plan:
         """Studies whose raw files can be had without a person's hands."""
         return [name for name in self.config.studies if not self.unavailable(name)]
 
-    @functools.cache  # noqa: B019 - a plan lives as long as its process
+    @once
     def unavailable(self, study: str) -> str:
         """Why a study is left out of ``all``; empty where it is not."""
         name = self.config.studies[study].dataset
@@ -394,6 +440,7 @@ class Plan:
 
     # Specifications of jobs: all that determines their outputs beside their inputs
 
+    @once
     def prepare_spec(self, name: str) -> str:
         """What determines a dataset, beside its raw files."""
         files = self.raw_files(name)
@@ -410,24 +457,26 @@ class Plan:
         """What determines the ledger, beside the tables, as one digest."""
         return digest(self.claims.model_dump(mode="json"))
 
+    @once
     def train_spec(self, study: str, role: str) -> str:
         """What determines the runs of a role, beside the files that it reads."""
         return as_json(train_spec(study, self.config.studies[study], role))
 
+    @once
     def select_spec(self, dataset: str, selection: str) -> str:
         """What determines which features are selected, beside the dataset."""
         study, modality = self.selections[dataset, selection]
         return as_json(select_spec(self.config.studies[study], modality))
 
-    def estimate_spec(self, study: str, job: str) -> str:
-        """What determines the estimates of a job, beside the runs."""
-        wanted = self.config.studies[study].information
-        return as_json(estimate_spec(study, wanted, wanted.jobs(wanted.estimators)[job]))
+    @once
+    def estimate_spec(self, study: str, estimator: str) -> str:
+        """What determines the estimates by an estimator, beside the runs."""
+        return as_json(estimate_spec(study, self.config.studies[study].information, estimator))
 
-    def calibrate_spec(self, study: str, job: str) -> str:
-        """What determines the calibrations of a job, beside the runs."""
-        wanted = self.config.studies[study].information
-        return as_json(calibrate_spec(study, wanted, wanted.jobs(wanted.calibrated)[job]))
+    @once
+    def calibrate_spec(self, study: str, estimator: str) -> str:
+        """What determines the calibration of an estimator, beside the runs."""
+        return as_json(calibrate_spec(study, self.config.studies[study].information, estimator))
 
     def simulate_spec(self) -> str:
         """What determines the simulations of the theory."""
@@ -437,6 +486,7 @@ class Plan:
         """What determines the tables of the theory, beside its simulations."""
         return as_json(TheorySpec(theory=self.config.theory, results=self.paths.results))
 
+    @once
     def table_spec(self, name: str) -> str:
         """What determines a table or figure, beside the files that its cells read."""
         layout = self.layouts[name]
@@ -455,6 +505,7 @@ class Plan:
             for modality in (study.teacher, study.student)
         }
 
+    @once
     def training_inputs(self, study: str, role: str) -> dict[str, str]:
         """The files that the runs of a role are trained on, by name in the rule."""
         spec = self.config.studies[study]
