@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cch.audit.explain import as_tree, explain
+from cch.audit.explain import explain
+from cch.audit.explain_tree import as_tree
 from cch.audit.run import audit
 from cch.base.files import sha256_file
 from cch.data.paired import Contents, Modality, write_paired
