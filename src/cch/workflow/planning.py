@@ -39,7 +39,8 @@ from cch.data.sources.table import SourceTable, load_table, with_local
 from cch.paper.theory import THEORY_FIGURES
 from cch.records.code import code_digest
 from cch.tables.claims import Claims, load_claims, titled
-from cch.tables.layouts import Layout, all_layouts, layout_inputs
+from cch.tables.layout import Layout, layout_inputs
+from cch.tables.layouts import all_layouts
 from cch.tables.spec import table_spec
 
 # Whose features a role's networks read, where they are selected.
