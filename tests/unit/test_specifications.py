@@ -254,10 +254,17 @@ def by_place() -> dict[str, list[tuple[Path, Any]]]:
     return {place: every for place, every in found.items() if place not in ONE_VALUE}
 
 
+read = functools.cache(yaml.safe_load)
+
+
 @pytest.fixture(autouse=True)
 def _read_once(monkeypatch):
-    """Read the tables of the project once: they are large, and do not change here."""
-    monkeypatch.setattr(yaml, "safe_load", functools.cache(yaml.safe_load))
+    """Read the large tables of the project once, and keep no plan."""
+    monkeypatch.setattr(yaml, "safe_load", read)
+    yield
+    for method in vars(Plan).values():
+        if hasattr(method, "cache_clear"):
+            method.cache_clear()
 
 
 @pytest.fixture(scope="module")
