@@ -24,7 +24,7 @@ help:
 	@echo 'make demo      the whole pipeline on embedded data: tables and figures in minutes'
 	@echo 'make test      unit tests and one small run of the pipeline, in minutes'
 	@echo 'make test-all  every test: also faults, the browser, the crate validator and SLURM'
-	@echo 'make lint      ruff, snakefmt, snakemake --lint and the import contracts'
+	@echo 'make lint      ruff, snakefmt, snakemake --lint, mypy and the import contracts'
 	@echo 'make format    rewrite the code with ruff and snakefmt'
 	@echo 'make venv      only install into .venv, which the targets above do themselves'
 	@echo 'make clean     remove .venv; results stay'
@@ -84,6 +84,7 @@ lint: venv
 	@$(RUN) .venv/bin/snakefmt --check Snakefile workflow
 	@$(RUN) .venv/bin/snakemake --lint
 	@$(RUN) .venv/bin/lint-imports --no-cache
+	@$(RUN) .venv/bin/mypy --cache-dir .venv/cache/mypy
 
 format: venv
 	@$(RUN) .venv/bin/ruff check --fix .

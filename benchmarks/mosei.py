@@ -1,4 +1,4 @@
-"""Time and peak memory of converting and preparing a file of MOSEI's real size.
+"""Time and peak memory of reading and preparing a file of MOSEI's real size.
 
     python benchmarks/mosei.py                # 16,327 / 1,871 / 4,662 segments: 5 GB of disk
     python benchmarks/mosei.py --scale 0.01   # a hundredth of the segments
@@ -9,7 +9,6 @@ end. Every step runs in a process of its own; "peak" is the largest resident set
 system saw of it (ru_maxrss), pages of mapped files and the interpreter with its libraries
 included. "start" does nothing else than import them.
 
-    convert   cch.data.datasets.safe_pickle.convert_pickle: the raw arrays as HDF5
     prepare   cch.data.datasets.mosei.prepare from the pickle, and the dataset file written
 """
 
@@ -25,10 +24,10 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from cch.data.datasets import mosei, mosei_fixture, safe_pickle
+from cch.data.datasets import mosei, mosei_fixture
 from cch.data.paired import write_paired
 
-STEPS = ("start", "write", "convert", "prepare", "unpooled")
+STEPS = ("start", "write", "prepare", "unpooled")
 
 
 def run_step(step: str, folder: Path, scale: float) -> None:
@@ -39,8 +38,6 @@ def run_step(step: str, folder: Path, scale: float) -> None:
             for fold, counts in mosei.OFFICIAL.items()
         }
         mosei_fixture.write_fixture(raw, **rows)
-    elif step == "convert":
-        safe_pickle.convert_pickle(raw, folder / "raw.h5")
     elif step in ("prepare", "unpooled"):
         spec = SimpleNamespace(length=50, pooled=step == "prepare", split="official")
         write_paired(folder / f"{step}.h5", mosei.prepare(spec, mosei.find_pickle(raw)))
@@ -71,7 +68,7 @@ def main() -> None:
         print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
         return
     steps = STEPS if options.unpooled else STEPS[:-1]
-    made = {"write": "mosei_raw.pkl", "convert": "raw.h5"}
+    made = {"write": "mosei_raw.pkl"}
     with tempfile.TemporaryDirectory() as name:
         print(f"scale {options.scale:g}, {os.cpu_count()} CPUs, limit of the issue: 6 GiB")
         print(f"{'step':10} {'seconds':>8} {'peak':>12} {'file written':>14}")
@@ -80,8 +77,6 @@ def main() -> None:
             path = Path(name) / made.get(step, f"{step}.h5")
             size = gib(path.stat().st_size) if path.exists() else ""
             print(f"{step:10} {seconds:8.1f} {gib(peak)} {size:>14}", flush=True)
-            if step == "convert":
-                path.unlink()
 
 
 if __name__ == "__main__":

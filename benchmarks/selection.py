@@ -30,8 +30,8 @@ from mrmr import mrmr_classif
 from threadpoolctl import threadpool_limits
 
 import common
+from cch.data.mrmr import mrmr
 from cch.data.rng import numpy_generator
-from cch.data.selection import mrmr
 
 LIBRARIES = ("mrmr-selection", "numpy", "pandas", "scikit-learn")
 CASES = 744
@@ -91,7 +91,7 @@ def ratio(options: Options) -> None:
     theirs = [seconds(library)]
     mine += [seconds(ours) for _ in range(options.repeats - half)]
     case = f"{options.features:,} x {CASES}, K = {wanted}"
-    line(case, "cch.data.selection.mrmr", mine)
+    line(case, "cch.data.mrmr.mrmr", mine)
     line("", "mrmr_classif", theirs, f"{statistics.median(theirs) / statistics.median(mine):>9.1f}")
     print(f"\nthe library takes {theirs[0] / statistics.median(mine):.1f} times as long as ours")
     print(f"equal: {'yes' if listed['ours'] == listed['library'] else 'NO'}")
@@ -103,7 +103,7 @@ def large(options: Options) -> None:
     values, label = expression(features)
     mrmr(values, label, wanted)
     times = [seconds(lambda: mrmr(values, label, wanted)) for _ in range(options.repeats)]
-    line(f"{features:,} x {CASES}, K = {wanted}", "cch.data.selection.mrmr", times)
+    line(f"{features:,} x {CASES}, K = {wanted}", "cch.data.mrmr.mrmr", times)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory of this process: {peak:.1f} GiB")
 

@@ -21,6 +21,7 @@ from cch.paper.ledger.build import build_ledger
 from cch.paper.ledger.render import to_markdown
 from cch.records.record import Recorder
 from cch.tables import render
+from cch.tables.documents import read_document
 from cch.tables.spec import TableSpec
 from cch.tables.write import make
 from cch.training.metrics import evaluate
@@ -73,7 +74,7 @@ def make_tree(trained: bool = False) -> Plan:
     for name in TABLES:
         _write_table(plan, name)
     documents = [plan.paths.table(name) for name in TABLES[:2]]
-    pages = [json.loads(Path(path).read_text(encoding="utf-8")) for path in documents]
+    pages = [read_document(path) for path in documents]
     write_text(plan.comparison, render.to_comparison(pages))
     record(plan, "compare", documents, [plan.comparison])
     _write_ledger(plan, documents)
@@ -81,7 +82,7 @@ def make_tree(trained: bool = False) -> Plan:
 
 
 def _write_ledger(plan: Plan, paths: list[str]) -> None:
-    documents = {path: json.loads(Path(path).read_text(encoding="utf-8")) for path in paths}
+    documents = {path: read_document(path) for path in paths}
     ledger = build_ledger(plan.claims, documents)
     write_json(plan.ledger[0], ledger)
     write_text(plan.ledger[1], to_markdown(ledger))

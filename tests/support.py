@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from cch.config import overlay, read
+from cch.tables.documents import FORMAT
 
-__all__ = ["MIRROR", "ROOT", "mirror", "overlay", "raw_config"]
+__all__ = ["MIRROR", "ROOT", "mirror", "overlay", "raw_config", "stored_cell", "stored_table"]
 
 ROOT = Path(__file__).resolve().parents[1]
 # Read here because a fixture takes the variable out of the environment of every test.
@@ -33,3 +34,27 @@ def mirror(*parts: str) -> Path:
 def raw_config(preset: str | None = None) -> dict[str, Any]:
     """``config.yaml``, or a preset over it; the caller's own to change."""
     return read([] if preset is None else [ROOT / "presets" / f"{preset}.yaml"], ROOT)
+
+
+def stored_cell(identity: str, **parts: Any) -> dict[str, Any]:
+    """A cell as it is stored, with everything that is not given left plain."""
+    plain = {
+        "id": identity, "value": None, "text": "–", "unit": None, "n": None, "se": None,
+        "aggregation": "mean", "query": {"kind": "metric"}, "members": [], "inputs": [],
+        "paper": None, "verdict": "not in the paper", "flags": [],
+    }  # fmt: skip
+    return plain | parts
+
+
+def stored_table(name: str, cells: dict[str, dict[str, Any]], **parts: Any) -> dict[str, Any]:
+    """A table document as it is stored, with the rows and columns of its cells."""
+    rows = dict.fromkeys(key.partition("/")[0] for key in cells)
+    columns = dict.fromkeys(key.partition("/")[2] for key in cells)
+    plain = {
+        "format": FORMAT, "id": name, "kind": "table", "number": "", "title": "T", "caption": "",
+        "study": None, "row_label": "", "deviations": [],
+        "columns": [{"key": key, "label": key, "unit": None, "style": None} for key in columns],
+        "rows": [{"key": key, "label": key} for key in rows],
+        "panels": [], "cells": cells, "notes": [],
+    }  # fmt: skip
+    return plain | parts

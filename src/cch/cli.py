@@ -52,8 +52,9 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
 ) -> None:
     """Print the chain from a cell of a table or figure to its raw files."""
-    from cch.audit.explain import as_tree, tables
     from cch.audit.explain import explain as explain_cell
+    from cch.audit.explain import tables
+    from cch.audit.explain_tree import as_tree
 
     if not cell:
         _print_names(tables(results))

@@ -27,15 +27,17 @@ from cch.audit.run import audit
 from cch.base.errors import CchError
 from cch.base.files import sha256_file, write_json, write_text
 from cch.cli import app
+from cch.config.specs import NullTableSpec
 from cch.information.calibration_model import Case, CaseResult, Response
-from cch.information.null_gaps import lihc_setting
 from cch.information.units import to_bits
 from cch.records.record import Recorder
 from cch.tables import render
+from cch.tables.documents import parse_document, write_document
 from cch.tables.null_gaps import null_document
 from cch.training.metrics import evaluate
+from cch.workflow.planning import Plan
 from small_tree import CHANGE, RESULTS, STUDY
-from support import ROOT
+from support import ROOT, raw_config, stored_cell, stored_table
 
 TABLE = f"{RESULTS}/tables/table13"
 
@@ -586,50 +588,53 @@ ODD = ["a|b *c* 1_2", "50 % & more", "-5", "σ12 = 0.3", "=1+1", "– or —", "
 
 def test_renderings_of_odd_texts_pass(tmp_path):
     cells = {
-        f"r{i}/c": {
-            "id": f"t/r{i}/c", "value": text, "text": text, "unit": None, "n": None, "se": None,
-            "aggregation": "", "members": [], "inputs": [], "verdict": "differs",
-            "paper": {"text": text, "value": None, "se": None}, "flags": [f"a flag of {text}"],
-        }
+        f"r{i}/c": stored_cell(
+            f"t/r{i}/c", value=text, text=text, verdict="differs", flags=[f"a flag of {text}"],
+            paper={"text": text, "value": None, "se": None},
+        )
         for i, text in enumerate(ODD)
     }  # fmt: skip
-    document = {
-        "format": "cch-table-1", "id": "t", "number": "Table 9", "title": "Odd $x$ & 5 %",
-        "caption": "12 _things_", "row_label": "γ", "deviations": ["a: 1,000 (paper: 2)"],
-        "columns": [{"key": "c", "label": "C*", "unit": None}],
-        "rows": [{"key": f"r{i}", "label": text} for i, text in enumerate(ODD)],
-        "cells": cells, "notes": [],
-    }  # fmt: skip
+    table = parse_document(
+        stored_table(
+            "t", cells, number="Table 9", title="Odd $x$ & 5 %", caption="12 _things_",
+            row_label="γ", deviations=[{"text": "a: 1,000 (paper: 2)"}],
+            columns=[{"key": "c", "label": "C*", "unit": None, "style": None}],
+            rows=[{"key": f"r{i}", "label": text} for i, text in enumerate(ODD)],
+        ),
+        "t",
+    )  # fmt: skip
+    document = table.to_json()
     report = Audit(tmp_path)
-    markdown, latex = render.to_markdown(document), render.to_latex(document)
-    check_csv("t.csv", render.to_csv(document), document, report)
+    markdown, latex = render.to_markdown(table), render.to_latex(table)
+    check_csv("t.csv", render.to_csv(table), document, report)
     check_markdown("t.md", markdown, document, report)
     check_latex("t.tex", latex, document, report)
     check_numbers("t.md", markdown.replace("\\", ""), document, report)
     check_numbers("t.tex", plain_tex(latex), document, report)
     assert report.lines() == []
     assert report.counts["printed"] == 3 * len(ODD)
-    assert len(list(csv.DictReader(render.to_csv(document).splitlines()))) >= len(ODD)
+    assert len(list(csv.DictReader(render.to_csv(table).splitlines()))) >= len(ODD)
 
 
 def test_the_null_of_lihc_is_derived_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     values = np.random.Generator(np.random.PCG64(5)).normal(0, 0.02, (2, 20))
-    path = "results/calibration/lihc-null/ksg.json"
+    path = "results/calibration/null-lihc/ksg.json"
     content = {"teacher-student": values[0].tolist(), "student-label": values[1].tolist()}
     write_json(path, {"values": content | {"gap": (values[0] - values[1]).tolist()}})
     script = ROOT / "workflow" / "scripts" / "estimate_null.py"
     recorder = Recorder("estimate_null", script, [], {})
-    recorder.facts["generator"] = {"kind": "lihc-null", "seed": 0}
-    recorder.write("results/calibration/lihc-null/ksg.record.json", [path])
-    document = null_document({"ksg": path}, lihc_setting())
+    recorder.facts["generator"] = {"kind": "null-gaps", "seed": 0}
+    recorder.write("results/calibration/null-lihc/ksg.record.json", [path])
+    spec = NullTableSpec.model_validate_json(Plan(raw_config()).null_table_spec("lihc"))
+    document = null_document({"ksg": path}, spec)
     table = "results/tables/null-lihc"
-    write_json(f"{table}.json", document)
+    write_document(f"{table}.json", document)
     write_text(f"{table}.md", render.to_markdown(document))
     outputs = [f"{table}.json", f"{table}.md"]
     Recorder("tabulate_lihc", script, [path], {}).write(f"{table}.record.json", outputs)
     done = audit("results")
     assert done.lines(strict=True) == []
-    assert done.counts["derived"] == len(document["cells"])
+    assert done.counts["derived"] == len(document.cells)
     edit_json(f"{table}.json", lambda d: d["cells"]["gap/ksg"].update(value=1.0))
     assert any(line.startswith("null-lihc/gap/ksg: value is 1.0") for line in found_in("results"))

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from cch.base.errors import CchError
+from cch.config import load
+from cch.config.specs import NullGapsSpec, NullTableSpec
 from cch.data.rng import numpy_generator
 from cch.information.calibrate import (
     Case,
@@ -27,7 +29,9 @@ from cch.information.estimator import (
     entropy_of_labels,
     get_estimator,
 )
-from cch.information.null_gaps import lihc_setting, null_gaps
+from cch.information.null_gaps import null_gaps
+from cch.workflow.planning import Plan
+from support import raw_config
 
 
 @dataclass(frozen=True)
@@ -231,20 +235,21 @@ LIHC_ESTIMATORS = [
 
 @pytest.mark.parametrize("name", LIHC_ESTIMATORS)
 def test_lihcs_gaps_are_below_the_estimators_own_noise(name):
-    setting = lihc_setting()
-    assert sum(setting.class_counts) == setting.rows == 170
-    repeats = 20
-    found = null_gaps(get_estimator(name), setting, repeats=repeats)
+    entry, plan = load(raw_config()).null_gaps["lihc"], Plan(raw_config())
+    spec = NullGapsSpec.model_validate_json(plan.null_spec("lihc", name))
+    assert sum(entry.class_counts) == 170
+    printed = NullTableSpec.model_validate_json(plan.null_table_spec("lihc")).gaps
+    found = null_gaps(get_estimator(name), spec)
     gaps = np.array(found["gap"])
-    assert len(gaps) == repeats
-    largest = max(abs(gap) for gap in setting.gaps.values())
+    assert len(gaps) == 20
+    largest = max(abs(gap) for gap in printed.values())
     # A single gap: 1.96 sd around a true gap of zero hold every printed one ...
     assert largest < 1.96 * gaps.std(ddof=1)
     # ... in either unit that the paper may mean: bits are fewer nats.
     assert largest * math.log(2) < 1.96 * gaps.std(ddof=1)
     # And the four smaller ones hide within the noise of a mean of five independent runs.
-    smaller = sorted(abs(gap) for gap in setting.gaps.values())[:4]
-    assert smaller[-1] < 1.96 * gaps.std(ddof=1) / math.sqrt(setting.runs)
+    smaller = sorted(abs(gap) for gap in printed.values())[:4]
+    assert smaller[-1] < 1.96 * gaps.std(ddof=1) / math.sqrt(entry.runs)
     # Estimates of nothing spread by several hundredths of a nat on both sides of the criterion.
     for quantity in ("teacher-student", "student-label"):
         assert 0.02 < np.std(found[quantity], ddof=1) < 0.2

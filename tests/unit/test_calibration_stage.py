@@ -10,14 +10,15 @@ import pytest
 from cch.base.errors import CchError
 from cch.config import Compute, Information, load
 from cch.config.paths import Paths
-from cch.config.specs import calibrate_spec
+from cch.config.specs import NullGapsSpec, NullTableSpec, calibrate_spec
 from cch.data.rng import numpy_generator
 from cch.information.calibration_stage import calibrate, read_responses, read_results, usable_pair
 from cch.information.estimator import get_estimator
 from cch.information.known import spectrum
-from cch.information.null_gaps import lihc_setting, null_gaps
+from cch.information.null_gaps import null_gaps
 from cch.tables.cells import build_document
 from cch.tables.claims import load_claims
+from cch.tables.documents import parse_document
 from cch.tables.figures import draw_calibration, draw_null_gaps
 from cch.tables.layouts import all_layouts
 from cch.tables.null_gaps import null_document
@@ -152,19 +153,19 @@ def test_cells_are_bias_and_sd_with_the_number_of_samples(study):
     entries = read_results(Paths.of(study).calibration("mnistm-a18", "ksg"))
     entry = next(e for e in entries if (e["name"], e["options"]) == ("h0.5", {}))
     row = "student-label-h0.5"
-    truth = found["cells"][f"{row}/truth"]
-    assert (truth["value"], truth["n"], truth["se"]) == (entry["truth"], None, None)
-    bias = found["cells"][f"{row}/ksg-bias"]
-    assert bias["value"] == pytest.approx(entry["bias"], abs=1e-12)
-    assert (bias["n"], bias["unit"]) == (2, "nats")
-    assert bias["se"] == pytest.approx(entry["sd"] / np.sqrt(2))
-    assert bias["inputs"][0]["path"] == "results/calibration/mnistm-a18/ksg.json"
-    sd = found["cells"][f"{row}/ksg-sd"]
-    assert sd["value"] == pytest.approx(entry["sd"])
-    assert sd["se"] == pytest.approx(entry["sd"] / np.sqrt(2))
-    assert found["cells"]["teacher-student-0.5-k-5/ksg-mean"]["n"] == 2
-    assert found["notes"][0]["cell"]["text"] == "n = 100, 3 columns and 3"
-    assert all(cell["value"] is not None for cell in found["cells"].values())
+    truth = found.cells[f"{row}/truth"]
+    assert (truth.value, truth.n, truth.se) == (entry["truth"], None, None)
+    bias = found.cells[f"{row}/ksg-bias"]
+    assert bias.value == pytest.approx(entry["bias"], abs=1e-12)
+    assert (bias.n, bias.unit) == (2, "nats")
+    assert bias.se == pytest.approx(entry["sd"] / np.sqrt(2))
+    assert bias.inputs[0].path == "results/calibration/mnistm-a18/ksg.json"
+    sd = found.cells[f"{row}/ksg-sd"]
+    assert sd.value == pytest.approx(entry["sd"])
+    assert sd.se == pytest.approx(entry["sd"] / np.sqrt(2))
+    assert found.cells["teacher-student-0.5-k-5/ksg-mean"].n == 2
+    assert found.notes[0].cell.text == "n = 100, 3 columns and 3"
+    assert all(cell.value is not None for cell in found.cells.values())
     for rendering in (to_csv, to_markdown, to_latex):
         assert "50 % of H(label)" in rendering(found).replace("\\%", "%")
 
@@ -172,9 +173,9 @@ def test_cells_are_bias_and_sd_with_the_number_of_samples(study):
 def test_the_figure_is_drawn_from_the_cells(study):
     import matplotlib.pyplot as plt
 
-    found = document(study)
-    found["cells"]["teacher-student-1/ksg-mean"]["value"] = 0.777
-    figure = draw_calibration(found)
+    stored = document(study).to_json()
+    stored["cells"]["teacher-student-1/ksg-mean"]["value"] = 0.777
+    figure = draw_calibration(parse_document(stored, "changed"))
     axis = figure.axes[0]
     drawn = np.concatenate([line.get_ydata() for line in axis.get_lines()])
     assert 0.777 in drawn
@@ -221,23 +222,25 @@ def test_only_what_matters_makes_a_calibration_stale():
 
 
 def test_lihcs_null_is_a_document_with_the_printed_gaps(tmp_path):
-    setting = lihc_setting()
-    values = null_gaps(get_estimator("ksg"), setting, repeats=6)
+    plan = Plan(overlay(raw_config(), {"null_gaps": {"lihc": {"repeats": 6}}}))
+    spec = NullTableSpec.model_validate_json(plan.null_table_spec("lihc"))
+    asked = NullGapsSpec.model_validate_json(plan.null_spec("lihc", "ksg"))
+    values = null_gaps(get_estimator("ksg"), asked)
     path = tmp_path / "ksg.json"
     path.write_text(json.dumps({"values": values}))
-    found = null_document({"ksg": str(path)}, setting)
-    cells = found["cells"]
-    assert cells["gap/ksg"]["value"] == pytest.approx(np.mean(values["gap"]))
-    assert cells["gap-sd/ksg"]["value"] == pytest.approx(np.std(values["gap"], ddof=1))
-    assert cells["printed-80/paper"]["value"] == -0.0372
+    found = null_document({"ksg": str(path)}, spec)
+    cells = found.cells
+    assert cells["gap/ksg"].value == pytest.approx(np.mean(values["gap"]))
+    assert cells["gap-sd/ksg"].value == pytest.approx(np.std(values["gap"], ddof=1))
+    assert cells["printed-80/paper"].value == -0.0372
     beyond = sum(abs(gap) >= 0.0372 for gap in values["gap"])
-    assert cells["printed-80/ksg"]["value"] == pytest.approx((1 + beyond) / 7)
+    assert cells["printed-80/ksg"].value == pytest.approx((1 + beyond) / 7)
     assert "-0.0372" in to_markdown(found)
     assert "-0.0372" in to_csv(found)
     figure = draw_null_gaps(found)
     drawn = np.concatenate([np.atleast_1d(line.get_ydata()) for line in figure.axes[0].get_lines()])
     assert set(values["gap"]) <= set(drawn)
-    assert set(setting.gaps.values()) <= set(drawn)
+    assert set(spec.gaps.values()) <= set(drawn)
 
 
 def test_the_spectrum_of_the_pair_is_taken(runs):

@@ -21,7 +21,7 @@ from cch.tables.layouts import all_layouts
 from cch.tables.render import to_markdown
 from cch.tables.spec import table_spec
 from cch.training.store import write_runs
-from support import ROOT, overlay, raw_config
+from support import ROOT, overlay, raw_config, stored_cell, stored_table
 
 ACCURACY = {"baseline": [0.80, 0.82, 0.81], "student": [0.83, 0.84, 0.85], "teacher": [0.9] * 3}
 GAPS = {"teacher-student": [1.5, 1.7], "student-label": [1.2, 1.1], "teacher-label": [2.0, 2.0]}
@@ -91,9 +91,8 @@ def results(tmp_path, monkeypatch):
 def document(config, stand_ins=()):
     layouts = all_layouts(config, ROOT / "paper" / "tables.yaml")
     claims = load_claims(ROOT / "paper" / "claims.yaml")
-    return build_document(
-        table_spec("table13", layouts["table13"], config, claims, list(stand_ins))
-    )
+    spec = table_spec("table13", layouts["table13"], config, claims, list(stand_ins))
+    return build_document(spec).to_json()
 
 
 def test_a_mean_has_its_standard_error_n_members_and_files(results):
@@ -130,13 +129,14 @@ def test_a_column_in_bits_prints_and_compares_bits_and_keeps_nats(results):
     columns = [in_bits if c.key == "mi-gap" else c for c in layout.columns]
     claims = load_claims(ROOT / "paper" / "claims.yaml")
     changed = layout.model_copy(update={"columns": columns})
-    document = build_document(table_spec("table13", changed, results, claims, []))
-    cell = document["cells"]["0/mi-gap"]
+    built = build_document(table_spec("table13", changed, results, claims, []))
+    cells = built.to_json()["cells"]
+    cell = cells["0/mi-gap"]
     assert (cell["unit"], cell["text_unit"]) == ("nats", "bits")
     assert cell["value"] == pytest.approx(0.45)
     assert cell["text"].startswith(f"{0.45 / math.log(2):.4f} ± ")
-    assert "text_unit" not in document["cells"]["0/teacher-student"]
-    assert "MI gap, latentmi (bits)" in to_markdown(document)
+    assert "text_unit" not in cells["0/teacher-student"]
+    assert "MI gap, latentmi (bits)" in to_markdown(built)
 
 
 def test_a_note_in_bits_prints_bits_whatever_a_column_of_its_name_is_in(results):
@@ -144,10 +144,10 @@ def test_a_note_in_bits_prints_bits_whatever_a_column_of_its_name_is_in(results)
     notes = [note.model_copy(update={"unit": "bits"}) for note in layout.notes]
     claims = load_claims(ROOT / "paper" / "claims.yaml")
     changed = layout.model_copy(update={"notes": notes})
-    written = build_document(table_spec("table13", changed, results, claims, []))["notes"]
-    cell = next(note["cell"] for note in written if note["cell"]["id"].endswith("/teacher-label"))
-    assert (cell["value"], cell["text_unit"]) == (pytest.approx(2.0), "bits")
-    assert cell["text"].startswith(f"{2 / math.log(2):.4f}")
+    built = build_document(table_spec("table13", changed, results, claims, []))
+    cell = built.all_cells["notes/teacher-label"]
+    assert (cell.value, cell.text_unit) == (pytest.approx(2.0), "bits")
+    assert cell.text.startswith(f"{2 / math.log(2):.4f}")
 
 
 def test_headings_name_the_main_estimator_of_the_configuration(results):
@@ -185,10 +185,10 @@ def test_what_was_not_run_has_no_value_and_says_so(results):
     ]
     claims = load_claims(ROOT / "paper" / "claims.yaml")
     layout = layout.model_copy(update={"columns": columns})
-    cell = build_document(table_spec("table13", layout, results, claims, []))["cells"]["0/kd"]
-    assert (cell["value"], cell["n"], cell["se"]) == (None, 0, None)
-    assert cell["flags"] == ["not run in this configuration: T = 2, λ = 0.5"]
-    assert cell["verdict"] == "undetermined"
+    cell = build_document(table_spec("table13", layout, results, claims, [])).cells["0/kd"]
+    assert (cell.value, cell.n, cell.se) == (None, 0, None)
+    assert cell.flags == ("not run in this configuration: T = 2, λ = 0.5",)
+    assert cell.verdict == "undetermined"
 
 
 def test_notes_are_cells_with_the_papers_value(results):
@@ -211,8 +211,9 @@ def test_the_teachers_information_of_the_caption_is_of_clean_inputs(results):
 
 def test_marks_name_settings_and_stand_in_data(results):
     deviations = document(results, ["digits of a package"])["deviations"]
-    assert deviations[0] == "digits of a package"
-    assert "seeds: 3 (paper: 5)" in deviations
+    assert deviations[0]["sentence"] == "digits of a package"
+    about = {"study": "mnistm-a18", "path": "seeds", "ours": 3, "paper": [5]}
+    assert about | {"sentence": "seeds: 3 (paper: 5)"} in deviations
     cells = document(results, ["digits of a package"])["cells"]
     assert {cell["verdict"] for cell in cells.values()} == {"not comparable"}
 
@@ -250,8 +251,7 @@ def write_chain(tmp_path):
         "results/datasets/d.record.json", ["results/datasets/d.h5"]
     )
     inputs = [{"path": "results/datasets/d.h5", "sha256": sha256_file("results/datasets/d.h5")}]
-    cell = {"id": "t/r/c", "inputs": inputs}
-    content = {"cells": {"r/c": cell}, "notes": [], "title": "T", "deviations": []}
+    content = stored_table("t", {"r/c": stored_cell("t/r/c", inputs=inputs)})
     write_json("results/tables/t.json", content)
     Recorder("tabulate", script, ["results/datasets/d.h5"], {}).write(
         "results/tables/t.record.json", ["results/tables/t.json"]
@@ -360,7 +360,8 @@ def fusion_cells(config):
     layouts = all_layouts(config, ROOT / "paper" / "tables.yaml")
     claims = load_claims(ROOT / "paper" / "claims.yaml")
     name = "fusion-mnistm-a18"
-    return build_document(table_spec(name, layouts[name], config, claims, []))["cells"]
+    spec = table_spec(name, layouts[name], config, claims, [])
+    return build_document(spec).to_json()["cells"]
 
 
 def test_fusions_are_averaged_by_arm_and_subtracted_by_seed(fused):

@@ -6,13 +6,23 @@ import pytest
 
 from cch.base.errors import CchError
 from cch.config import load
-from cch.tables.claims import Claim, all_deviations, load_claims, setting, study_deviations, titled
+from cch.tables import claims as module
+from cch.tables.claims import Claim, load_claims, setting, titled
 from cch.tables.compare import compare_numbers, compare_texts, half_width
-from cch.tables.layouts import all_layouts, layout_inputs
+from cch.tables.layout import layout_inputs
+from cch.tables.layouts import all_layouts
 from support import ROOT, overlay, raw_config
 
 CLAIMS = ROOT / "paper" / "claims.yaml"
 TABLES = ROOT / "paper" / "tables.yaml"
+
+
+def study_deviations(*given) -> list[str]:
+    return [deviation.sentence for deviation in module.study_deviations(*given)]
+
+
+def all_deviations(*given) -> list[str]:
+    return [deviation.sentence for deviation in module.all_deviations(*given)]
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_locks_are_named_as_the_machine_names_its_devices(tmp_path, monkeypatch)
     made = {path.name for path in (tmp_path / "cch").iterdir()}
     assert made > {"gpu-2.slot-0", "gpu-3.slot-0", "job-7.gpu-2.slot-0"}
     for some in held:
-        os.close(*some.values())
+        next(iter(some.values())).release()
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_one_line():
@@ -164,7 +164,7 @@ def test_a_job_of_the_workflow_takes_its_share_from_the_configuration(tmp_path, 
         rule="train",
         config=overlay(raw_config(), {"compute": {"jobs_per_gpu": 3}}),
     )
-    with stage(job, str(ROOT / "workflow" / "scripts" / "train.py")):
+    with stage(job, "train"):
         assert device._sharing == {"jobs_per_gpu": 3}
     assert json.loads((tmp_path / "x.record.json").read_text())["rule"] == "train"
 

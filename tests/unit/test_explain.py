@@ -14,16 +14,17 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cch.audit import explain as module
-from cch.audit.explain import as_tree, comparison, explain
+from cch.audit.explain import comparison, explain
+from cch.audit.explain_tree import as_tree
 from cch.base.errors import CchError
 from cch.base.files import sha256_file, write_json
 from cch.cli import app
 from cch.records.record import processor
 from cch.tables.claims import Claim
 from cch.tables.compare import Z, half_width
-from cch.tables.documents import relevant_deviations
+from cch.tables.documents import parse_document
 from small_tree import RESULTS, STUDY
-from support import ROOT
+from support import ROOT, stored_cell, stored_table
 
 
 @pytest.fixture
@@ -77,8 +78,8 @@ def test_json_holds_the_same(tree):
 
 
 def test_the_comparison_is_that_of_the_verdict(tree):
-    cell = explain("table13/0/kd", RESULTS)["cell"]
-    compared = comparison(cell)
+    found = explain("table13/0/kd", RESULTS)
+    cell, compared = found["cell"], found["comparison"]
     half = half_width(cell["se"], cell["n"])
     assert compared["ours"]["half"] == pytest.approx(half, rel=1e-12)
     assert compared["ours"]["ends"] == pytest.approx([cell["value"] - half, cell["value"] + half])
@@ -90,47 +91,15 @@ def test_the_comparison_is_that_of_the_verdict(tree):
 def test_a_printed_number_without_an_error_is_as_wide_as_its_rounding(text):
     claim = Claim.parse(text)
     paper = {"text": claim.text, "value": claim.value, "se": claim.se}
-    compared = comparison({"paper": paper, "value": 1.0, "se": None, "n": 1, "unit": None})
+    cell = stored_cell("t/r/c", paper=paper, value=1.0, n=1)
+    compared = comparison(parse_document(stored_table("t", {"r/c": cell}), "t").cells["r/c"])
     assert compared["paper"]["half"] == claim.rounding
     assert compared["ours"]["half"] is None
 
 
 def test_nothing_is_compared_where_one_side_is_no_number(tree):
-    assert comparison(explain("table12/optimizer/value", RESULTS)["cell"]) is None
-    assert comparison(explain(f"sweep-{STUDY}/0/no-kd", RESULTS)["cell"]) is None
-
-
-MARKS = [
-    "digits of a package, in place of MNIST",
-    "dataset.alpha: 0.4 (paper: 0.18)",
-    "training.epochs: 12 (paper: 100)",
-    "distillation.temperatures: 3 (paper: 1, 3)",
-    "degradation.levels: 0, 1.5 (paper: 0)",
-    "seeds: 3 (paper: 5)",
-    "main estimator: ksg (paper: latentmi)",
-    "information.runs: 2 (paper: 5)",
-]
-
-
-@pytest.mark.parametrize(
-    ("query", "kept"),
-    [
-        ({"kind": "metric", "role": "baseline", "level": "0"}, [0, 1, 2, 5]),
-        ({"kind": "metric", "role": "student", "level": "0"}, [0, 1, 2, 5]),
-        ({"kind": "gap", "level": "0"}, [0, 1, 2, 6, 7]),
-        ({"kind": "setting", "path": "training.epochs"}, [2]),
-        ({"kind": "setting", "path": "dataset.alpha"}, [0, 1]),
-        ({"kind": "count"}, [0, 1]),
-    ],
-)
-def test_only_marks_that_can_reach_a_cell_are_listed(query, kept):
-    cell = {"query": query, "value": 1.0}
-    assert relevant_deviations(cell, MARKS) == [MARKS[number] for number in kept]
-
-
-def test_a_cell_that_was_not_run_names_the_grid_that_left_it_out():
-    cell = {"query": {"kind": "difference", "level": "0"}, "value": None}
-    assert MARKS[3] in relevant_deviations(cell, MARKS)
+    assert explain("table12/optimizer/value", RESULTS)["comparison"] is None
+    assert explain(f"sweep-{STUDY}/0/no-kd", RESULTS)["comparison"] is None
 
 
 @pytest.mark.parametrize(
@@ -215,17 +184,15 @@ def large(tmp_path) -> Path:
     behind = {name: digest for one in runs for name, digest in one.items()}
     member = {"kind": "run", "id": "i", "file": next(iter(behind)), "seed": 0, "value": 0.5}
     cells = {
-        f"{row}/{column}": {
-            "id": f"t/{row}/{column}", "value": 0.5, "text": "0.5", "unit": None, "n": 10,
-            "se": 0.1, "aggregation": "mean", "query": {"kind": "metric"}, "members": [member] * 10,
-            "inputs": [{"path": name, "sha256": digest} for name, digest in behind.items()],
-            "paper": None, "flags": [], "verdict": "not in the paper",
-        }
+        f"{row}/{column}": stored_cell(
+            f"t/{row}/{column}", value=0.5, text="0.5", n=10, se=0.1, members=[member] * 10,
+            inputs=[{"path": name, "sha256": digest} for name, digest in behind.items()],
+        )
         for row in range(20)
         for column in range(60)
     }  # fmt: skip
     path = folder / "tables" / "t.json"
-    write_json(path, {"title": "T", "deviations": [], "notes": [], "cells": cells})
+    write_json(path, stored_table("t", cells))
     record = about | {"outputs": {"results/tables/t.json": sha256_file(path)}, "inputs": behind}
     write_json(path.with_suffix(".record.json"), record)
     return folder

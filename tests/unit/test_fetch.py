@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import fcntl
 import hashlib
 import json
 import logging
@@ -24,14 +23,12 @@ from cch.data.sources import http as transfer
 from cch.data.sources.fetch import (
     FOUND,
     _sole_writer,
-    available,
     fetch,
-    manual_steps,
-    missing_by_hand,
-    raw_path,
 )
 from cch.data.sources.lockfile import Pin, read_pins, write_pin
+from cch.data.sources.manual import available, manual_steps, missing_by_hand, raw_path
 from cch.data.sources.table import load_table
+from cch.data.sources.types import RetryPolicy
 from server import Answer, Server
 from support import ROOT
 from support import mirror as real_folder
@@ -87,15 +84,16 @@ class Place:
         )
         return self
 
-    def fetch(self, **options):
-        options = {"retries": 2, "backoff": 0.0, "timeout": (2.0, 0.3)} | options
+    def fetch(self, mirror=None, **policy):
+        policy = {"retries": 2, "backoff": 0.0, "connect": 2.0, "read": 0.3} | policy
         return fetch(
             "toy",
             "file.bin",
             table=load_table(self.table_path),
             destination=self.destination,
+            mirror=mirror,
             lock=self.lock,
-            **options,
+            retry_policy=RetryPolicy(**policy),
         )
 
     def left(self):
@@ -331,7 +329,7 @@ def test_killed_in_mid_download_a_new_process_resumes(place, server):
     assert first.wait() == -signal.SIGKILL
     have = place.part.stat().st_size
     assert 0 < have < len(content)
-    assert place.left() == [".file.bin.part"]
+    assert place.left() == [".file.bin.lock", ".file.bin.part"]
 
     second = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [asked.range for asked in server.asked] == [None, f"bytes={have}-"]
@@ -355,30 +353,26 @@ def test_two_at_once_download_once(place, server, caplog):
     assert place.left() == ["file.bin"]
 
 
-def test_a_waiting_writer_holds_the_part_that_is_there_then(tmp_path, caplog):
+def test_waiting_writers_are_alone_in_turn(tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    part = tmp_path / ".file.bin.part"
-    request = SimpleNamespace(key="toy/file.bin", part=part)
-    first = open(part, "ab")  # noqa: SIM115
-    fcntl.flock(first, fcntl.LOCK_EX)
-    excluded = []
+    request = SimpleNamespace(key="toy/file.bin", part=tmp_path / ".file.bin.part")
+    inside, most = [], []
 
-    def second():
-        with _sole_writer(request), open(part, "ab") as third:
-            try:
-                fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                excluded.append(True)
+    def work():
+        with _sole_writer(request):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.pop()
 
-    waiting = threading.Thread(target=second)
-    waiting.start()
-    while "waiting" not in caplog.text:
-        time.sleep(0.01)
-    part.rename(tmp_path / "file.bin")  # the first one finishes
-    first.close()
-    waiting.join()
-    assert excluded == [True]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.bin"]
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 8
+    assert "another process is fetching it; waiting" in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 # Statuses
@@ -436,6 +430,15 @@ def test_nobody_there_is_retried_and_then_said(place, waits):
     assert len(waits) == 2
 
 
+def test_a_wrong_certificate_goes_to_the_next_address_at_once(place, server, waits, caplog):
+    plain = server.give("/file.bin", CONTENT)
+    # This server does not speak TLS.
+    assert place.declare(plain.replace("http:", "https:"), plain).fetch().address == plain
+    assert waits == []
+    assert "SSL" in caplog.text
+    assert "tries" not in caplog.text
+
+
 def test_a_host_that_does_not_exist_is_said(place, waits):
     line = refused(place.declare("http://nowhere.invalid/file.bin"), retries=0)
     assert "http://nowhere.invalid/file.bin: " in line
@@ -471,7 +474,8 @@ def test_a_truncated_file_is_refused(place, server):
 
 def test_a_truncated_file_of_unsaid_length_is_refused(place, server):
     line = refused(place.declare(server.give("/file.bin", CONTENT[:-1], Answer(length=""))))
-    assert "broke off at 299999 of 300000 bytes" in line
+    assert "offers 299999 bytes, 300000 expected" in line
+    assert [asked.range for asked in server.asked] == [None, "bytes=299999-"]
 
 
 def test_a_file_that_is_too_long_is_refused(place, server):
@@ -489,9 +493,19 @@ def test_a_content_length_beyond_the_body_is_a_broken_transfer(place, server):
     assert place.destination.read_bytes() == CONTENT
 
 
-def test_a_senseless_content_length_is_refused(place, server):
-    line = refused(place.declare(server.give("/file.bin", CONTENT, Answer(length="many"))))
-    assert "malformed answer" in line
+@pytest.mark.parametrize("content", [CONTENT, CONTENT[:-1]])
+def test_a_malformed_content_length_counts_for_nothing(place, server, content):
+    place.declare(server.give("/file.bin", content, Answer(length="many")))
+    if content == CONTENT:
+        assert place.fetch().sha256 == sha256(CONTENT)
+    else:
+        assert "offers 299999 bytes, 300000 expected" in refused(place)
+
+
+def test_contradicting_content_lengths_are_refused(place, server):
+    line = refused(place.declare(server.give("/file.bin", CONTENT, Answer(length="1, 2"))))
+    assert "Content-Length contained multiple unmatching values" in line
+    assert len(server.asked) == 1
 
 
 def test_a_corrupt_address_gives_way_to_a_good_one(place, server):
@@ -539,13 +553,13 @@ def test_a_disk_that_cannot_be_written_is_said(place, server):
 
 def test_a_full_disk_in_mid_download_is_said(place, server, monkeypatch):
     class Full:
-        def __init__(self, *args):
+        def __init__(self, *args, **options):
             pass
 
         def advance(self, count):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(transfer, "_Megabytes", Full)
+    monkeypatch.setattr(transfer, "Progress", Full)
     place.declare(server.give("/file.bin", CONTENT))
     with pytest.raises(CchError, match=r"\.file\.bin\.part: cannot be written \(No space left"):
         place.fetch()
@@ -729,7 +743,7 @@ def test_an_absent_manual_file_prints_its_steps(place):
     with pytest.raises(CchError) as caught:
         manual(place).fetch()
     first, *rest = str(caught.value).splitlines()
-    assert first.startswith("toy/file.bin: not to be had: it can only be had by hand")
+    assert first.startswith("toy/file.bin: could not be fetched: it needs a manual download")
     assert rest == ["  1. ask for it", f"  2. put it at {place.destination}"]
     table = load_table(place.table_path)
     steps = manual_steps("toy", "file.bin", table=table, destination=place.destination)

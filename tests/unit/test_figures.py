@@ -5,7 +5,9 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import pytest
 
+from cch.tables.documents import parse_document
 from cch.tables.figures import draw_architecture, save
+from support import stored_cell, stored_table
 
 SAID = {
     "teacher": "mrna", "student": "cnv", "features": "30", "encoder": "48", "batch-norm": "yes",
@@ -16,8 +18,10 @@ SAID = {
 
 def drawn(tmp_path, **change: str) -> list[list[str]]:
     """The words of both panels of Figure 3, direct and with distillation."""
-    cells = {f"{key}/value": {"text": text} for key, text in (SAID | change).items()}
-    document = {"number": "Figure 3", "title": "Fusion", "deviations": [], "cells": cells}
+    said = (SAID | change).items()
+    cells = {f"{k}/value": stored_cell(f"fig03/{k}/value", text=text) for k, text in said}
+    table = stored_table("fig03", cells, number="Figure 3", title="Fusion")
+    document = parse_document(table, "fig03")
     open_before = plt.get_fignums()
     figure = draw_architecture(document)
     words = [[text.get_text() for text in axis.texts] for axis in figure.axes]

@@ -15,6 +15,7 @@ from cch.data.sources import gdc, http
 from cch.data.sources.fetch import fetch
 from cch.data.sources.lockfile import read_pins
 from cch.data.sources.table import load_table
+from cch.data.sources.types import RetryPolicy
 from server import Answer, Gdc, Held, Server
 
 QUERY = {
@@ -89,15 +90,16 @@ class Place:
         self.table.write_text(yaml.safe_dump({"kich": about | {"files": [entry]}}))
         return self
 
-    def fetch(self, **options):
-        options = {"retries": 2, "backoff": 0.0, "timeout": (2.0, 0.5)} | options
+    def fetch(self, mirror=None, **policy):
+        policy = {"retries": 2, "backoff": 0.0, "connect": 2.0, "read": 0.5} | policy
         return fetch(
             "kich",
             NAME,
             table=load_table(self.table),
             destination=self.destination,
+            mirror=mirror,
             lock=self.lock,
-            **options,
+            retry_policy=RetryPolicy(**policy),
         )
 
     def refused(self, **options):
@@ -306,7 +308,7 @@ def test_a_kept_file_that_was_damaged_is_asked_for_again(place, api):
 
 def test_a_stalled_answer_is_taken_up_again(place, api, caplog):
     api.data_answers = [Answer(stall=85_000)]
-    place.declare(api.url).fetch(timeout=(2.0, 0.2))
+    place.declare(api.url).fetch(read=0.2)
     assert "stalled: nothing came for 0.2 s" in caplog.text
     assert len(api.data[1]) < len(IDS)
     assert right(place.destination)
@@ -330,7 +332,7 @@ def test_files_missing_from_an_archive_are_asked_for_again(place, api):
 def test_files_that_never_come_are_given_up_by_name(place, api):
     api.withheld = {IDS[2]: 99, IDS[5]: 99}
     line = place.declare(api.url).refused()
-    assert f"file {IDS[2]} ({ORDER[2].name}) and 1 more asked for, none in the answer" in line
+    assert f"file {IDS[2]} ({ORDER[2].name}) and 1 more requested, none in the answer" in line
     assert "(3 tries in a row)" in line
 
 
@@ -475,7 +477,14 @@ def test_a_cohort_is_had_while_another_one_s_server_is_down(tmp_path, api, waits
 
     def get(source):
         destination = tmp_path / source / NAME
-        fetch(source, NAME, table=load_table(table), destination=destination, lock=lock, retries=1)
+        fetch(
+            source,
+            NAME,
+            table=load_table(table),
+            destination=destination,
+            lock=lock,
+            retry_policy=RetryPolicy(1),
+        )
 
     with pytest.raises(CchError, match=f"^down/{NAME}: .*{down}/files: Connection refused"):
         get("down")

@@ -189,3 +189,9 @@ def test_the_catalogue_promises_what_the_rules_have():
     assert deployment["apptainer+conda"] == (deployment["conda"] and deployment["apptainer"])
     assert usage["report"] == ("report(" in rules)
     assert usage["mandatory-flags"]["flags"] == []
+
+
+def test_every_script_names_itself():
+    """A script's ``__file__`` is an address where the workflow is a remote module."""
+    for path in (ROOT / "workflow" / "scripts").glob("*.py"):
+        assert f'stage(snakemake, "{path.stem}")' in path.read_text(encoding="utf-8")

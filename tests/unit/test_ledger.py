@@ -28,8 +28,9 @@ from cch.paper.ledger.printed import Paper, entropy
 from cch.paper.ledger.render import to_markdown
 from cch.paper.ledger.verify import numbers_in, verify_text
 from cch.tables.claims import Claims, load_claims
+from cch.tables.documents import parse_document
 from cch.workflow.planning import Plan
-from support import ROOT, mirror, raw_config
+from support import ROOT, mirror, raw_config, stored_cell, stored_table
 
 CLAIMS = ROOT / "paper" / "claims.yaml"
 
@@ -415,21 +416,14 @@ def a_document(**cells: dict) -> dict:
     for key, changes in cells.items():
         row, column = key.removeprefix("r").split("_", 1)
         key = f"{row}/{column.replace('_', '-')}"
-        stored[key] = {
-            "id": f"table13/{key}",
-            "text": "0.8480 ± 0.0010",
-            "value": 0.848,
-            "se": 0.001,
-            "unit": None,
-            "n": 5,
-            "query": {"kind": "metric", "role": "student", "level": row},
-            "verdict": "reproduced",
-        } | changes
-    return {"id": "table13", "deviations": [], "cells": stored, "notes": []}
+        plain = {"text": "0.8480 ± 0.0010", "value": 0.848, "se": 0.001, "n": 5}
+        stored[key] = stored_cell(f"table13/{key}", verdict="reproduced", **plain) | changes
+    return stored_table("table13", stored)
 
 
 def verdicts(document: dict) -> dict[str, str]:
-    ledger = build_ledger(load_claims(CLAIMS), {"results/tables/table13.json": document})
+    path = "results/tables/table13.json"
+    ledger = build_ledger(load_claims(CLAIMS), {path: parse_document(document, path)})
     return {cell["id"]: cell["verdict"] for cell in ledger["cells"]}
 
 
@@ -446,22 +440,27 @@ def test_a_verdict_is_the_comparisons_unless_something_stands_against_it():
     assert found["table13/0/student-label"] == ITSELF
     assert found["table13/0/difference"] == NONE
     assert found["table13/0.5/kd"] == NONE
-    marked = document | {"deviations": ["training.epochs: 7 (paper: 100)"]}
-    assert verdicts(marked)["table13/0/kd"] == "not comparable"
-    # The distillation grid cannot reach a number that was measured.
-    elsewhere = document | {"deviations": ["distillation.weights: 0.1 (paper: 0.5)"]}
-    assert verdicts(elsewhere)["table13/0/kd"] == "reproduced"
+    # Of two deviations one reaches the distilled student, and none the baseline.
+    document["deviations"] = [
+        {"study": "s", "path": "training.epochs", "ours": 7, "paper": [100]},
+        {"study": "s", "path": "distillation.weights", "ours": [0.1], "paper": [[0.5]]},
+    ]
+    document["cells"]["0/kd"]["deviations"] = [0]
+    found = verdicts(document)
+    assert found["table13/0/kd"] == "not comparable"
+    assert found["table13/0/no-kd"] == "differs"
 
 
 def test_a_setting_that_differs_is_said_to_differ():
-    setting = {"query": {"kind": "setting", "path": "training.epochs"}, "value": "7", "n": None}
-    cell = {"id": "table12/epochs/value", "text": "7", "se": None, "unit": None} | setting
-    document = {"id": "table12", "deviations": ["training.epochs: 7 (paper: 100)"], "notes": []}
-    document |= {"cells": {"epochs/value": cell | {"verdict": "differs"}}}
-    ledger = build_ledger(load_claims(CLAIMS), {"t": document})
+    about = {"kind": "setting", "value": "7", "text": "7", "verdict": "differs"}
+    cell = stored_cell("table12/epochs/value", **about, deviations=[0])
+    deviation = {"study": "s", "path": "training.epochs", "ours": 7, "paper": [100]}
+    document = stored_table("table12", {"epochs/value": cell}, deviations=[deviation])
+    ledger = build_ledger(load_claims(CLAIMS), {"t": parse_document(document, "t")})
     (found,) = [cell for cell in ledger["cells"] if cell["id"] == "table12/epochs/value"]
     assert found["verdict"] == "differs"
     assert found["ours"]["document"] == "t"
+    assert found["ours"]["deviations"] == ["training.epochs: 7 (paper: 100)"]
 
 
 def test_the_ledger_of_the_paper_alone_counts_every_cell():
@@ -518,7 +517,7 @@ def test_a_table_that_is_not_transcribed_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["no json", "[]", "{}", '{"format": "cch-table-1", "id": "table13", "cells": {}}']
+    "content", ["no json", "[]", "{}", '{"format": "cch-table-2", "id": "table13", "cells": {}}']
 )
 def test_a_damaged_table_is_one_line(tmp_path, content):
     (tmp_path / "tables").mkdir()

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cch.audit.explain import as_tree, explain
+from cch.audit.explain import explain
+from cch.audit.explain_tree import as_tree
 from cch.audit.run import audit
 from cch.base.files import sha256_file
 from cch.data.paired import Contents, Modality, write_paired
@@ -166,8 +167,8 @@ def test_schedule_and_optimizer_are_named_as_torch_names_them():
     layout = made.layouts["table15"].model_copy()
     only = [row for row in layout.rows if row.key in ("schedule", "optimizer", "folds")]
     layout = layout.model_copy(update={"rows": only})
-    found = build_document(table_spec("table15", layout, made.config, made.claims, []))["cells"]
-    assert {key: cell["text"] for key, cell in found.items()} == {
+    found = build_document(table_spec("table15", layout, made.config, made.claims, [])).cells
+    assert {key: cell.text for key, cell in found.items()} == {
         "optimizer/value": "AdamW",
         "schedule/value": "CosineAnnealingLR",
         "folds/value": "official",

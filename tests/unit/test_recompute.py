@@ -17,12 +17,13 @@ from cch.audit.derive import Place
 from cch.audit.recompute import TOLERANCE, CellRecomputation, recompute
 from cch.audit.run import audit
 from cch.base.errors import CchError
-from cch.base.files import sha256_file, write_json
+from cch.base.files import sha256_file
 from cch.cli import app
 from cch.config import Config, Theory, load
 from cch.paper.theory.documents import DOCUMENTS
 from cch.paper.theory.stage import simulate_all
 from cch.records.record import Recorder
+from cch.tables.documents import write_document
 from small_tree import CHANGE, ESTIMATOR, RESULTS, STUDY
 from support import ROOT, overlay, raw_config
 
@@ -83,14 +84,14 @@ def test_a_trained_run_passes_the_audit_strictly(tree):
             "table13/1.5/difference",
             {"teacher": 3, "baseline": 3, "student": 3},
             {},
-            deviations=pytest.mark.slow,
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             f"calibration-{STUDY}/student-label-h0.5/ksg-bias",
             {"teacher": 2, "baseline": 2},
             # The case, and of both quantities that without information.
             {"calibration sample": 9},
-            deviations=pytest.mark.slow,
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -140,7 +141,7 @@ def test_a_theory_cell_is_simulated_again_alone(tmp_path, monkeypatch):
     recorder.write("results/theory/simulation.record.json", [path])
     given = {"spec": json.dumps({"theory": spec.model_dump(mode="json"), "results": "results"})}
     for name in ("theory", "theory-region"):
-        write_json(f"results/tables/{name}.json", DOCUMENTS[name](spec, path))
+        write_document(f"results/tables/{name}.json", DOCUMENTS[name](spec, path))
         Recorder("tabulate_theory", scripts / "tabulate_theory.py", [path], given).write(
             f"results/tables/{name}.record.json", [f"results/tables/{name}.json"]
         )
@@ -194,7 +195,8 @@ def cut(query: dict, change: dict | None = None, inputs: tuple[str, ...] = (), r
     """The configuration of a cell of the paper's digits study, or of another, and its files."""
     name = query.pop("study", STUDY)
     config = load(overlay(raw_config(), change or {}))
-    cell = {"query": query, "inputs": [{"path": path} for path in inputs], "study": name}
+    cell = {"id": "table/row/column", "query": query, "study": name}
+    cell["inputs"] = [{"path": path} for path in inputs]
     given = {"config": config.model_dump(mode="json")}
     made, files = cell_config(
         Place({"study": name, "id": "table"}, "row/column", cell),
@@ -209,8 +211,8 @@ def cut(query: dict, change: dict | None = None, inputs: tuple[str, ...] = (), r
 
 
 def test_a_student_rests_on_its_own_level_and_treatment():
-    query = {"kind": "metric", "role": "student", "level": "1.5", "temperature": 3.0, "weight": 0.5}
-    study, files = cut(query)
+    query = {"kind": "metric", "metric": "accuracy", "role": "student", "level": "1.5"}
+    study, files = cut(query | {"temperature": 3.0, "weight": 0.5})
     assert files == [f"runs/{STUDY}/teacher.h5", f"runs/{STUDY}/student.h5"]
     assert study.degradation.levels == [1.5]
     assert (study.distillation.temperatures, study.distillation.weights) == ([3], [0.5])
@@ -221,12 +223,12 @@ def test_a_student_rests_on_its_own_level_and_treatment():
 @pytest.mark.parametrize(
     ("query", "roles"),
     [
-        ({"kind": "metric", "role": "baseline", "level": "1.5"}, ["baseline"]),
-        ({"kind": "metric", "role": "baseline", "level": "77"}, ["baseline"]),
-        ({"kind": "metric", "role": "teacher", "level": None}, ["teacher"]),
-        ({"kind": "effect", "level": "1.5", "temperature": 1.0, "weight": 0.0},
+        ({"kind": "metric", "metric": "auc", "role": "baseline", "level": "1.5"}, ["baseline"]),
+        ({"kind": "metric", "metric": "auc", "role": "baseline", "level": "77"}, ["baseline"]),
+        ({"kind": "metric", "metric": "auc", "role": "teacher", "level": None}, ["teacher"]),
+        ({"kind": "effect", "metric": "auc", "level": "1.5", "temperature": 1.0, "weight": 0.0},
          ["teacher", "baseline", "student"]),
-        ({"kind": "fusion-difference", "arm": "kd", "minus": "direct"}, ["fusion"]),
+        ({"kind": "fusion-difference", "metric": "auc", "arm": "kd"}, ["fusion"]),
     ],
 )  # fmt: skip
 def test_roles_that_a_query_rests_on(query, roles):
@@ -260,6 +262,7 @@ def test_levels_with_teachers_of_their_own_do_not_need_the_first():
     done = {"estimator": "ksg", "quantity": "teacher-student", "name": "1", "options": {}}
     done |= {"truth": 1.0, "share": None}
     query = {"study": "synthetic", "kind": "criterion", "estimator": "ksg", "level": "0.3"}
+    query["measure"] = "verdict"
     inputs = ("results/calibration/synthetic/ksg.json",)
     study, files = cut(query, None, inputs, [done])
     assert files[-2:] == ["information/synthetic/ksg.json", "calibration/synthetic/ksg.json"]
@@ -275,6 +278,7 @@ def test_a_calibration_rests_on_its_case_alone():
     stored = [result("0", 0.0), result("h0.5", 0.4, 0.5), result("h0.9", 0.8, 0.9),
               result("h0.5", 0.4, 0.5, k=10)]  # fmt: skip
     query = {"kind": "calibration", "estimator": "ksg", "quantity": "student-label", "case": "h0.5"}
+    query["measure"] = "mean"
     inputs = (f"results/calibration/{STUDY}/ksg.json",)
     study, files = cut(query | {"options": {}}, None, inputs, stored)
     asked = study.information.calibration

@@ -13,50 +13,56 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from cch.base.errors import CchError
-from cch.tables.compare import Verdict
-from cch.tables.render import (
-    CSV_FIELDS,
-    MARKED,
-    VERDICTS,
-    format_value,
-    to_comparison,
-    to_csv,
-    to_latex,
-    to_markdown,
-)
+from cch.tables import render
+from cch.tables.documents import Document, Verdict, format_value, parse_document
+from cch.tables.render import CSV_FIELDS, MARKED, VERDICTS
+from support import stored_cell
+
+
+def read(document: dict) -> Document:
+    return parse_document(document, document.get("id", "a table"))
+
+
+def to_csv(document: dict) -> str:
+    return render.to_csv(read(document))
+
+
+def to_markdown(document: dict) -> str:
+    return render.to_markdown(read(document))
+
+
+def to_latex(document: dict) -> str:
+    return render.to_latex(read(document))
+
+
+def to_comparison(documents: list[dict]) -> str:
+    return render.to_comparison([read(document) for document in documents])
 
 
 def cell(identity, value=0.5, text=None, **more):
-    base = {
-        "id": identity,
-        "value": value,
-        "text": format_value(value) if text is None else text,
-        "unit": None,
-        "n": 5,
-        "se": None,
-        "aggregation": "mean",
-        "members": [],
-        "inputs": [],
-        "paper": None,
-        "verdict": "not in the paper",
-        "flags": [],
-    }
-    return base | more
+    text = format_value(value) if text is None else text
+    return stored_cell(identity, value=value, text=text, n=5) | more
 
 
 @pytest.fixture
 def document():
     return {
-        "format": "cch-table-1",
+        "format": "cch-table-2",
         "id": "table01",
+        "kind": "table",
+        "study": None,
+        "panels": [],
         "number": "Table 1",
         "title": "Gap under blur (α = 0.2)",
         "caption": "Difference of means, 100 % of rows_used.",
         "row_label": "γ",
-        "deviations": ["epochs: 20 (paper: 100)", "scikit-learn's digits stand in for MNIST"],
+        "deviations": [
+            {"study": "digits", "path": "epochs", "ours": 20, "paper": [100]},
+            {"text": "scikit-learn's digits stand in for MNIST"},
+        ],
         "columns": [
-            {"key": "mi-gap", "label": "MI gap", "unit": "nats"},
-            {"key": "kd", "label": "Accuracy, σ12"},
+            {"key": "mi-gap", "label": "MI gap", "unit": "nats", "style": None},
+            {"key": "kd", "label": "Accuracy, σ12", "unit": None, "style": None},
         ],
         "rows": [{"key": "0", "label": "0.0"}, {"key": "2.5", "label": "2.5"}],
         "cells": {
@@ -151,7 +157,9 @@ class TestCsv:
 
     def test_every_line_carries_the_marks(self, document):
         for line in read_csv(to_csv(document)):
-            assert line["deviations"] == "; ".join(document["deviations"])
+            assert line["deviations"] == (
+                "epochs: 20 (paper: 100); scikit-learn's digits stand in for MNIST"
+            )
 
     def test_a_cell_without_a_value_has_an_empty_value_and_a_dash(self, document):
         line = read_csv(to_csv(document))[2]
@@ -168,7 +176,7 @@ class TestCsv:
     def test_a_formula_is_disarmed_in_every_field(self, document, text):
         changed = one_cell(document, value=text, text=text, unit=text, flags=[text])
         changed["rows"][0]["label"] = changed["columns"][1]["label"] = text
-        changed["deviations"] = [text]
+        changed["deviations"] = [{"text": text}]
         line = read_csv(to_csv(changed))[0]
         for name in ("value", "text", "unit", "flags", "row", "column", "deviations"):
             assert line[name] == "'" + text.replace("\r", "\n")
@@ -315,7 +323,7 @@ class TestLatex:
     def test_it_compiles(self, document, tmp_path):
         nasty = '[x]* ±σ12 % & _ # $ { } ~ ^ \\ < > | " ’ – ∞ é'
         document["rows"][1]["label"] = nasty
-        document["deviations"].append(nasty)
+        document["deviations"].append({"text": nasty})
         document["caption"] = nasty
         source = (
             "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n"
@@ -375,9 +383,15 @@ class TestAll:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ({"format": "cch-table-9"}, "table01: format is 'cch-table-9', expected"),
+            (
+                {"format": "cch-table-9"},
+                "table01: is no table document: its format is 'cch-table-9', expected",
+            ),
             ({"cells": {"7/kd": cell("x")}}, "cell '7/kd' is at no row and column"),
-            ({"cells": {"0/kd": cell("x", verdict="fine")}}, "0/kd has the verdict 'fine'"),
+            (
+                {"cells": {"0/kd": cell("x", verdict="fine")}},
+                "cells.0/kd.verdict: Input should be 'as published'",
+            ),
             ({"rows": [{"key": "0", "label": "a"}] * 2, "cells": {}}, "keys of rows repeat"),
         ],
     )
@@ -387,5 +401,5 @@ class TestAll:
 
     def test_a_document_without_marks_is_refused(self, document, render):
         del document["deviations"]
-        with pytest.raises(CchError, match="table01: has no 'deviations'"):
+        with pytest.raises(CchError, match=r"table01: .*it has no 'deviations'"):
             render(document)

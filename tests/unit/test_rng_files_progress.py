@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
+from filelock import Timeout
 
-from cch.base.files import digest, whole_file, write_json
+from cch.base.files import digest, process_lock, whole_file, write_json
 from cch.base.progress import Progress, clock
 from cch.data.rng import keyed_seed, numpy_generator, torch_generator
 
@@ -52,3 +56,33 @@ def test_progress_line_tells_done_total_rate_and_time_left():
     progress.done = 100
     assert progress.line(50.0) == "study student: 100/300 epochs, 2 epochs/s, 1:40 left"
     assert clock(3725) == "1:02:05"
+
+
+def test_progress_counts_in_larger_units():
+    progress = Progress("toy", 300_500, "kB", scale=1000)
+    progress.advance(150_250)
+    assert progress.line(10) == "toy: 151/301 kB, 15 kB/s, 0:10 left"
+    progress.advance(150_250)
+    assert progress.line(10).startswith("toy: 301/301 kB")
+
+
+HOLD = """
+import sys, time
+from cch.base.files import process_lock
+lock = process_lock(sys.argv[1])
+lock.acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_lock_ends_with_its_process_even_when_that_is_killed(tmp_path):
+    path = tmp_path / "lock"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(Timeout):
+        process_lock(path).acquire(timeout=0)
+    holder.kill()
+    holder.wait()
+    with process_lock(path).acquire(timeout=0) as lock:
+        assert lock.lock_file == str(path)

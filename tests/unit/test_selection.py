@@ -11,14 +11,11 @@ from sklearn.feature_selection import f_classif
 from sklearn.preprocessing import StandardScaler
 
 from cch.base.errors import CchError
+from cch.data.mrmr import f_statistic, mrmr, mrmr_reference
 from cch.data.rng import numpy_generator
+from cch.data.scaling import Columns, fit_columns
 from cch.data.selection import (
-    Columns,
     SelectionFile,
-    f_statistic,
-    fit_columns,
-    mrmr,
-    mrmr_reference,
     select_features,
     write_selection,
 )

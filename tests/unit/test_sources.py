@@ -58,6 +58,17 @@ def test_the_images_have_published_digests_and_sizes():
     files = [e for name in ("mnist", "bsds500") for e in table.source(name).files]
     assert len(files) == 5
     assert all(entry.sha256 and entry.bytes for entry in files)
+    assert [address.partition(":")[0] for address in files[-1].addresses] == ["https", "http"]
+
+
+def test_the_largest_expression_matrix_has_a_digest_and_the_other_cohorts_are_pinned():
+    table = load_table(TABLE)
+    for cohort in COHORTS:
+        source_ = table.source(f"tcga-{cohort}-mrna")
+        (file,) = source_.files
+        assert (file.sha256 is not None, file.bytes is not None) == (cohort == "brca",) * 2
+        assert ("pinned" in source_.release) == (cohort != "brca")
+        assert source_.note.startswith("60,660 genes")
 
 
 def test_every_cohort_has_every_modality_from_the_hub_and_from_the_gdc():
@@ -114,7 +125,7 @@ def test_a_file_of_the_open_release_that_is_absent_prints_its_steps(tmp_path, mo
     with pytest.raises(CchError) as caught:
         fetch(name, file, table=table, destination=tmp_path / file, lock=tmp_path / "sources.lock")
     first, *steps = str(caught.value).splitlines()
-    assert first.startswith(f"{name}/{file}: not to be had: it can only be had by hand")
+    assert first.startswith(f"{name}/{file}: could not be fetched: it needs a manual download")
     assert "RTCGA.CNV" in steps[0]
     assert str(tmp_path / file) in steps[1]
 

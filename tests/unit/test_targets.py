@@ -31,7 +31,7 @@ def test_every_target_has_a_title_in_one_group(preset):
 
 
 def test_the_rules_have_the_other_targets():
-    snakefiles = [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
+    snakefiles = [ROOT / "workflow" / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in snakefiles)
     plan = Plan(raw_config("demo"), ROOT)
     for name in set(plan.titles()["others"]) - set(plan.targets()):

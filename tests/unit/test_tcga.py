@@ -198,7 +198,8 @@ def test_the_made_up_cohort_has_what_a_real_one_has(tmp_path):
 
 def test_expression_says_more_of_the_subtype_than_proteins_and_copy_numbers(tmp_path):
     """F statistics of the best feature of each, in that order."""
-    from cch.data.selection import f_statistic, fit_columns
+    from cch.data.mrmr import f_statistic
+    from cch.data.scaling import fit_columns
 
     found, best = made(tmp_path), {}
     for name, modality in found.modalities.items():

@@ -616,24 +616,24 @@ def test_documents_render_and_their_cells_are_means_of_their_members(simulated, 
     document = DOCUMENTS[name](*simulated)
     for text in (render.to_markdown(document), render.to_csv(document), render.to_latex(document)):
         assert "Largest λ" in text or "helping region" in text or r"\lambda" in text
-    means = [cell for cell in document["cells"].values() if cell["n"]]
+    means = [cell for cell in document.cells.values() if cell.n]
     assert means
     for cell in means:
-        values = [member["value"] for member in cell["members"]]
-        assert cell["n"] == len(values) == 6
-        assert cell["value"] == pytest.approx(np.mean(values), rel=1e-12)
-        assert cell["se"] == pytest.approx(np.std(values, ddof=1) / math.sqrt(6), rel=1e-12)
-    assert all(cell["inputs"][0]["path"] == str(simulated[1]) for cell in means)
+        values = [member.value for member in cell.members]
+        assert cell.n == len(values) == 6
+        assert cell.value == pytest.approx(np.mean(values), rel=1e-12)
+        assert cell.se == pytest.approx(np.std(values, ddof=1) / math.sqrt(6), rel=1e-12)
+    assert all(cell.inputs[0].path == str(simulated[1]) for cell in means)
 
 
 def test_changes_are_paired_and_differences_are_to_the_limit(simulated):
-    cells = DOCUMENTS["theory"](*simulated)["cells"]
-    at = {lam: cells[f"s0.7-k2-l{lam}/monte-carlo"]["value"] for lam in ("0", "0.3")}
-    assert cells["s0.7-k2-l0.3/change"]["value"] == pytest.approx(at["0.3"] - at["0"])
+    cells = DOCUMENTS["theory"](*simulated).cells
+    at = {lam: cells[f"s0.7-k2-l{lam}/monte-carlo"].value for lam in ("0", "0.3")}
+    assert cells["s0.7-k2-l0.3/change"].value == pytest.approx(at["0.3"] - at["0"])
     model = JointGaussian.standardised(12, 0.7, 0.9, 0.4)
     limit = asymptotic_risk(model, model.teacher_weight, 0.3, 2)
-    assert cells["s0.7-k2-l0.3/asymptotic"]["value"] == pytest.approx(limit)
-    assert cells["s0.7-k2-l0.3/difference"]["value"] == pytest.approx(at["0.3"] - limit)
+    assert cells["s0.7-k2-l0.3/asymptotic"].value == pytest.approx(limit)
+    assert cells["s0.7-k2-l0.3/difference"].value == pytest.approx(at["0.3"] - limit)
 
 
 @pytest.mark.parametrize("name", list(DRAW))

@@ -26,7 +26,7 @@ def test_a_raw_file_that_is_what_was_taken_in_passes(tmp_path):
 def test_a_changed_raw_file_is_refused_by_name(tmp_path):
     take(tmp_path / "x.gz")
     (tmp_path / "x.gz").write_bytes(b"row")
-    with pytest.raises(CchError, match=r"x\.gz: has changed since it was taken in .*delete it"):
+    with pytest.raises(CchError, match=r"x\.gz: has changed since it was fetched .*delete it"):
         check_raw_files([tmp_path / "x.gz"])
 
 

@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from cch.audit.printed import cells_of
 from cch.audit.recompute import recompute
 from cch.audit.run import audit
-from cch.tables.documents import read_document
+from cch.tables.documents import read_document, table_documents
 from checkout import copy_checkout, run_from
 from harness import RESULTS, documents
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-INCLUDE = 'include: "workflow/rules/audit.smk"'
+INCLUDE = 'include: "rules/audit.smk"'
 
 
 @pytest.fixture
@@ -41,10 +40,10 @@ def test_a_finished_run_passes(finished, monkeypatch):
 
 def test_the_rule_writes_what_was_looked_at_and_fails_where_something_is_wrong(run, tmp_path):
     checkout = copy_checkout(tmp_path / "checkout")
-    snakefile = checkout / "Snakefile"
+    snakefile = checkout / "workflow" / "Snakefile"
     text = snakefile.read_text(encoding="utf-8")
     if INCLUDE not in text:
-        before = 'include: "workflow/rules/theory.smk"\n'
+        before = 'include: "rules/theory.smk"\n'
         snakefile.write_text(text.replace(before, f"{before}{INCLUDE}\n"), encoding="utf-8")
     done = run_from(checkout, run, f"{RESULTS}/audit.json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -69,12 +68,10 @@ def test_the_rule_writes_what_was_looked_at_and_fails_where_something_is_wrong(r
 def chosen(folder: Path) -> list[str]:
     """One cell of each kind of query in each document that has a value."""
     found: dict[tuple[str, str], str] = {}
-    for path in sorted((folder / RESULTS / "tables").glob("*.json")):
-        if ".record." in path.name:
-            continue
-        for cell in cells_of(read_document(path)).values():
-            if cell["value"] is not None:
-                found.setdefault((path.stem, cell["query"]["kind"]), cell["id"])
+    for path in table_documents(folder / RESULTS):
+        for cell in read_document(path).all_cells.values():
+            if cell.value is not None:
+                found.setdefault((path.stem, cell.query["kind"]), cell.id)
     return list(found.values())
 
 

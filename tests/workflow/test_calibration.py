@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from cch.audit.explain import explain
+from cch.audit.recompute import recompute
+from cch.audit.run import audit
 from harness import RESULTS, snakemake, write_config
 from test_workflow import leaves, planned
 
@@ -61,4 +63,19 @@ def test_lihcs_null_needs_no_data_and_leads_to_its_generator(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     found = explain("null-lihc/gap/ksg", RESULTS)
     assert found["whole"]
-    assert {end["generator"]["kind"] for end in leaves(found["files"])} == {"lihc-null"}
+    assert {end["generator"]["kind"] for end in leaves(found["files"])} == {"null-gaps"}
+    assert audit(RESULTS).lines(strict=True) == []
+    for cell in ("null-lihc/gap/ksg", "null-lihc/printed-20/ksg", "null-lihc/printed-20/paper"):
+        done = recompute(cell, RESULTS)
+        assert done.identical and done.passed
+
+
+def test_any_entry_of_null_gaps_is_a_target_with_its_printed_gaps(tmp_path):
+    entry = {"title": "BRCA", "table": "table05", "runs": 5, "columns": 8}
+    entry |= {"class_counts": [20, 30], "estimators": ["ksg"], "repeats": 3}
+    write_config(tmp_path, {"null_gaps": {"brca": entry, "lihc": None}})
+    snakemake(tmp_path, "null-brca")
+    document = json.loads((tmp_path / RESULTS / "tables/null-brca.json").read_text())
+    assert document["number"] == "BRCA null"
+    assert document["cells"]["gap/ksg"]["n"] == 3
+    assert len([key for key in document["cells"] if key.endswith("/paper")]) == 5

@@ -169,7 +169,7 @@ def test_a_cohort_comes_from_xena_and_the_gdc_while_another_s_server_is_down(tmp
         done = snakemake(tmp_path, *wanted, "--keep-going", fails=True, NO_PROXY="127.0.0.1")
     assert len(server.lists) >= 4, done.stdout + done.stderr  # 161 files, 50 a page
     assert sum(wrong in ids for ids in server.data) == 2  # asked for again after its MD5 failed
-    assert "dead/file: not to be had" in done.stdout + done.stderr
+    assert "dead/file: could not be fetched" in done.stdout + done.stderr
     assert (tmp_path / wanted[0]).is_file()
     assert not (tmp_path / RESULTS / "datasets" / "lihc.h5").exists()
     check_dataset(tmp_path / RESULTS / "datasets" / "brca.h5", cohort)

@@ -141,6 +141,6 @@ def test_a_raw_file_placed_by_hand_is_taken_in_and_then_held_to(tmp_path):
     placed.write_bytes(content[:-1])
     done = snakemake(tmp_path, dataset, fails=True)
     text = done.stdout + done.stderr
-    assert "resources/digits/digits.csv.gz: has changed since it was taken in" in text
+    assert "resources/digits/digits.csv.gz: has changed since it was fetched" in text
     assert "Traceback" not in text
     assert not (tmp_path / dataset).exists()

@@ -1,4 +1,4 @@
-# Every file, cell and printed number of the finished run, checked by code of its own.
+# Check every file, cell and printed number of the finished run by independent code.
 rule audit:
     input:
         PLAN.everything(),

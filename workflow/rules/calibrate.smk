@@ -1,4 +1,4 @@
-# Estimators on samples of known information, at the sizes of a study's own estimates.
+# Run an estimator on samples of known information, at the sizes of the study's estimates.
 rule calibrate:
     input:
         unpack(lambda w: PLAN.representations(w.study)),
@@ -25,15 +25,15 @@ rule calibrate:
         "../scripts/calibrate.py"
 
 
-# Gaps where there are none, at the sizes of the paper's LIHC; generated, so it needs no data.
+# Gaps of independent samples at the sizes of a printed table; generated, so no data is needed.
 rule estimate_null:
     output:
-        null=PATHS.calibration("lihc-null", "{estimator}"),
-        record=f"{RESULTS}/calibration/lihc-null/{{estimator}}.record.json",
+        null=PATHS.calibration("null-{entry}", "{estimator}"),
+        record=f"{RESULTS}/calibration/null-{{entry}}/{{estimator}}.record.json",
     log:
-        f"{RESULTS}/logs/calibrate/lihc-null.{{estimator}}.log",
+        f"{RESULTS}/logs/estimate_null/{{entry}}.{{estimator}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/calibrate/lihc-null.{{estimator}}.tsv"
+        f"{RESULTS}/benchmarks/estimate_null/{{entry}}.{{estimator}}.tsv"
     conda:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads
@@ -42,7 +42,7 @@ rule estimate_null:
         runtime=growing(120),
         gpu=GPUS,
     params:
-        spec=lambda w: w.estimator,
-        code=lambda w: PLAN.code("estimate_null.py", w.estimator),
+        spec=lambda w: PLAN.null_spec(w.entry, w.estimator),
+        code=lambda w: PLAN.code("estimate_null.py", PLAN.null_spec(w.entry, w.estimator)),
     script:
         "../scripts/estimate_null.py"

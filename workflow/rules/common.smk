@@ -4,51 +4,77 @@ import sys
 from pathlib import Path
 
 from snakemake.logging import logger
+from snakemake.sourcecache import LocalSourceFile
 from snakemake.utils import min_version
 
 min_version("9.0")
 
-ROOT = Path(workflow.current_basedir).parents[1]
+# In a checkout, jobs run its library, whatever is installed. Rules from a git address need an
+# installed library of the same commit.
+BASE = workflow.current_basedir
+LOCAL = isinstance(BASE, LocalSourceFile)
+if LOCAL and (Path(BASE).parents[1] / "src" / "cch").is_dir():
+    library = str(Path(BASE).parents[1] / "src")
+    sys.path.insert(0, library)
+    os.environ.update(PYTHONPATH=library)
 
-# Jobs run the library of this checkout, whatever is installed.
-sys.path.insert(0, str(ROOT / "src"))
-os.environ.update(PYTHONPATH=str(ROOT / "src"))
+try:
+    from cch import CHECKOUT
+    from cch.base.errors import CchError
+    from cch.config.specs import SPECS, as_json
+    from cch.workflow.events import JobEventHandler, run_progress
+    from cch.workflow.planning import Plan
+    from cch.workflow.snakemake_targets import (
+        asked_targets,
+        check_commit,
+        check_overlays,
+        join_git_paths,
+    )
+except ImportError as error:
+    print(
+        f"cch: {error}; install the library of this commit, see config/README.md",
+        file=sys.stderr,
+    )
+    sys.exit(1)
 
-from cch.base.errors import CchError
-from cch.config.specs import SPECS
-from cch.workflow.events import JobEventHandler, run_progress
-from cch.workflow.planning import Plan
-from cch.workflow.snakemake_targets import asked_targets, check_overlays
+join_git_paths()
 
 JOB_EVENTS = JobEventHandler(run_progress() if workflow.is_main_process else None)
 logger.addHandler(JOB_EVENTS)
 
 
 def tell(line):
-    """Print a line for a person, also where progress is shown in place of Snakemake's output."""
+    """Print a line for the user, also where a progress bar replaces Snakemake's output."""
     print(line, file=sys.stderr)
     if JOB_EVENTS.progress:
         JOB_EVENTS.progress.say(line)
 
 
 def stop(error):
-    """End with a message for a person: no traceback, no line of the Snakefile."""
+    """Exit with one line: no traceback, no line of the Snakefile."""
     tell(f"cch: {error}")
     sys.exit(1)
 
 
 def own_file(wildcards):
-    """The file of one's own that a raw file is a copy of, if it is one."""
+    """Return the user's file that a raw file is a copy of, in a list; none for fetched files."""
     try:
         return PLAN.origin(wildcards.source, wildcards.file)
     except CchError as error:
         stop(error)
 
 
+# A module's own `config:` takes the place of this file and of all overlays.
+configfile: CHECKOUT / "config.yaml"
+
+
 try:
-    check_overlays(workflow, ROOT / "config.yaml")
-    PLAN = Plan(config, ROOT)
-    for asked in asked_targets():
+    same = LOCAL and Path(BASE).resolve().parents[1] == CHECKOUT
+    if workflow.is_main_process and not same:
+        check_commit(BASE, workflow.sourcecache, CHECKOUT)
+    check_overlays(workflow, CHECKOUT / "config.yaml")
+    PLAN = Plan(config)
+    for asked in asked_targets(workflow, PLAN.names()):
         PLAN.check_target(asked)
         for line in PLAN.by_hand(asked):
             tell(f"cch: {line}" if line[0] != " " else line)
@@ -59,7 +85,7 @@ CONFIG, PATHS = PLAN.config, PLAN.paths
 RESULTS = PATHS.results
 GPUS = 0 if CONFIG.compute.device == "cpu" else 1
 MEMORY_MB = int(CONFIG.compute.memory_gb * 1024)
-# Minutes for jobs whose length depends on the machine; another limit is a resource of a profile.
+# Minutes for jobs whose duration depends on the machine; a profile can set another limit.
 A_DAY = 24 * 60
 
 for name in CONFIG.studies:
@@ -68,7 +94,7 @@ for name in CONFIG.studies:
 
 
 def report_end():
-    """Close the progress bar, and print a line for each job of this call that failed for good."""
+    """Close the progress bar and print one line for each job that failed in its last attempt."""
     if JOB_EVENTS.progress:
         JOB_EVENTS.progress.close()
     for failure in JOB_EVENTS.failures:
@@ -76,16 +102,16 @@ def report_end():
 
 
 def growing(amount):
-    """A resource that grows with each attempt: what was killed for want of it gets more."""
+    """Return a resource function: the amount, scaled by attempt."""
 
-    def asked(wildcards, attempt):
+    def resource(wildcards, attempt):
         return amount * attempt
 
-    return asked
+    return resource
 
 
 def alternatives(names):
-    """A regular expression that matches exactly these names."""
+    """Return a regular expression that matches exactly these names."""
     return "|".join(re.escape(name) for name in names) or "$^"
 
 
@@ -100,12 +126,13 @@ wildcard_constraints:
     dataset=alternatives(CONFIG.datasets),
     study=alternatives(CONFIG.studies),
     selection="[^/]+",
+    entry=alternatives(CONFIG.null_gaps),
     estimator="[a-z0-9-]+",
     role=alternatives(SPECS),
 
 
 def shown(path):
-    """A file of a table or figure; one form of each stands in Snakemake's own report."""
+    """Return an output path; CSV and PNG files are also listed in Snakemake's own report."""
     name, kind = Path(path).stem, "Figures" if path.endswith(".png") else "Tables"
     if not path.endswith((".csv", ".png")):
         return path

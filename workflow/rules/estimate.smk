@@ -1,4 +1,4 @@
-# Representations to mutual information: a study's quantities, by one estimator or all of them.
+# Estimate a study's mutual information from representations, by one estimator.
 rule estimate:
     input:
         unpack(lambda w: PLAN.representations(w.study)),

@@ -1,4 +1,4 @@
-# The finished run as a Workflow Run RO-Crate: tables, figures, report, records and sources.
+# Pack the finished run as a Workflow Run RO-Crate: tables, figures, report, records, sources.
 rule export_crate:
     input:
         PLAN.everything(),

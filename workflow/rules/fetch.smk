@@ -1,4 +1,4 @@
-# Raw files, downloaded on the submitting host. No benchmark file: the time is the network's.
+# Download raw files on the submitting host. No benchmark file: the time depends on the network.
 rule fetch_raw:
     input:
         own_file,

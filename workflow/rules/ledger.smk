@@ -1,4 +1,4 @@
-# The paper's numbers, what is odd about them, and what ours say of each.
+# Check the paper's printed numbers, and compare each with ours.
 rule ledger:
     input:
         PLAN.documents(PLAN.available()),

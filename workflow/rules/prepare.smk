@@ -1,8 +1,8 @@
-# Raw files to a PairedDataset.
+# Turn raw files, or a keyed generator, into a PairedDataset.
 rule prepare_dataset:
     input:
         raw=lambda w: PLAN.raw_list(w.dataset),
-        # A raw file that was placed by hand has none yet, and is checked and pinned for it.
+        # A file from a manual download has no record yet; fetch_raw checks and pins it first.
         records=lambda w: PLAN.raw_records(w.dataset),
     output:
         data=PATHS.dataset("{dataset}"),

@@ -1,4 +1,4 @@
-# The report: a static site over everything that the run made.
+# Build the static site over all results.
 rule build_report:
     input:
         PLAN.everything(),

@@ -1,5 +1,5 @@
-# Features chosen by mRMR on the training rows of every split, for studies with a `selection`;
-# studies that select alike share them.
+# Select features by mRMR on the training rows of every split, for studies with a `selection`.
+# Equal selections of one dataset share a file.
 rule select_features:
     input:
         dataset=PATHS.dataset("{dataset}"),

@@ -1,4 +1,4 @@
-# Studies of seconds (`together`): all runs, estimates and calibrations of one are made by one job.
+# Studies of seconds (`together`): one job makes all runs, estimates and calibrations of a study.
 for name in PLAN.together():
 
     rule:

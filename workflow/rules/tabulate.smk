@@ -1,5 +1,5 @@
-# Runs and estimates to cells, and cells to figures. JSON is the truth; the other formats are
-# rendered from it, and figures are drawn from it. Tables that rest on the same jobs are made in one.
+# Make cells from runs and estimates, and figures from cells. Every format and figure is rendered
+# from the JSON document. Tables that depend on the same jobs are made in one job.
 for bundle in PLAN.bundles():
 
     rule:
@@ -32,17 +32,17 @@ for bundle in PLAN.bundles():
             "../scripts/tabulate.py"
 
 
+# Null gaps and the printed ones beside them.
 rule tabulate_null:
     input:
-        PLAN.null_lihc_inputs(),
+        lambda w: PLAN.null_inputs(w.entry),
     output:
-        [shown(path) for path in PLAN.null_files()],
-        PATHS.table("null-lihc", "record.json"),
-        PATHS.figure("null-lihc", "record.json"),
+        [shown(path) for path in PLAN.null_files("{entry}")],
+        PLAN.null_records("{entry}"),
     log:
-        f"{RESULTS}/logs/tabulate/null-lihc.log",
+        f"{RESULTS}/logs/tabulate/null-{{entry}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/tabulate/null-lihc.tsv"
+        f"{RESULTS}/benchmarks/tabulate/null-{{entry}}.tsv"
     localrule: True
     conda:
         "../../envs/cch.yaml"
@@ -51,13 +51,13 @@ rule tabulate_null:
         mem_mb=2000,
         runtime=15,
     params:
-        spec=RESULTS,
+        spec=lambda w: PLAN.null_table_spec(w.entry),
         code=PLAN.code("tabulate_null.py"),
     script:
         "../scripts/tabulate_null.py"
 
 
-# Every cell of every available table beside the paper's, on one page.
+# One page with every cell beside the paper's value.
 rule compare:
     input:
         PLAN.documents(PLAN.available()),

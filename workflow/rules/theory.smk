@@ -1,4 +1,4 @@
-# Appendix A's formulas beside Monte Carlo: no study, no dataset, one keyed generator.
+# Formulas of Appendix A and Monte Carlo; needs no study and no dataset.
 rule simulate_theory:
     output:
         simulation=PATHS.theory,

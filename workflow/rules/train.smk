@@ -1,4 +1,4 @@
-# Stacks of runs: one job trains all seeds and treatments of a role.
+# One job trains all seeds and treatments of a role as one stack.
 rule train:
     input:
         unpack(lambda w: PLAN.training_inputs(w.study, w.role)),

@@ -1,4 +1,4 @@
-"""Audit everything that the run made: results/audit.json."""
+"""Audit the run: results/audit.json."""
 
 import logging
 from pathlib import Path
@@ -8,7 +8,7 @@ from cch.base.errors import CchError
 from cch.base.files import write_json
 from cch.records.stage import stage
 
-with stage(snakemake, __file__):  # noqa: F821
+with stage(snakemake, "audit"):  # noqa: F821
     found = audit(Path(snakemake.output.report).parent)  # noqa: F821
     for line in found.lines():
         logging.getLogger("cch").error("%s", line)

@@ -7,7 +7,7 @@ from cch.report.collect import collect
 from cch.report.site import build_site
 from cch.workflow.planning import Plan
 
-with stage(snakemake, __file__) as job:  # noqa: F821
-    plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
+with stage(snakemake, "build_report") as job:  # noqa: F821
+    plan = Plan(snakemake.config)  # noqa: F821
     run = collect(plan.paths.results, plan.layouts, plan.absent(), plan.pages())
     job.made += build_site(run, Path(snakemake.output.index).parent)  # noqa: F821

@@ -6,7 +6,7 @@ from pathlib import Path
 from cch.audit.crate.write import export
 from cch.records.stage import stage
 
-with stage(snakemake, __file__):  # noqa: F821
+with stage(snakemake, "export"):  # noqa: F821
     target = Path(snakemake.output.crate)  # noqa: F821
     for line in export(target.parent, target).lines():
         logging.getLogger("cch").info("%s", line)

@@ -1,13 +1,11 @@
 """Fetch one raw file: resources/<source>/<file>."""
 
-from pathlib import Path
-
 from cch.data.sources.fetch import fetch
 from cch.records.stage import stage
 from cch.workflow.planning import Plan
 
-with stage(snakemake, __file__) as job:  # noqa: F821
-    plan = Plan(snakemake.config, Path(__file__).parents[2])  # noqa: F821
+with stage(snakemake, "fetch_raw") as job:  # noqa: F821
+    plan = Plan(snakemake.config)  # noqa: F821
     wanted = snakemake.wildcards  # noqa: F821
     fetched = fetch(
         wanted.source,

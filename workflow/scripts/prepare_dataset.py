@@ -6,7 +6,7 @@ from cch.data.paired import write_paired
 from cch.data.sources.verify_raw import check_raw_files
 from cch.records.stage import stage
 
-with stage(snakemake, __file__) as job:  # noqa: F821
+with stage(snakemake, "prepare_dataset") as job:  # noqa: F821
     spec, raw = PrepareSpec.model_validate_json(job.spec), snakemake.input.get("raw", [])  # noqa: F821
     check_raw_files(raw)
     contents = prepare(spec, raw)

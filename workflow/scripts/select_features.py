@@ -4,7 +4,7 @@ from cch.config.specs import SelectSpec
 from cch.data.features import select
 from cch.records.stage import stage
 
-with stage(snakemake, __file__) as job:  # noqa: F821
+with stage(snakemake, "select_features") as job:  # noqa: F821
     spec = SelectSpec.model_validate_json(job.spec)
     dataset, features = snakemake.input.dataset, snakemake.output.features  # noqa: F821
     job.facts["notes"] = select(spec, dataset, features)

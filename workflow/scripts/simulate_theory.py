@@ -1,10 +1,10 @@
-"""Simulate all that the target theory shows: results/theory/simulation.json."""
+"""Simulate the theory: results/theory/simulation.json."""
 
 from cch.config import Theory
 from cch.paper.theory.stage import simulate_all
 from cch.records.stage import stage
 
-with stage(snakemake, __file__) as job:  # noqa: F821
+with stage(snakemake, "simulate_theory") as job:  # noqa: F821
     spec = Theory.model_validate_json(job.spec)
     simulate_all(spec, snakemake.output.simulation)  # noqa: F821
     job.facts["generator"] = {

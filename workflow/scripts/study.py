@@ -6,7 +6,7 @@ from cch.information.stage import estimate
 from cch.records.stage import stage
 from cch.training.stage import train
 
-with stage(snakemake, __file__) as job:  # noqa: F821
+with stage(snakemake, "study") as job:  # noqa: F821
     for given in job.spec:
         step = Step.model_validate_json(given)
         inputs = dict(step.inputs)

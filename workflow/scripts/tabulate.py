@@ -4,7 +4,7 @@ from cch.records.stage import stage
 from cch.tables.spec import TableSpec
 from cch.tables.write import make
 
-with stage(snakemake, __file__) as job:  # noqa: F821
+with stage(snakemake, "tabulate") as job:  # noqa: F821
     for spec in job.spec:
         for made in make(TableSpec.model_validate_json(spec)):
             job.record(made.record, made.inputs, made.outputs, spec)

@@ -4,7 +4,7 @@ from cch.config.specs import read_train_spec
 from cch.records.stage import stage
 from cch.training.stage import train
 
-with stage(snakemake, __file__) as job:  # noqa: F821
+with stage(snakemake, "train") as job:  # noqa: F821
     spec, inputs = read_train_spec(job.spec), dict(snakemake.input.items())  # noqa: F821
     job.facts |= train(
         spec,

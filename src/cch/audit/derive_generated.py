@@ -1,4 +1,4 @@
-"""Cells of the documents that belong to no study: the null of LIHC, and the theory."""
+"""Cells of the documents that belong to no study: null gaps, and the theory."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+import yaml
+
+from cch import CHECKOUT
 from cch.audit.derive import Derived, NotDerivable, Place, Query, derives
 from cch.audit.facts import Facts
 
 
-@derives("lihc-null")
-def lihc_null(query: Query, place: Place, facts: Facts) -> Derived:
+@derives("null-gaps")
+def null_gaps(query: Query, place: Place, facts: Facts) -> Derived:
     """Gaps of independent samples, and the share that reaches a printed one."""
     row, column = place.key.split("/")
-    printed = _printed_gaps()
+    printed = _printed_gaps(query["table"], query["column"])
     if column == "paper":
         return Derived(printed[row], members=[])
     values = facts.json(place.cell["inputs"][0]["path"])["values"]
@@ -33,11 +36,15 @@ def lihc_null(query: Query, place: Place, facts: Facts) -> Derived:
 
 
 @functools.cache
-def _printed_gaps() -> dict[str, float]:
-    """The gaps that Table 7 prints, as transcribed, by row of the table."""
-    from cch.information.null_gaps import lihc_setting
-
-    return {f"printed-{level.rstrip('%')}": gap for level, gap in lihc_setting().gaps.items()}
+def _printed_gaps(table: str, column: str) -> dict[str, float]:
+    """The gaps that the paper prints, by row of the table of null gaps."""
+    text = (CHECKOUT / "paper" / "claims.yaml").read_text(encoding="utf-8")
+    printed = yaml.safe_load(text)["tables"][table]
+    place, labels = printed["columns"].index(column), printed.get("labels", {})
+    return {
+        f"printed-{labels.get(row, row).rstrip('%')}": float(cells[place])
+        for row, cells in printed["rows"].items()
+    }
 
 
 @derives("theory")

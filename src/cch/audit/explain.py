@@ -11,30 +11,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.tree import Tree
-
 from cch.audit.rerun_command import restoring
 from cch.base.errors import CchError, nearest
 from cch.base.files import sha256_file
-from cch.records.record import read_record, record_path, specification
-from cch.tables.documents import read_document, relevant_deviations
+from cch.records.record import read_record, record_path
+from cch.tables.documents import Cell, Document, read_document, table_documents
 from cch.training.plan import level_name
+
+SHOWN = (
+    *("rule", "raw", "generator", "notes", "device", "slurm", "threads", "started"),
+    *("seconds", "params", "code", "environment"),
+)
+"""What an explanation keeps of a record."""
 
 READ_BYTES = 16 * 2**20
 """Files up to this size are hashed at once; larger ones only where a full check is asked for."""
 
 READ_TOTAL = 128 * 2**20
-"""No more than this is hashed for one answer, unless a full check is asked for."""
+"""At most this many bytes are hashed for one answer, unless a full check is asked for."""
 
 FEW = 12
-"""So many cells are listed one by one in an error; of more, only rows and columns."""
-
-Z = 1.96  # two-sided 95 % of a normal distribution, for the paper's standard errors
+"""Up to this many cells are listed one by one in an error; of more, only rows and columns."""
 
 
 @dataclass
 class Link:
-    """One file of the chain: what it is now, what its record says of it, and what it came from.
+    """One file of the chain: its state now, its record, and the files that it was made from.
 
     ``state`` is ``as recorded``, ``changed`` (its bytes are not those that the next stage read),
     ``missing`` or ``no record``. A file whose bytes were not read (``hashed`` is false) is as
@@ -51,15 +53,13 @@ class Link:
 
     def to_json(self) -> dict[str, Any]:
         """The link and all before it as plain data."""
-        kept = ("rule", "raw", "generator", "notes", "device", "slurm", "threads", "started")
-        kept += ("seconds", "params", "code", "environment")
         return {
             "path": self.path,
             "sha256": self.sha256,
             "state": self.state,
             "bytes": self.bytes,
             "hashed": self.hashed,
-            **{key: self.record[key] for key in kept if key in self.record},
+            **{key: self.record[key] for key in SHOWN if key in self.record},
             "inputs": [link.to_json() for link in self.inputs],
         }
 
@@ -105,7 +105,7 @@ class Reader:
         ends = "raw" in link.record or "generator" in link.record
         if not link.record["inputs"] and not ends:
             link.state = "no record"
-        # A raw file is an end: the file of one's own that it is a copy of has no record.
+        # A raw file ends the chain: the user file that it may be a copy of has no record.
         inputs = {} if "raw" in link.record else link.record["inputs"]
         link.inputs = [self.link(p, digest) for p, digest in inputs.items()]
         return link
@@ -120,7 +120,7 @@ class Reader:
         return sha256_file(place) == link.sha256
 
 
-def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def find_cell(name: str, results: str | Path) -> tuple[Path, Document, Cell]:
     """Return (document path, document, cell) for ``table/row/column``.
 
     A level may be given in per cent, and underscores for hyphens.
@@ -139,16 +139,15 @@ def find_cell(name: str, results: str | Path) -> tuple[Path, dict[str, Any], dic
     if not path.is_file():
         raise _no_table(name, table, results)
     document = read_document(path)
-    cells = dict(document["cells"])
-    cells |= {note["cell"]["id"].partition("/")[2]: note["cell"] for note in document["notes"]}
-    key = rest if rest in cells else _as_keys_are_written(rest)
+    cells = document.all_cells
+    key = rest if rest in cells else _typed_key(rest)
     if key not in cells:
         raise _no_cell(name, list(cells), results)
     return path, document, cells[key]
 
 
-def _as_keys_are_written(rest: str) -> str:
-    """``60%/student_kd_f1``, as one may type it, as ``0.6/student-kd-f1``."""
+def _typed_key(rest: str) -> str:
+    """The key for what a user may type: ``0.6/student-kd-f1`` for ``60%/student_kd_f1``."""
     row, _, column = rest.partition("/")
     percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", row)
     row = level_name(float(percent[1]) / 100) if percent else row
@@ -156,22 +155,20 @@ def _as_keys_are_written(rest: str) -> str:
 
 
 def tables(results: str | Path) -> dict[str, str]:
-    """Names of the tables of a run with number and title.
+    """Return number and title of the tables of a run by name.
 
     Raises:
         CchError: there are none.
     """
-    folder = Path(results) / "tables"
-    paths = sorted(p for p in folder.glob("*.json") if not p.name.endswith(".record.json"))
+    paths = table_documents(results)
     if not paths:
         raise CchError(results, "holds no tables", "--results names a run, e.g. results/demo")
-    documents = {path.stem: read_document(path) for path in paths}
-    return {name: f"{found['number']}. {found['title']}" for name, found in documents.items()}
+    return {path.stem: read_document(path).heading for path in paths}
 
 
 def _no_table(name: str, table: str, results: str | Path) -> CchError:
     folder = Path(results) / "tables"
-    known = sorted(p.stem for p in folder.glob("*.json") if ".record" not in p.name)
+    known = [path.stem for path in table_documents(results)]
     what = f"there is no table {table!r} in {folder}"
     if not known:
         return CchError(name, f"{what}, and no other", "build one first")
@@ -207,7 +204,7 @@ def _listing(results: str | Path, table: str = "") -> str:
 def explain(name: str, results: str | Path, full: bool = False) -> dict[str, Any]:
     """Return a cell with all that it rests on, as plain data.
 
-    The table itself is held against its record first, then every file behind the cell.
+    The table is compared with its record first, then every file behind the cell with its own.
 
     Args:
         name: ``table/row/column``.
@@ -228,20 +225,20 @@ def explain(name: str, results: str | Path, full: bool = False) -> dict[str, Any
         same = sha256_file(path) == record["outputs"][recorded[0]]
         state = "as recorded" if same else "changed"
     reader = Reader(base, full)
-    links = [reader.link(item["path"], item["sha256"]) for item in cell["inputs"]]
+    links = [reader.link(item.path, item.sha256) for item in cell.inputs]
     # Without a record of the table nothing says where its files would lie.
     gone = [link.path for link in reader.seen.values() if link.state == "missing" and recorded]
     restore = restoring(base, Path(recorded[0]).parents[1].as_posix(), gone) if gone else None
     return {
-        "cell": cell,
+        "cell": cell.to_json(),
         "sides": list(_sides(cell, base)),
         "comparison": comparison(cell),
-        "deviations": relevant_deviations(cell, document["deviations"]),
+        "deviations": document.reaching(cell),
         "table": {
             "path": str(path),
             "state": state,
-            "title": document["title"],
-            "deviations": document["deviations"],
+            "title": document.title,
+            "deviations": document.deviation_sentences,
         },
         "whole": {state, *(link.state for link in reader.seen.values())} == {"as recorded"},
         "restore": restore,
@@ -267,8 +264,8 @@ def working_folder(path: Path, recorded: str) -> Path:
 # Beside the paper
 
 
-def comparison(cell: dict[str, Any]) -> dict[str, Any] | None:
-    """The two 95 % intervals that the verdict on a measured cell compares, in the printed unit.
+def comparison(cell: Cell) -> dict[str, Any] | None:
+    """Return the two 95 % intervals that a measured cell's verdict compares, in the printed unit.
 
     Ours is Student's t with n - 1 degrees of freedom times the standard error; the paper's is 1.96
     printed standard errors, or half a unit of its last digit (see ``cch.tables.compare``).
@@ -277,21 +274,20 @@ def comparison(cell: dict[str, Any]) -> dict[str, Any] | None:
         ``unit``, and for ``ours`` and ``paper`` the value, half of the interval and its ends; None
         where one side is no number.
     """
-    paper, value = cell.get("paper"), cell.get("value")
-    if not paper or paper["value"] is None or not isinstance(value, float | int):
+    paper, value = cell.paper, cell.value
+    if paper is None or paper.value is None or not isinstance(value, float | int):
         return None
-    scale = math.log(2) if cell.get("text_unit") == "bits" else 1.0
-    reach = None
-    if cell["se"] is not None and (cell["n"] or 0) > 1:
-        from cch.tables.compare import half_width
+    # SciPy's import is slow, and most cells have no interval to compare.
+    from cch.tables.compare import Z, half_width
 
-        reach = half_width(cell["se"], cell["n"]) / scale
-    digits = paper["text"].split("±")[0].strip().partition(".")[2]
-    theirs = max(Z * (paper["se"] or 0.0), 0.5 * 10.0 ** -len(digits))
+    scale = math.log(2) if cell.text_unit == "bits" else 1.0
+    reach = None
+    if cell.se is not None and (cell.n or 0) > 1:
+        reach = half_width(cell.se, cell.n or 0) / scale
     return {
-        "unit": _unit(cell),
+        "unit": cell.printed_unit,
         "ours": _interval(value / scale, reach),
-        "paper": _interval(paper["value"], theirs),
+        "paper": _interval(paper.value, max(Z * (paper.se or 0.0), paper.rounding)),
     }
 
 
@@ -300,21 +296,17 @@ def _interval(value: float, half: float | None) -> dict[str, Any]:
     return {"value": value, "half": half, "ends": ends}
 
 
-def _unit(cell: dict[str, Any]) -> str | None:
-    return cell.get("text_unit") or cell["unit"]
-
-
-def _sides(cell: dict[str, Any], base: Path) -> Iterator[tuple[float, float] | None]:
+def _sides(cell: Cell, base: Path) -> Iterator[tuple[float, float] | None]:
     """For each member that is a difference, the two numbers; else None."""
     values: dict[str, dict[str, float]] = {}
-    for member in cell.get("members", []):
+    for member in cell.members:
         pair = None
-        if "minus" in member:
-            for name in (member["file"], member["minus_file"]):
+        if member.file and member.minus and member.minus_file:
+            for name in (member.file, member.minus_file):
                 if name not in values:
-                    values[name] = _values(base / name, cell["query"].get("metric"))
-            first = values[member["file"]].get(member["id"])
-            second = values[member["minus_file"]].get(member["minus"])
+                    values[name] = _values(base / name, cell.query.get("metric"))
+            first = values[member.file].get(member.id)
+            second = values[member.minus_file].get(member.minus)
             pair = None if first is None or second is None else (first, second)
         yield pair
 
@@ -323,159 +315,11 @@ def _values(path: Path, metric: str | None) -> dict[str, float]:
     """The single numbers of a file of runs or estimates by id; empty where it cannot be read."""
     try:
         if path.suffix == ".json":
-            return {e["id"]: e["value"] for e in read_document(path)["estimates"]}
+            estimates = json.loads(path.read_text(encoding="utf-8"))["estimates"]
+            return {estimate["id"]: estimate["value"] for estimate in estimates}
         import h5py
 
         with h5py.File(path, "r") as file:
             return {run["id"]: run["metrics"][metric] for run in json.loads(file["runs"][()])}
-    except (OSError, KeyError, TypeError, ValueError, CchError):
+    except (OSError, KeyError, TypeError, ValueError):
         return {}
-
-
-# For the terminal
-
-
-def as_tree(found: dict[str, Any]) -> Tree:
-    """Lay an explanation out for the terminal."""
-    cell = found["cell"]
-    unit = f" {_unit(cell)}" if _unit(cell) else ""
-    tree = Tree(_plain(f"{cell['id']} = {cell['text']}{unit}"))
-    if found["table"]["state"] != "as recorded":
-        tree.add(_plain(f"{found['table']['path']}  [{found['table']['state'].upper()}]"))
-    if cell["n"] is not None:
-        in_nats = f" {cell['unit']}" if cell["unit"] else ""
-        tree.add(f"value {cell['value']!r}{in_nats}, n {cell['n']}, standard error {cell['se']!r}")
-    elif isinstance(cell["value"], float):
-        tree.add(f"value {cell['value']!r} {cell['unit'] or ''}".rstrip())
-    tree.add(_plain(f"aggregation: {cell['aggregation']}"))
-    _add_paper(tree, found)
-    for deviation in found["deviations"]:
-        tree.add(_plain(f"not the paper's setting: {deviation}"))
-    for flag in cell["flags"]:
-        tree.add(_plain(f"flag: {flag}"))
-    _add_members(tree, found)
-    if not found["files"]:
-        tree.add("rests on the configuration alone")
-    shown: set[str] = set()
-    for link in found["files"]:
-        _grow(tree, link, shown)
-    if found["files"] or not found["whole"]:
-        tree.add(_ending(found))
-    return tree
-
-
-def _plain(text: str) -> str:
-    """Text in which rich sees no markup."""
-    return text.replace("[", r"\[")
-
-
-def _ending(found: dict[str, Any]) -> str:
-    said = "the chain is whole" if found["whole"] else "THE CHAIN IS BROKEN, see above"
-    if found["unread"]:
-        files = "1 large file" if found["unread"] == 1 else f"{found['unread']} large files"
-        said += f"; the bytes of {files} were not read, --full reads them"
-    return said
-
-
-def _add_paper(tree: Tree, found: dict[str, Any]) -> None:
-    cell, compared = found["cell"], found["comparison"]
-    paper = cell["paper"]["text"] if cell["paper"] else "prints no such number"
-    branch = tree.add(_plain(f"paper: {paper}; verdict: {cell['verdict']}"))
-    if compared is None:
-        return
-    unit = f" {compared['unit']}" if compared["unit"] else ""
-    ours = f"ours {_shown(compared['ours'])}{unit}"
-    if compared["ours"]["half"] is not None:
-        ours += f" (95 %, Student's t at n = {cell['n']})"
-    theirs = "the last printed digit"
-    if cell["paper"]["se"]:
-        theirs = "1.96 standard errors, of the printed ±"
-    branch.add(f"compared: {ours} with the paper's {_shown(compared['paper'])}{unit} ({theirs})")
-
-
-def _shown(side: dict[str, Any]) -> str:
-    if side["half"] is None:
-        return f"{side['value']:.4f}, with no interval"
-    low, high = side["ends"]
-    return f"{side['value']:.4f} ± {side['half']:.4f}, {low:.4f} to {high:.4f}"
-
-
-def _add_members(tree: Tree, found: dict[str, Any]) -> None:
-    members = found["cell"]["members"]
-    if not members:
-        return
-    kind = members[0]["kind"]
-    branch = tree.add(f"{len(members)} {kind if len(members) == 1 else f'{kind}s'}")
-    for member, sides in zip(members, found["sides"], strict=True):
-        of = member["id"]
-        if "minus" in member:
-            of += f" minus {member['minus']}"
-        if sides:
-            of += f": {sides[0]!r} - {sides[1]!r}"
-        branch.add(f"seed {member['seed']}: {member['value']!r}  ({of})")
-
-
-def _grow(tree: Tree, link: dict[str, Any], shown: set[str]) -> None:
-    state = "" if link["state"] == "as recorded" else f"  [{link['state'].upper()}]"
-    label = f"{link['path']}  sha256 {link['sha256']}{state}"
-    if not link["hashed"] and link["bytes"] is not None:
-        label += f"  ({link['bytes'] / 2**20:,.0f} MiB, bytes not read)"
-    if link["path"] in shown:
-        tree.add(_plain(f"{label} (above)"))
-        return
-    shown.add(link["path"])
-    branch = tree.add(_plain(label))
-    if "rule" in link:
-        branch.add(_plain(_made_by(link)))
-        for line in _about(link):
-            branch.add(_plain(line))
-    for before in link["inputs"]:
-        _grow(branch, before, shown)
-
-
-def _about(link: dict[str, Any]) -> Iterator[str]:
-    """Lines on where a raw file, a generated or a prepared file came from, and on the split."""
-    if "raw" in link:
-        raw = link["raw"]
-        if made := raw.get("generator"):
-            yield (
-                f"generated, no measured data: {raw['bytes']} bytes written by this project's "
-                f"generator {made['kind']}, seed {made['seed']}, {raw['retrieved']}"
-            )
-        else:
-            yield f"raw file, {raw['bytes']} bytes from {raw['address']}, {raw['retrieved']}"
-        for address in raw["published_addresses"]:
-            yield f"published at {address}"
-        if raw.get("stand_in"):
-            yield f"stand-in: {raw['stand_in']}"
-    if "generator" in link:
-        yield f"generator {link['generator']['kind']}, seed {link['generator']['seed']}"
-    if link.get("notes"):
-        said = [f"{key}: {_words(value)}" for key, value in link["notes"].items()]
-        yield f"notes: {'; '.join(said)}"
-    spec = specification(link)
-    if "split" in spec:
-        split = spec["split"]
-        yield f"split: {_words(split) if split else 'that of the dataset'}"
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
-    return ", ".join(map(_words, value)) if isinstance(value, list) else str(value)
-
-
-def _made_by(link: dict[str, Any]) -> str:
-    code, environment = link["code"], link["environment"]
-    commit = code.get("commit", "")[:12]
-    dirty = " with uncommitted changes" if code.get("dirty") else ""
-    where = f", commit {commit}{dirty}" if commit else ""
-    named = [link.get("device"), environment.get("processor")]
-    device = f", on {' of '.join(filter(None, named))}" if any(named) else ""
-    if "slurm" in link:
-        device += f", SLURM job {link['slurm']['job']}"
-    python = f" (Python {environment['python']})" if "python" in environment else ""
-    return (
-        f"rule {link['rule']}, code {code['digest'][:12]}{where}, environment "
-        f"{environment['digest'][:12]}{python}{device}, {link['started']}, {link['seconds']:g} s"
-    )

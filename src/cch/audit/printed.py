@@ -17,7 +17,7 @@ DIGITS = 4
 NONE = "–"
 # A sign belongs to a number unless something that it could be subtracted from stands before it.
 NUMBER = re.compile(r"(?<![\w.)\]-])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?|\d+", re.ASCII)
-PARTS = ["title", "caption", "number", "row_label", "deviations"]
+PARTS = ["title", "caption", "number", "row_label"]
 
 
 def printed(value: float | None, se: float | None, digits: int = DIGITS, bits: bool = False) -> str:
@@ -55,6 +55,13 @@ def cells_of(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def deviations_of(document: Mapping[str, Any], cell: Mapping[str, Any] | None = None) -> list[str]:
+    """What sets a table, or one cell of it, apart from the paper: equal sentences once."""
+    said = [one["sentence"] for one in document["deviations"]]
+    places = range(len(said)) if cell is None else cell.get("deviations", [])
+    return list(dict.fromkeys(said[place] for place in places))
+
+
 def unit_of(cell: Mapping[str, Any]) -> str:
     """The unit that a cell is printed in."""
     return cell.get("text_unit") or cell["unit"] or ""
@@ -77,9 +84,8 @@ def check_numbers(name: str, text: str, document: Mapping[str, Any], report: Aud
 def _said(document: Mapping[str, Any]) -> Iterator[str]:
     """Every number that a rendering of a document may show."""
     texts = [str(document["id"]), "0"]
-    for part in PARTS:
-        value = document.get(part) or ""
-        texts += value if isinstance(value, list) else [value]
+    texts += [document.get(part) or "" for part in PARTS]
+    texts += deviations_of(document)
     for entry in [*document["rows"], *document["columns"], *document.get("panels", [])]:
         texts += [str(entry.get(key) or "") for key in ("key", "label", "title", "unit")]
     texts += [note["label"] for note in document.get("notes", [])]
@@ -113,7 +119,7 @@ def check_csv(name: str, text: str, document: Mapping[str, Any], report: Audit) 
             "value": cell["value"], "text": cell["text"], "unit": cell["unit"],
             "text_unit": unit_of(cell), "n": cell["n"], "se": cell["se"], "paper": paper_of(cell),
             "verdict": cell["verdict"], "flags": "; ".join(cell["flags"]),
-            "deviations": "; ".join(document["deviations"]), "table": document["id"],
+            "deviations": "; ".join(deviations_of(document)), "table": document["id"],
         }  # fmt: skip
         for key, value in stored.items():
             said = str(line.get(key))

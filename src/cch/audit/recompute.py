@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from cch import CHECKOUT
-from cch.audit.cell_config import ROLES, cell_config
+from cch import CHECKOUT, LIBRARY
+from cch.audit.cell_config import cell_config
 from cch.audit.derive import RULES, Derived, NotDerivable, Place
 from cch.audit.explain import find_cell, working_folder
 from cch.audit.facts import Facts, same
@@ -35,6 +35,7 @@ from cch.config import Config
 from cch.config.specs import SPECS
 from cch.records.code import code_now
 from cch.records.record import environment, read_record, record_path, specification
+from cch.tables.queries import KINDS
 from cch.training.store import RunsFile
 from cch.workflow.planning import Plan
 
@@ -53,15 +54,8 @@ CONFIGURATION = "configuration.json"
 
 DONE = {"run": "{} trained", "count": "counted again", "replication": "{} simulated"}
 
-ANSWERED_FROM = {
-    "setting": "records",
-    "count": "the dataset",
-    "cases": "the dataset",
-    "outputs": "the dataset",
-}
-"""Kinds of cell that are answered again from stored files; nothing is made."""
-
-KINDS = (*ROLES, *ANSWERED_FROM, "lihc-null", "theory")
+GENERATED = ("null-gaps", "theory")
+"""Kinds of cell that are of no study; all others are registered queries."""
 
 
 @dataclass(frozen=True)
@@ -168,25 +162,25 @@ def recompute(name: str, results: str | Path, scratch: str | Path | None = None)
             on, or a job fails.
     """
     path, document, cell = find_cell(name, results)
-    if cell["value"] is None and cell["n"] == 0:
-        flags = "; ".join(cell["flags"])
+    if cell.value is None and cell.n == 0:
+        flags = "; ".join(cell.flags)
         raise CchError(name, f"has no value ({flags})", "there is nothing to compute again")
-    kind = cell["query"]["kind"]
-    if kind not in KINDS:
-        known = ", ".join(KINDS)
+    kind = cell.query["kind"]
+    if kind not in (*KINDS, *GENERATED):
+        known = ", ".join((*KINDS, *GENERATED))
         raise CchError(name, f"cells of kind {kind!r} cannot be recomputed", f"these can: {known}")
     where = record_path(path)
     if where is None:
         raise CchError(path, "has no record", "build it again")
     record = read_record(where)
     recorded = next(known for known in record["outputs"] if known.endswith(path.name))
-    place = Place(document, cell["id"].partition("/")[2], cell)
+    place = Place(document.to_json(), cell.key, cell.to_json())
     base, stored = working_folder(path, recorded), Path(recorded).parents[1].as_posix()
     with tempfile.TemporaryDirectory(prefix="cch-recompute-") as temporary:
         folder = Path(scratch or temporary).absolute()
         one = CellRecomputation(place, specification(record), base, stored, folder)
-        again = one.answered_again() if kind in ANSWERED_FROM else one.made_again()
-    return Recomputed(cell["id"], cell["value"], again, one.parts, list(one.elsewhere))
+        again = one.answered_again() if cell.kind == "setting" else one.made_again()
+    return Recomputed(cell.id, cell.value, again, one.parts, list(one.elsewhere))
 
 
 @dataclass
@@ -217,7 +211,7 @@ class CellRecomputation:
         for item in cell["inputs"]:
             self._record(item["path"])
         again = self._derived(self.base / self.results, self.place).value
-        what = f"{key}, from {ANSWERED_FROM[cell['query']['kind']]}"
+        what = f"{key}, from {'the dataset' if cell['inputs'] else 'records'}"
         self.parts.append(Compared.of("count", key, what, cell["value"], again))
         return again
 
@@ -298,7 +292,7 @@ class CellRecomputation:
             *("--allowed-rules", *ALLOWED, "--quiet", "all"),
         ]
         environ = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"}
-        environ["PYTHONPATH"] = str(CHECKOUT / "src")
+        environ["PYTHONPATH"] = str(LIBRARY)
         reason = "Snakemake failed"
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environ

@@ -21,7 +21,7 @@ from cch.base.errors import CchError
 
 assert derive_generated  # imported for what it registers
 
-DOCUMENT = "cch-table-1"
+DOCUMENT = "cch-table-2"
 MAIN = "main"  # in a layout: the first estimator of the study
 BY_LEVEL = ("md", "tex")
 RENDERED: dict[str, Callable[[str, str, Mapping[str, Any], Audit], None]] = {
@@ -87,6 +87,7 @@ def _documents(tree: Tree, report: Audit) -> Any:
             if missing:
                 raise CchError(name, f"has no {min(missing)!r}")
             printed.cells_of(document)
+            printed.deviations_of(document)
         except CchError as error:
             report.wrong("file", name, error.what)
         except (AttributeError, KeyError, TypeError, ValueError) as error:

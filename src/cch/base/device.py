@@ -1,14 +1,13 @@
 """Which device a job computes on, and how the jobs of a workstation share its GPUs.
 
-A scheduler gives a job its GPU by CUDA_VISIBLE_DEVICES. Without one every job sees all GPUs, and
-all would compute on the first. So a job that sees several takes one for itself by ``flock`` on
-``gpu-<device>.slot-<k>`` in a folder of the user's. The lock is the process's and goes with it,
-however it ends. Nothing here changes what is computed.
+A scheduler gives a job its GPU by CUDA_VISIBLE_DEVICES. Without one, every job sees all GPUs and
+would compute on the first. So a job that sees several locks one, ``gpu-<device>.slot-<k>`` in a
+folder of the user, until its process ends. Nothing here changes what is computed.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import logging
 import os
 import tempfile
@@ -17,17 +16,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from cch.base.errors import CchError
+from cch.base.files import process_lock
 
 log = logging.getLogger("cch.base.device")
 
 WAIT = 0.5
-"""Seconds between two looks for a free GPU."""
+"""Seconds between two searches for a free GPU."""
 
 _sharing = {"jobs_per_gpu": 1}
-_held: dict[str, int] = {}
-"""The device that this process has taken, with the descriptor whose lock says so."""
+_held: dict[str, FileLock] = {}
+"""The device that this process has taken, with its lock."""
 
 
 def share(jobs_per_gpu: int) -> None:
@@ -38,15 +39,15 @@ def share(jobs_per_gpu: int) -> None:
 def pick_device(wanted: str, visible: Callable[[], int] = torch.cuda.device_count) -> str:
     """Return the torch device for a ``compute.device`` value: auto, cpu or cuda.
 
-    Where several GPUs are visible it is the least used one, ``cuda:<n>``, held until this process
-    ends; where all are taken it waits. One alone, such as a scheduler's, is not locked.
+    If several GPUs are visible, it is the least used one, ``cuda:<n>``, held until this process
+    ends; if all are taken, it waits. A single GPU, such as a scheduler's, is not locked.
 
     Args:
         wanted: the value of the configuration.
         visible: how many GPUs torch sees.
 
     Raises:
-        CchError: a GPU is asked for and there is none, or the folder of locks is another user's.
+        CchError: a GPU is requested and there is none, or the lock folder is another user's.
     """
     if wanted == "cpu":
         return "cpu"
@@ -59,16 +60,16 @@ def pick_device(wanted: str, visible: Callable[[], int] = torch.cuda.device_coun
         return "cuda"
     if not _held:
         names = [_label(number) for number in range(count)]
-        number, descriptor = _wait_for_one(lock_folder(), names, _sharing["jobs_per_gpu"])
-        _held[f"cuda:{number}"] = descriptor
+        number, lock = _wait_for_one(lock_folder(), names, _sharing["jobs_per_gpu"])
+        _held[f"cuda:{number}"] = lock
         if torch.cuda.is_available():
-            # For libraries that are told no more than "cuda".
+            # For libraries that only say "cuda".
             torch.cuda.set_device(number)
     return next(iter(_held))
 
 
 def device_name(device: str) -> str:
-    """Return what a record says of a device: the GPU's model and number, or cpu."""
+    """Return the name of a device for a record: the GPU's model and number, or cpu."""
     if device == "cpu":
         return device
     number = torch.device(device).index or 0
@@ -76,10 +77,10 @@ def device_name(device: str) -> str:
 
 
 def lock_folder() -> Path:
-    """Return the folder of the locks, which all jobs of this user on this machine share.
+    """Return the lock folder, which all jobs of this user on this machine share.
 
     Raises:
-        CchError: it is another user's.
+        CchError: the folder is another user's.
     """
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
     if runtime.is_dir() and os.access(runtime, os.W_OK):
@@ -95,28 +96,27 @@ def lock_folder() -> Path:
 
 
 def _listed() -> list[str]:
-    """The devices that CUDA_VISIBLE_DEVICES names, none where it is not set."""
+    """Return the devices in CUDA_VISIBLE_DEVICES."""
     return [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
 
 
 def _label(number: int) -> str:
-    """What the machine calls torch's device ``number``: jobs may see different devices."""
+    """Return the machine's name of torch's device ``number``: jobs may see different devices."""
     listed = _listed()
     return listed[number] if number < len(listed) else str(number)
 
 
-def _wait_for_one(folder: Path, names: Sequence[str], slots: int) -> tuple[int, int]:
-    """Take a slot of the least used device: its number and the descriptor of the lock."""
+def _wait_for_one(folder: Path, names: Sequence[str], slots: int) -> tuple[int, FileLock]:
+    """Return the number of the least used device and the lock taken on one of its slots."""
     waits = False
     while True:
-        # One at a time: who looks at a slot holds it for a moment, and it would seem taken.
-        with open(folder / "choosing", "a") as choosing:
-            fcntl.flock(choosing, fcntl.LOCK_EX)
+        # One at a time: a slot being looked at is locked for a moment, and would seem taken.
+        with process_lock(folder / "choosing"):
             free = [_free_slots(folder, name, slots) for name in names]
             number = max(range(len(names)), key=lambda device: len(free[device]))
             chosen = free[number].pop() if free[number] else None
-            for descriptor in (one for some in free for one in some):
-                os.close(descriptor)
+            for lock in (one for some in free for one in some):
+                lock.release()
         if chosen is not None:
             return number, chosen
         if not waits:
@@ -125,17 +125,14 @@ def _wait_for_one(folder: Path, names: Sequence[str], slots: int) -> tuple[int, 
         time.sleep(WAIT)
 
 
-def _free_slots(folder: Path, name: str, slots: int) -> list[int]:
-    """Lock every free slot of a device; their descriptors."""
-    # Devices of one SLURM job are its own, and may bear the same numbers as another job's.
+def _free_slots(folder: Path, name: str, slots: int) -> list[FileLock]:
+    """Lock every free slot of a device and return the locks."""
+    # Devices of one SLURM job are its own, and may have the same numbers as another job's.
     job = "".join(f"job-{number}." for number in [os.environ.get("SLURM_JOB_ID")] if number)
     locked = []
     for slot in range(slots):
-        path = folder / f"{job}gpu-{name.replace('/', '-')}.slot-{slot}"
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            locked.append(descriptor)
-        except BlockingIOError:
-            os.close(descriptor)
+        lock = process_lock(folder / f"{job}gpu-{name.replace('/', '-')}.slot-{slot}")
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=0)
+            locked.append(lock)
     return locked

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The exception that is shown to users."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 class CchError(Exception):
-    """Bad input or a failed step, said in one line.
+    """Bad input or a failed step, in one line.
 
     The message names the file or key, says what is wrong, and says what to do.
     Entry points (scripts, the command line, the Snakefile) print it without a traceback.
@@ -19,13 +19,13 @@ class CchError(Exception):
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Ask for the nearest of ``known``, with a space after the question; empty if none is near."""
+    """Return "did you mean ...? " with the nearest of ``known``, or '' if none is near."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {near[0]!r}? " if near else ""
 
 
 def nearest(word: str, known: Sequence[str], command: str) -> str:
-    """List what is known if it is little, else the three nearest and the command that lists all."""
+    """Return the known words if they are few, else the three nearest and the command for all."""
     if len(known) <= 3:
         return f"there are {', '.join(known)}"
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.0)

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and their digests."""
+"""Atomic files, locks and digests."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
+    """Yield a temporary path beside ``path``; rename it to ``path`` if the block succeeds.
 
-    When the block raises, the temporary file is removed and ``path`` is left as it was. A killed
-    process leaves at most the temporary file, whose name ends in ``.part`` and which the next
-    writer replaces.
+    If the block raises, the temporary file is removed and ``path`` is unchanged. A killed process
+    leaves at most the temporary file, ``.NAME.part``, which the next writer replaces.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,14 +33,20 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path``, whole or not at all."""
+    """Write ``text`` (UTF-8) to ``path`` atomically."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Write ``content`` as readable JSON with a stable order; NaN and infinities are refused."""
+    """Write ``content`` as indented JSON atomically; NaN and infinities are refused."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def process_lock(path: str | os.PathLike[str]) -> FileLock:
+    """Return a lock, ``flock`` on ``path``, that is released when its process ends in any way."""
+    # The fallback for file systems without flock would outlive a killed process.
+    return FileLock(path, fallback_to_soft=False)
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
@@ -49,7 +56,7 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
 
 
 def canonical_json(content: Any) -> str:
-    """Return the one JSON text for ``content``: sorted keys, no spaces, no NaN."""
+    """Return canonical JSON of ``content``: sorted keys, no spaces, no NaN."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""Lines that say how far long work is: done/total, rate, time left."""
+"""Progress lines of long work: done/total, rate, time left."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ class Progress:
     """Report progress to the log (and so to the terminal) every few seconds.
 
     Args:
-        label: what is being done, e.g. ``"mnistm-a20 student"``.
-        total: the number of units in all, or 0 where it is not known.
+        label: the work, e.g. ``"mnistm-a20 student"``.
+        total: the number of units in all, or 0 if unknown.
         unit: plural name of the unit, e.g. ``"epochs"``.
         every: seconds between lines; the first and the last unit are always reported.
+        scale: counts per unit shown, e.g. 1000 for bytes shown as ``"kB"``.
     """
 
-    def __init__(self, label: str, total: int, unit: str, every: float = 5.0) -> None:
+    def __init__(
+        self, label: str, total: int, unit: str, every: float = 5.0, scale: int = 1
+    ) -> None:
         self.label, self.total, self.unit, self.every = label, total, unit, every
+        self.scale = scale
         self.done = 0
         self._start = time.monotonic()
         self._last = -float("inf")
         self._log = logging.getLogger("cch.base.progress")
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count ``count`` more units as done and report if it is time to."""
+        """Count ``count`` more units as done and report every few seconds."""
         self.done += count
         now = time.monotonic()
         if now - self._last >= self.every or (self.total and self.done >= self.total):
@@ -32,11 +36,12 @@ class Progress:
             self._log.info("%s", self.line(now - self._start, note))
 
     def line(self, elapsed: float, note: str = "") -> str:
-        """Return the line for the present state after ``elapsed`` seconds."""
+        """Return the progress line after ``elapsed`` seconds."""
         rate = self.done / elapsed if elapsed > 0 else 0.0
-        parts = [f"{self.label}: {self.done}/{self.total or '?'} {self.unit}"]
+        done, total = (-(-count // self.scale) for count in (self.done, self.total))
+        parts = [f"{self.label}: {done}/{total or '?'} {self.unit}"]
         if rate:
-            parts.append(f"{rate:.3g} {self.unit}/s")
+            parts.append(f"{rate / self.scale:.3g} {self.unit}/s")
             if self.total:
                 parts.append(f"{clock((self.total - self.done) / rate)} left")
         if note:

@@ -641,6 +641,23 @@ class Theory(Model):
         return self
 
 
+class NullGaps(Model):
+    """Gaps of independent samples at the sizes of a printed table, beside its printed gaps."""
+
+    title: str = Field(description="Name in headings, e.g. of the cohort.")
+    table: str = Field(description="Table of `paper/claims.yaml` with the printed gaps.")
+    column: str = Field("mi-gap", description="Its column of gaps.")
+    runs: int = Field(ge=1, description="Runs behind each printed gap.")
+    class_counts: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=2, description="Rows of each class; their sum is the number of rows."
+    )
+    columns: int = Field(ge=1, description="Columns of a representation.")
+    estimators: list[str] | None = Field(
+        None, description="Estimators, with their default options; null: those of all studies."
+    )
+    repeats: int = Field(20, ge=2, description="Independent samples for each estimator.")
+
+
 class Config(Model):
     """The whole configuration."""
 
@@ -659,7 +676,10 @@ class Config(Model):
     theory: Theory = Field(Theory(), description="What the target `theory` computes.")
     datasets: dict[Name, Dataset] = Field(description="Aligned datasets by name.")
     studies: dict[Name, Study] = Field(description="Experiments by name; each is a target.")
-    _kept = field_validator("datasets", "studies", mode="before")(_without_nulls)
+    null_gaps: dict[Name, NullGaps] = Field(
+        {}, description="Gaps of independent samples by name; each is a target `null-<name>`."
+    )
+    _kept = field_validator("datasets", "studies", "null_gaps", mode="before")(_without_nulls)
 
     @model_validator(mode="after")
     def _references(self) -> Config:

@@ -24,6 +24,7 @@ from cch.config.model import (
     Model,
     Name,
     Network,
+    NullGaps,
     Option,
     Rows,
     Selection,
@@ -244,6 +245,45 @@ def calibrate_spec(study: str, settings: Information, estimator: str) -> Calibra
     )
 
 
+class NullGapsSpec(Model):
+    """All that determines one estimator's gaps of independent samples.
+
+    Attributes:
+        name: of the entry; part of the key of all samples.
+        estimator: with its default options.
+        class_counts: rows of each class.
+        columns: of a representation.
+        repeats: independent samples.
+    """
+
+    name: Name
+    estimator: str
+    class_counts: list[int]
+    columns: int
+    repeats: int
+
+    @property
+    def code(self) -> list[str]:
+        """Code that it names: the estimator."""
+        return ESTIMATORS.code([self.estimator])
+
+
+class NullTableSpec(Model):
+    """All that determines the table and figure of null gaps, beside the estimates.
+
+    Attributes:
+        name: of the entry.
+        entry: its settings, estimators included.
+        gaps: the printed gaps by level as printed, e.g. ``20%``.
+        results: folder of everything generated.
+    """
+
+    name: Name
+    entry: NullGaps
+    gaps: dict[str, float]
+    results: str
+
+
 class Step(Model):
     """One part of a job that makes a whole study.
 
@@ -277,6 +317,7 @@ _NAMING: dict[str, Callable[[str], Any]] = {
     "train": read_train_spec,
     "estimate": EstimateSpec.model_validate_json,
     "calibrate": CalibrateSpec.model_validate_json,
+    "estimate_null": NullGapsSpec.model_validate_json,
 }
 """Scripts whose specification names code, with the function that reads it."""
 
@@ -291,8 +332,6 @@ def named_code(script: str, spec: Any) -> list[str]:
     found: list[str] = []
     if script in _NAMING:
         found = _NAMING[script](spec).code
-    elif script == "estimate_null":
-        found = ESTIMATORS.code([spec])
     elif script == "study":
         steps = [Step.model_validate_json(step) for step in spec]
         found = [name for step in steps for name in named_code(step.stage, step.spec)]

@@ -100,7 +100,7 @@ def _expected_keys(location: tuple[Any, ...], raw: dict[str, Any]) -> str:
     elif location[:1] == ("studies",) and location[2:4] == ("information", "calibration"):
         owner = Calibration if len(location) > 4 else Information
     elif location[0] == "studies":
-        owner = {
+        parts: dict[str, type[Model]] = {
             "network": Network,
             "training": Training,
             "distillation": Distillation,
@@ -109,5 +109,6 @@ def _expected_keys(location: tuple[Any, ...], raw: dict[str, Any]) -> str:
             "split": Split,
             "selection": Selection,
             "fusion": Fusion,
-        }.get(str(location[2]) if len(location) > 3 else "", Study)
+        }
+        owner = parts.get(str(location[2]) if len(location) > 3 else "", Study)
     return f"; expected one of {', '.join(owner.model_fields)}"

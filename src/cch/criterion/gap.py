@@ -39,7 +39,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from scipy.special import stdtrit
@@ -53,7 +53,10 @@ LEVEL = 0.95
 ROUNDING = 1e-8
 """A run-to-run standard error below this, in nats, is rounding: the runs are equal."""
 
-HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
+HOLDS: Final = "holds"
+FAILS: Final = "fails"
+UNDECIDED: Final = "undecided"
+Answer = Literal["holds", "fails", "undecided"]
 
 
 class Response(Protocol):
@@ -113,7 +116,7 @@ class Verdict:
         flags: what a reader must know, in words.
     """
 
-    verdict: Literal["holds", "fails", "undecided"]
+    verdict: Answer
     gap: Nats | None = None
     calibrated_gap: Nats | None = None
     se: Nats | None = None
@@ -170,13 +173,11 @@ def judge(
     ts, sl, flags = _kept(teacher_student, student_label)
     if not len(ts):
         return Verdict(UNDECIDED, level=level, entropy=entropy, flags=flags)
-    sides = {
-        "I(teacher; student)": _quantity(ts, ts_response),
-        "I(student; label)": _quantity(sl, sl_response),
-    }
+    ts_side, sl_side = _quantity(ts, ts_response), _quantity(sl, sl_response)
+    sides = {"I(teacher; student)": ts_side, "I(student; label)": sl_side}
     flags += _calibration_flags(sides, (ts_response, sl_response), ts - sl, same_arrays)
     flags += _bound_flags(sides, sl, entropy, level)
-    return _judged(ts - sl, *sides.values(), entropy, level, flags, same_arrays)
+    return _judged(ts - sl, ts_side, sl_side, entropy, level, flags, same_arrays)
 
 
 def _kept(
@@ -226,7 +227,7 @@ def _judged(
         readings.append(gap - (ts.bias - sl.bias))
     se, freedom = _error(gaps, ts, sl, same_arrays)
     low = high = None
-    verdict = UNDECIDED
+    verdict: Answer = UNDECIDED
     if se is not None and freedom > 0:
         reach = quantile(level, freedom) * se
         low, high = Nats(min(readings) - reach), Nats(max(readings) + reach)
@@ -304,7 +305,8 @@ def _calibration_flags(
     missing = [name for name, side in sides.items() if side.noise is None]
     if len(missing) == 2:
         flags.append("no calibration: estimator noise and bias unknown")
-        if len(gaps) > 1 and _standard_error(gaps) < ROUNDING:
+        se = _standard_error(gaps)
+        if se is not None and se < ROUNDING:
             flags.append("runs are equal: they do not measure noise")
         elif len(gaps) > 1 and same_arrays:
             flags.append("runs share their rows: they do not measure noise")

@@ -242,15 +242,17 @@ class _Work:
         repeats = self.settings.calibration_repeats
         total = repeats * _cases(counts)
         estimator = _Counted(self.estimator, f"calibrating {label}", total)
-        common = {
+        common: dict[str, Any] = {
             "repeats": repeats,
             "key": ("verdict", self.settings.seed, "calibration"),
             "pair": (x, y),
             "quantity": quantity,
         }
+        rows, columns = x.shape
         if counts:
-            return calibrate_labels(estimator, *x.shape, counts, shares=SHARES, **common)
-        return calibrate_continuous(estimator, *x.shape, y.shape[1], truths=TRUTHS, **common)
+            return calibrate_labels(estimator, rows, columns, counts, shares=SHARES, **common)
+        others = y.shape[1]
+        return calibrate_continuous(estimator, rows, columns, others, truths=TRUTHS, **common)
 
 
 def _cases(counts: list[int]) -> int:
@@ -289,6 +291,9 @@ class _Counted:
         self._estimator = estimator
         self._progress = Progress(label, total, "estimates")
         self.name, self.version = estimator.name, estimator.version
+
+    def estimate(self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...]) -> Estimate:
+        return self.estimate_many([(x, y)], keys=[key])[0]
 
     def estimate_many(
         self, pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, keys: Sequence[tuple[Any, ...]]

@@ -1,9 +1,9 @@
 """Degradation of a teacher's input: Gaussian blur of images, Gaussian noise on features.
 
-The teacher itself is trained on clean inputs and frozen (Algorithm 1); these functions make what
-it is shown when it produces soft targets and representations. Everything is in stored units: the
-values come back in the range they had in the file (0-255 for images kept as uint8), float32 and
-never rounded, so the scale of the modality still applies. A level of 0 returns the input itself.
+The teacher is trained on clean inputs and frozen (Algorithm 1); these functions degrade the inputs
+from which it produces soft targets and representations. Values keep the units of the file (0-255
+for images stored as uint8), float32 and not rounded, so the scale of the modality still applies. A
+level of 0 returns the input itself.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from cch.data.rng import numpy_generator
 def gaussian_blur(images: np.ndarray, sigma: float) -> np.ndarray:
     """Blur each image with a Gaussian of standard deviation ``sigma`` pixels.
 
-    The kernel reaches int(4 sigma + 1/2) pixels and its weights sum to 1. Beyond the border there
-    is zero, which is what surrounds a digit in MNIST; on other images the borders darken.
+    The kernel reaches int(4 sigma + 1/2) pixels and its weights sum to 1. Pixels beyond the border
+    are zero, as around a digit in MNIST; the borders of other images darken.
 
     Args:
         images: (N, H, W), uint8 or float32.
@@ -82,10 +82,10 @@ def degrade(
         key: noise only, of its generator; without the level, so that levels share their draws.
 
     Returns:
-        Values of the same shape, float32; at level 0 ``values`` as they are.
+        Values of the same shape, float32; at level 0 ``values`` unchanged.
 
     Raises:
-        CchError: the level is negative, the kind unknown, or it does not suit the modality.
+        CchError: the level is negative, or the kind is unknown or does not fit the modality.
     """
     if level < 0:
         raise CchError("degradation.levels", f"{level} is negative", "take levels >= 0")

@@ -1,6 +1,6 @@
-"""The selection stage: a dataset file in, the chosen features of one modality out, for every seed.
+"""The selection stage: choose features of one modality of a dataset, for every seed.
 
-Each seed has its own split and so its own choice; where the dataset fixes the split there is one.
+Each seed has its own split and so its own choice; if the dataset fixes the split there is one.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from cch.data.paired import PairedDataset, split_of
 from cch.data.selection import Selection, select_features, write_selection
 
 SHOWN = 10
-"""Names of features that a record lists."""
+"""Number of feature names that a record lists."""
 
 
 def select(spec: SelectSpec, dataset: str | Path, out: str | Path) -> dict[str, str]:
-    """Select a modality's features on the training rows of every seed, and write them.
+    """Select a modality's features on the training rows of every seed and write the file.
 
     Args:
-        spec: what is selected; its modality has values (N, D).
+        spec: the modality, with values (N, D), and how to select.
         dataset: the dataset file.
         out: the selection file to write.
 
     Returns:
-        What was chosen, in words; all of it is in the file.
+        A summary of the choice, in words.
 
     Raises:
         CchError: the modality is no table or has infinite values, or fewer features differ
-            between classes than are asked for.
+            between classes than are requested.
     """
     with PairedDataset(dataset) as opened:
         return _select(spec, opened, out)

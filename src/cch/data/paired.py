@@ -4,18 +4,18 @@ Layout (every first axis is the row, rows are the same samples everywhere)::
 
     label                  (N,) int64 (classification) or float32 (regression)
     sample                 (N,) strings, unique
-    split                  (N,) strings train | valid | test, where the dataset fixes one
-    draw                   (N,) int32, where the dataset holds independent draws: seed s uses draw s
+    split                  (N,) strings train | valid | test, if the dataset fixes one
+    draw                   (N,) int32, if the dataset holds independent draws: seed s uses draw s
     modalities/<name>/values   (N, D) or (N, H, W) or (N, L, D), float32 or uint8
     modalities/<name>/feature  (D,) strings, for (N, D) and (N, L, D)
 
-Values are finite, but for modalities with the attribute ``missing``, where NaN is a value that was
-not measured; it is filled in from training rows, split by split (``cch.data.selection``).
+Values are finite, except that NaN is a value not measured in modalities with the attribute
+``missing``; it is filled from training rows, split by split (``cch.data.scaling``).
 
-Root attributes: ``format``, ``task``, ``class_names`` (classification), ``notes`` (JSON: what a
-reader of the numbers must know, e.g. the funnel). Attribute ``scale`` of ``values``: the factor
-that takes stored numbers to model inputs (1/255 for images stored as uint8). Attribute
-``channels``: how many equal colour channels the stored plane stands for.
+Root attributes: ``format``, ``task``, ``class_names`` (classification), ``notes`` (JSON: how the
+data were prepared, e.g. the funnel). Attribute ``scale`` of ``values``: the factor from stored
+numbers to model inputs (1/255 for images stored as uint8). Attribute ``channels``: the number of
+equal colour channels that the stored plane represents.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ Part = Literal["train", "valid", "test"]
 
 @dataclass(frozen=True)
 class Modality:
-    """One modality to be written: values (N, ...), names of its features, scale, channels.
+    """One modality to write: values (N, ...), names of its features, scale, channels.
 
-    ``missing`` admits NaN: a value that was not measured.
+    ``missing`` allows NaN, for values that were not measured.
     """
 
     values: np.ndarray
@@ -57,7 +57,7 @@ class Modality:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that a dataset file holds, in memory; see the module docstring for shapes."""
+    """Contents of a dataset file, in memory; see the module docstring for shapes."""
 
     task: Task
     label: np.ndarray
@@ -70,11 +70,11 @@ class Contents:
 
 
 def write_paired(path: str | os.PathLike[str], contents: Contents) -> None:
-    """Check ``contents`` and write them, whole or not at all; equal contents give equal bytes.
+    """Check ``contents`` and write them atomically; equal contents give equal bytes.
 
     Raises:
-        CchError: rows differ between parts, a value is not finite or no float or uint8, ids
-            repeat, a label is no class, a row's split is none of train, valid, test.
+        CchError: rows differ between parts, a value is not finite or neither float nor uint8, ids
+            repeat, a label is no class, or a row's split is not train, valid or test.
     """
     _check_contents(Path(path).name, contents)
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
@@ -100,10 +100,10 @@ def write_paired(path: str | os.PathLike[str], contents: Contents) -> None:
 
 
 def _stored(values: np.ndarray) -> np.ndarray:
-    """Return values as they are stored: uint8 as it is, floating point as float32."""
+    """Return values as stored: uint8 unchanged, floating point as float32."""
     if values.dtype.kind != "f":
         return values
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
+    with np.errstate(over="ignore"):  # too large values become infinite, and are refused
         return values.astype(np.float32, copy=False)
 
 
@@ -232,12 +232,12 @@ class PairedDataset:
 
     @property
     def split(self) -> np.ndarray | None:
-        """The part that the dataset assigns to each row, (N,) strings, or None."""
+        """The part of each row if the dataset fixes a split, (N,) strings, or None."""
         return self._file["split"][()].astype(str) if "split" in self._file else None
 
     @property
     def draw(self) -> np.ndarray | None:
-        """The independent draw that each row belongs to, (N,) int32, or None."""
+        """The independent draw of each row, (N,) int32, or None."""
         return self._file["draw"][()] if "draw" in self._file else None
 
     def _values(self, name: str) -> h5py.Dataset:
@@ -248,36 +248,36 @@ class PairedDataset:
         return self._file[f"modalities/{name}/values"]
 
     def values(self, name: str) -> np.ndarray:
-        """All stored values of modality ``name``: (N, ...), float32 or uint8, unscaled."""
+        """Return the stored values of modality ``name``: (N, ...), float32 or uint8, unscaled."""
         return self._values(name)[()]
 
     def scale(self, name: str) -> float:
-        """The factor from stored values to model inputs."""
+        """Return the factor from stored values to model inputs."""
         return float(self._values(name).attrs["scale"])
 
     def channels(self, name: str) -> int:
-        """How many equal colour channels the stored plane stands for."""
+        """Return the number of equal colour channels that the stored plane represents."""
         return int(self._values(name).attrs["channels"])
 
     def missing(self, name: str) -> bool:
-        """Whether the modality may hold NaN, for values that were not measured."""
+        """Return whether the modality may hold NaN, for values that were not measured."""
         return bool(self._values(name).attrs.get("missing", False))
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one sample of modality ``name``."""
+        """Return the shape of one sample of modality ``name``."""
         return tuple(self._values(name).shape[1:])
 
     def feature(self, name: str) -> list[str] | None:
-        """Names of the features of modality ``name``, or None where it has none."""
+        """Return the names of the features of modality ``name``, or None."""
         self._values(name)
         key = f"modalities/{name}/feature"
         return [v.decode() for v in self._file[key][()]] if key in self._file else None
 
     def rows(self, part: Part, seed: int, random: RandomSplit | None = None) -> np.ndarray:
-        """Row numbers of ``part`` for ``seed``: int64, ascending.
+        """Return the row numbers of ``part`` for ``seed``: int64, ascending.
 
-        With ``random`` the split is drawn for each seed; otherwise the dataset's own is used,
-        within the seed's draw where the dataset holds draws.
+        With ``random`` the split is drawn for each seed; otherwise the dataset's own is used. If
+        the dataset holds draws, the rows are those of the seed's draw.
         """
         pool = np.arange(len(self))
         if self.draw is not None:
@@ -297,13 +297,13 @@ class PairedDataset:
 
 @dataclass(frozen=True)
 class RandomSplit:
-    """A split drawn anew for every seed, by class where ``stratified``.
+    """A split drawn for every seed, by class if ``stratified``.
 
     Args:
         test: fraction of rows that are test rows.
         valid: fraction of rows that are validation rows.
         stratified: keep the class mix (classification only).
-        key: what the generator is keyed by, beside the seed.
+        key: key of the generator, with the seed.
     """
 
     test: float
@@ -312,7 +312,7 @@ class RandomSplit:
     key: str = "split"
 
     def rows(self, part: Part, seed: int, pool: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """Row numbers of ``part``: a subset of ``pool``, ascending; see PairedDataset.rows."""
+        """Return the row numbers of ``part``: a subset of ``pool``, ascending."""
         generator = numpy_generator(self.key, seed)
         order = generator.permutation(len(pool))
         if self.stratified and label.dtype.kind in "iu":
@@ -332,7 +332,7 @@ class RandomSplit:
 
 
 def split_of(settings: Split | None, dataset: str) -> RandomSplit | None:
-    """Return the split that a study asks for, or None for the dataset's own.
+    """Return a study's random split, or None for the dataset's own.
 
     It is keyed by the dataset's name: all studies of a dataset share the split of a seed.
     """

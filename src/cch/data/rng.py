@@ -1,8 +1,8 @@
-"""Random generators keyed by what they are for.
+"""Random generators seeded by keys.
 
-A draw belongs to a run, never to a job: the generator of a run is derived from the run's
-identity, so its numbers do not depend on the order of work, on the stack that it was trained
-in, or on what else the job drew.
+A draw belongs to a run, never to a job: the generator of a run is seeded by the run's identity, so
+its numbers do not depend on the order of work, on the stack that the run was trained in, or on
+other draws of the job.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def keyed_seed(*key: Any, bits: int = 128) -> int:
-    """Return a seed that depends on nothing but ``key`` (strings, numbers, booleans, None).
+    """Return a seed that depends only on ``key`` (strings, numbers, booleans, None).
 
     The key is written as JSON and hashed with SHA-256, so ``("a", 1)`` and ``("a", "1")`` differ.
     """

@@ -1,73 +1,37 @@
-"""The paper's LIHC setting: are its gaps larger than what an estimator gives for no gap at all?
+"""Gaps that an estimator gives where there is none, at the sizes of a printed table.
 
-Table 7 compares I(teacher; student) with I(student; label) on 170 cases of three classes
-(Table 16) with representations of 64 columns (Table 9), and reads the criterion off differences of
-a few hundredths of a nat or bit. Here both are estimated on independent representations, where
-both truths and their gap are zero.
+Small samples give estimates that differ from zero by more than the differences on which the paper
+reads its criterion: Table 7 has gaps of a few hundredths on 170 cases with 64 columns. Here both
+terms of the gap are estimated on independent representations, where both truths are zero.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cch.base.files import write_json
+from cch.config.specs import NullGapsSpec
 from cch.information.estimator import Estimator, get_estimator
 from cch.information.known import class_mixture, gaussian_pairs
 
-
-@dataclass(frozen=True)
-class LihcSetting:
-    """What the paper states of LIHC, and what it prints.
-
-    Attributes:
-        rows: cases with all three modalities (Table 16), on which at most I was estimated.
-        test_rows: a tenth of them (Table 17); no estimator here takes so few.
-        columns: of a representation (Table 9).
-        class_counts: Blast-like, CHOL-like, Liver-like (Table 16).
-        gaps: I(teacher; student) - I(student; label) by noise on the teacher's inputs, as Table 7
-            prints them, means over ``runs``; the unit is not stated (nats, or latentmi's bits).
-        runs: runs behind each of them.
-    """
-
-    rows: int = 170
-    test_rows: int = 17
-    columns: int = 64
-    class_counts: tuple[int, ...] = (39, 18, 113)
-    gaps: dict[str, float] = field(
-        default_factory=lambda: {
-            "0%": 0.0133,
-            "20%": 0.0044,
-            "40%": -0.0082,
-            "60%": -0.0045,
-            "80%": -0.0372,
-        }
-    )
-    runs: int = 5
+FORMAT = "cch-null-gaps-1"
 
 
-def lihc_setting() -> LihcSetting:
-    """The setting that the test and the figure share."""
-    return LihcSetting()
-
-
-def null_gaps(
-    estimator: Estimator, setting: LihcSetting, *, repeats: int, key: tuple[Any, ...] = ("lihc",)
-) -> dict[str, list[float]]:
-    """Estimate the gap where nothing depends on anything, ``repeats`` times.
+def null_gaps(estimator: Estimator, spec: NullGapsSpec) -> dict[str, list[float]]:
+    """Estimate the gap where nothing depends on anything, ``spec.repeats`` times.
 
     Teacher's and student's representations are independent standard normal, the labels have the
-    exact class mix and no relation to either. All estimates are made in one call.
+    exact class counts and no relation to either. All estimates are made in one call.
 
     Returns:
         Nats, repeat by repeat: ``teacher-student``, ``student-label`` and their difference
         ``gap``. Repeats in which an estimate failed are left out.
     """
-    n, d, counts = setting.rows, setting.columns, setting.class_counts
-    keys = [(*key, repeat) for repeat in range(repeats)]
+    n, d, counts = sum(spec.class_counts), spec.columns, tuple(spec.class_counts)
+    keys = [(spec.name, repeat) for repeat in range(spec.repeats)]
     teacher, student = gaussian_pairs(n, d, d, 0.0, keys=keys)
     _, labels = class_mixture(n, d, np.array(counts) / n, 0.0, keys=keys, counts=counts)
     pairs = [*zip(teacher, student, strict=True), *zip(student, labels, strict=True)]
@@ -75,7 +39,7 @@ def null_gaps(
     found = [estimate.value for estimate in estimator.estimate_many(pairs, keys=names)]
     both = [
         (float(first), float(second))
-        for first, second in zip(found[:repeats], found[repeats:], strict=True)
+        for first, second in zip(found[: spec.repeats], found[spec.repeats :], strict=True)
         if first is not None and second is not None
     ]
     return {
@@ -85,19 +49,15 @@ def null_gaps(
     }
 
 
-FORMAT = "cch-lihc-null-1"
-REPEATS = 20
-
-
-def write_null(estimator_name: str, out: str | Path, device: str = "cpu") -> None:
-    """Estimate the null gaps by an estimator with its default options and write them, in nats."""
-    estimator = get_estimator(estimator_name)
+def write_null(spec: NullGapsSpec, out: str | Path, device: str = "cpu") -> None:
+    """Estimate the null gaps of ``spec`` and write them, in nats."""
+    estimator = get_estimator(spec.estimator)
     if hasattr(estimator, "device"):
         estimator = replace(estimator, device=device)
     content = {
         "format": FORMAT,
         "estimator": f"{estimator.name} {estimator.version}",
         "unit": "nats",
-        "values": null_gaps(estimator, lihc_setting(), repeats=REPEATS),
+        "values": null_gaps(estimator, spec),
     }
     write_json(out, content)

@@ -108,7 +108,7 @@ def processor() -> str:
 
 @functools.cache
 def git_state() -> dict[str, Any]:
-    """Commit of the library's checkout and whether the tree was dirty; empty outside a checkout.
+    """Commit of the library and whether its checkout was dirty; empty where neither is known.
 
     New files count where code lies; elsewhere they are a user's own (a configuration, data).
     """
@@ -124,7 +124,7 @@ def git_state() -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     if git("ls-files", "--error-unmatch", __file__) is None:
-        return {}
+        return _installed_commit()
     state: dict[str, Any] = {}
     if commit := git("rev-parse", "HEAD"):
         state["commit"] = commit
@@ -133,6 +133,16 @@ def git_state() -> dict[str, Any]:
     if edited is not None and new is not None:
         state["dirty"] = bool(edited or new)
     return state
+
+
+def _installed_commit() -> dict[str, Any]:
+    """Commit that pip installed the library from; empty where it was no git address."""
+    try:
+        said = metadata.distribution("cch").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return {}
+    commit = json.loads(said or "{}").get("vcs_info", {}).get("commit_id")
+    return {"commit": commit, "dirty": False} if commit else {}
 
 
 def record_path(path: str | Path) -> Path | None:

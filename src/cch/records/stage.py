@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cch import CHECKOUT
 from cch.base.errors import CchError
 from cch.config import Compute
 from cch.config.registry import load_plugins
@@ -42,18 +43,23 @@ def log_to(path: str | None) -> None:
 class Job:
     """One running job, for its script: what was asked, what it may use, and what it did.
 
+    Args:
+        job: the ``snakemake`` object.
+        name: of the script, which is the name of its rule in this project.
+
     Attributes:
         facts: what the record says besides; the script adds to it.
         made: outputs beside those that the rule names.
     """
 
-    def __init__(self, job: Any, script: str) -> None:
-        self._job, self._script = job, script
+    def __init__(self, job: Any, name: str) -> None:
+        # Not the script's __file__, which is an address where the workflow is a remote module.
+        self._job, self._script = job, CHECKOUT / "workflow" / "scripts" / f"{name}.py"
         self.facts: dict[str, Any] = {"threads": job.threads, **allocation()}
         self.made: list[str] = []
         self._recorder = Recorder(
-            Path(script).stem,
-            script,
+            self._script.stem,
+            self._script,
             _without_records(job.input),
             dict(job.params.items()),
             self.facts,
@@ -89,7 +95,7 @@ class Job:
                 own if None.
             facts: what the record says besides, beside the job's.
         """
-        script = Path(self._script).with_stem(stage) if stage else Path(self._script)
+        script = self._script.with_stem(stage) if stage else self._script
         code = code_digest(script, named_code(script.stem, spec))
         params = {"code": code, "spec": spec}
         said = self.facts | dict(facts or {})
@@ -111,8 +117,8 @@ def _without_records(paths: Any) -> list[str]:
 
 
 @contextmanager
-def stage(job: Any, script: str) -> Iterator[Job]:
-    """Run the body of a workflow script; ``job`` is the ``snakemake`` object.
+def stage(job: Any, name: str) -> Iterator[Job]:
+    """Run the body of the workflow script ``name``; ``job`` is the ``snakemake`` object.
 
     The body makes all outputs but ``job.output.record``, which is written when it ends well. A
     ``CchError`` ends the script with one line and exit status 1.
@@ -122,7 +128,7 @@ def stage(job: Any, script: str) -> Iterator[Job]:
     share_gpus(job.config)
     try:
         load_plugins(job.config.get("plugins") or [])
-        running = Job(job, script)
+        running = Job(job, name)
         yield running
         running.close()
     except CchError as error:

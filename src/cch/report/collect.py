@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cch.base.errors import CchError
 from cch.records.record import read_record
+from cch.tables.documents import Cell, Document, read_document, table_documents
 
 STAGES = {
     "fetch": ("fetch_raw",),
@@ -79,22 +80,28 @@ class Run:
     """
 
     results: Path
-    tables: dict[str, dict[str, Any]]
+    tables: dict[str, Document]
     files: dict[str, File]
     ledger: dict[str, Any] | None
     jobs: dict[str, tuple[int, float]]
     absent: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
+    def cells(self) -> Iterator[Cell]:
+        """Yield all cells of all tables, notes included."""
+        for table in self.tables.values():
+            yield from table.all_cells.values()
+
     @property
     def cell_ids(self) -> set[str]:
         """Ids of all cells of all tables."""
-        return {c["id"] for table in self.tables.values() for c in cells_of(table).values()}
+        return {cell.id for cell in self.cells()}
 
     @property
     def deviations(self) -> list[str]:
         """All that sets single tables apart from the paper, each once."""
-        return list(dict.fromkeys(m for table in self.tables.values() for m in table["deviations"]))
+        every = (said for table in self.tables.values() for said in table.deviation_sentences)
+        return list(dict.fromkeys(every))
 
     @property
     def stand_in(self) -> bool:
@@ -104,12 +111,7 @@ class Run:
     @property
     def verdicts(self) -> Counter[str]:
         """How many cells that the paper prints have which verdict."""
-        return Counter(
-            cell["verdict"]
-            for table in self.tables.values()
-            for cell in cells_of(table).values()
-            if cell["paper"]
-        )
+        return Counter(cell.verdict for cell in self.cells() if cell.paper)
 
     def stages(self) -> list[tuple[str, int]]:
         """Stages with the number of files that each made, in order."""
@@ -134,18 +136,17 @@ class Run:
     def diverged(self) -> list[str]:
         """What cells say of runs that diverged, each once."""
         flags = (
-            f"{cell['id']}: {flag}"
-            for table in self.tables.values()
-            for cell in cells_of(table).values()
-            for flag in cell["flags"]
+            f"{cell.id}: {flag}"
+            for cell in self.cells()
+            for flag in cell.flags
             if "diverged" in flag
         )
         return list(dict.fromkeys(flags))
 
-    def behind(self, cell: Mapping[str, Any]) -> list[File]:
+    def behind(self, cell: Cell) -> list[File]:
         """The raw files, and files of generators, that a cell rests on."""
         found: dict[str, File] = {}
-        todo = [item["path"] for item in cell["inputs"]]
+        todo = [item.path for item in cell.inputs]
         seen: set[str] = set()
         while todo:
             path = todo.pop()
@@ -157,12 +158,6 @@ class Run:
                 found[path] = file
             todo += file.inputs
         return [found[path] for path in sorted(found)]
-
-
-def cells_of(table: Mapping[str, Any]) -> dict[str, Any]:
-    """All cells of a document by key, notes included."""
-    notes = {note["cell"]["id"].partition("/")[2]: note["cell"] for note in table["notes"]}
-    return {**table["cells"], **notes}
 
 
 def collect(
@@ -196,17 +191,8 @@ def collect(
     )
 
 
-def _documents(results: Path, order: list[str]) -> dict[str, dict[str, Any]]:
-    found = {}
-    for path in sorted((results / "tables").glob("*.json")):
-        if path.name.endswith(".record.json"):
-            continue
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise CchError(path, f"is no JSON ({error})", "delete it and build it again") from None
-        if {"cells", "notes", "deviations"} <= document.keys():
-            found[path.stem] = document
+def _documents(results: Path, order: list[str]) -> dict[str, Document]:
+    found = {path.stem: read_document(path) for path in table_documents(results)}
     if not found:
         raise CchError(results, "holds no tables", "run the workflow first")
     place = {name: number for number, name in enumerate(order)}
@@ -225,7 +211,7 @@ def _files(results: Path, tables: Mapping[str, Any]) -> dict[str, File]:
         beside = base / f"{path}.record.json"
         if beside.is_file():
             records.append(read_record(beside))
-    found = {}
+    found: dict[str, File] = {}
     for record in records:
         for path, sha256 in record["outputs"].items():
             found[path] = File(path, f"f{len(found)}", record, sha256)

@@ -14,12 +14,10 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from cch.base.files import whole_file, write_text
-from cch.report.collect import Run, cells_of
+from cch.report.collect import Run
+from cch.tables.documents import Cell, Document
 
 ASSETS = ("style.css", "script.js")
-
-VERDICT_KINDS = ("criterion", "effect", "fusion-effect")
-"""Queries whose cells are conclusions in words."""
 
 VERDICTS = {
     "reproduced": "good",
@@ -75,7 +73,7 @@ def _pages(run: Run) -> dict[str, tuple[str, dict[str, Any]]]:
         name = f"{heading.lower().replace(' ', '-')}.html"
         pages[name] = ("notes.html.j2", {"heading": heading, "body": _markdown(text)})
     for name, table in run.tables.items():
-        data = {"name": name, "table": table, "cells": cells_of(table)}
+        data = {"name": name, "table": table, "cells": table.all_cells}
         pages[f"tables/{name}.html"] = ("table.html.j2", data | {"figure": figures.get(name)})
     return pages
 
@@ -92,38 +90,39 @@ def _navigation(run: Run) -> dict[str, str]:
 
 def _counts(run: Run) -> dict[str, Mapping[str, int]]:
     """Verdicts of each of the paper's tables, by name."""
-    counts = {}
+    counts: dict[str, Mapping[str, int]] = {}
     for name, table in run.tables.items():
-        printed = [cell["verdict"] for cell in cells_of(table).values() if cell["paper"]]
+        printed: list[str] = [cell.verdict for cell in table.all_cells.values() if cell.paper]
         counts[name] = Counter(printed)
     return counts
 
 
-def _sensitivity(table: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The table of choices; for each, what it changes and which verdicts are not the first's."""
+def _sensitivity(table: Document | None) -> dict[str, Any]:
+    """The table of choices; for each, what it changes and which conclusions are not the first's."""
     if table is None:
         return {"table": None, "choices": {}}
     choices, first = {}, None
-    for row in table["rows"]:
+    for row in table.rows:
         cells = {
-            column["key"]: cell
-            for column in table["columns"]
-            if (cell := table["cells"].get(f"{row['key']}/{column['key']}"))
+            column.key: cell
+            for column in table.columns
+            if (cell := table.cells.get(f"{row.key}/{column.key}"))
         }
-        study = next((cell["study"] for cell in cells.values() if "study" in cell), table["study"])
+        study = next((cell.study for cell in cells.values() if cell.study), table.study)
         first = first or (study, cells)
-        settings = table.get("settings", {})
-        own, base = (settings.get(name, {}).get("study", {}) for name in (study, first[0]))
-        labels = {column["key"]: column["label"] for column in table["columns"]}
-        moved = [
-            labels[key]
-            for key, cell in cells.items()
-            if cell["query"]["kind"] in VERDICT_KINDS
-            and key in first[1]
-            and cell["text"] != first[1][key]["text"]
-        ]
-        choices[row["key"]] = {"changes": _changes(own, base), "moved": moved}
+        own, base = (
+            table.settings.get(name or "", {}).get("study", {}) for name in (study, first[0])
+        )
+        moved = [c.label for c in table.columns if _moves(cells.get(c.key), first[1].get(c.key))]
+        choices[row.key] = {"changes": _changes(own, base), "moved": moved}
     return {"table": table, "choices": choices}
+
+
+def _moves(cell: Cell | None, first: Cell | None) -> bool:
+    """Whether a choice leads to another conclusion than the first one."""
+    if cell is None or first is None:
+        return False
+    return cell.kind == "conclusion" and cell.text != first.text
 
 
 def _changes(own: Any, base: Any, path: str = "") -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +14,11 @@ from pydantic import Field
 
 from cch.base.errors import CchError
 from cch.config import Config, Model
-from cch.tables.layouts import Layout
-
-NAMED = {"information.estimators.0": "main estimator"}
-"""Words for settings whose path says nothing to a reader."""
+from cch.tables.documents import Claim, Deviation, setting_text
+from cch.tables.layout import Layout
+from cch.tables.source import setting
 
 DEVIATION = re.compile(r"standard deviation over (\d+) runs")
-NUMBER = re.compile(r"^(-?[\d,]*\.?\d+)(?:\s*±\s*(\d*\.?\d+))?$")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One printed cell: its text, and the number and standard error in it where it is one."""
-
-    text: str
-    value: float | None
-    se: float | None
-
-    @classmethod
-    def parse(cls, text: str) -> Claim:
-        """Read a cell as printed: ``0.0010 ± 0.0040``, ``10,000``, ``Adam``."""
-        match = NUMBER.match(text.strip())
-        if not match:
-            return cls(text, None, None)
-        value, se = match.groups()
-        return cls(text, float(value.replace(",", "")), float(se) if se else None)
-
-    @property
-    def rounding(self) -> float:
-        """Half a unit of the last printed digit."""
-        if self.value is None:
-            return 0.0
-        digits = self.text.split("±")[0].strip().partition(".")[2]
-        return 0.5 * 10.0 ** -len(digits)
 
 
 class ClaimedTable(Model):
@@ -107,6 +79,20 @@ class Claims(Model):
         }
         return grid | {f"notes/{key}": Claim.parse(text) for key, text in printed.notes.items()}
 
+    def column(self, table: str, column: str) -> dict[str, float]:
+        """Return the printed numbers of a column by row label.
+
+        Raises:
+            CchError: there is no such table or column.
+        """
+        printed = self.tables.get(table)
+        if printed is None or column not in printed.columns:
+            known = ", ".join(self.tables if printed is None else printed.columns)
+            raise CchError(f"{table}/{column}", "is not in paper/claims.yaml", f"there are {known}")
+        cells = self.cells(table)
+        values = {row: cells[f"{row}/{column}"].value for row in printed.rows}
+        return {printed.labels.get(row, row): v for row, v in values.items() if v is not None}
+
     def means(self, table: str) -> dict[str, Claim]:
         """The printed cells with the standard errors of their means.
 
@@ -149,25 +135,6 @@ def load_claims(path: str | Path) -> Claims:
     return claims
 
 
-def setting(config: Config, study_name: str, path: str) -> Any:
-    """A value of a study by its dotted path; ``dataset.*`` reads the study's dataset.
-
-    Raises:
-        CchError: there is no such key.
-    """
-    study = config.studies[study_name]
-    first, _, rest = path.partition(".")
-    node: Any = study.model_dump(mode="json")
-    if first == "dataset" and rest:
-        node, path = config.datasets[study.dataset].model_dump(mode="json"), rest
-    for part in path.split("."):
-        try:
-            node = node[int(part)] if isinstance(node, list) else node[part]
-        except (KeyError, IndexError, ValueError):
-            raise CchError(f"studies.{study_name}", f"has no setting {path!r}") from None
-    return node
-
-
 def titled(layout: Layout, config: Config) -> str:
     """The title of a table or figure."""
     return filled(layout.title, layout, config)
@@ -181,28 +148,27 @@ def filled(text: str, layout: Layout, config: Config) -> str:
     """
 
     def value(match: re.Match[str]) -> str:
-        return _words(setting(config, layout.study, match.group(1)))
+        return setting_text(setting(config, layout.study, match.group(1)))
 
     return re.sub(r"\{([\w.]+)\}", value, text)
 
 
-def study_deviations(config: Config, claims: Claims, study_name: str) -> list[str]:
-    """How a study's settings differ from those that the paper states, in words; empty if none.
+def study_deviations(config: Config, claims: Claims, study_name: str) -> list[Deviation]:
+    """Return how a study's settings differ from those that the paper states; empty if they do not.
 
     A list in the claims stands for values among which the paper contradicts itself, unless the
     configuration's own value is a list.
     """
     if study_name not in claims.settings:
-        return ["a study that is not in the paper"]
+        return [Deviation(study=study_name, text="a study that is not in the paper")]
     deviations = []
     for path, stated in claims.settings[study_name].items():
         ours = setting(config, study_name, path)
         accepted = stated if isinstance(stated, list) and not isinstance(ours, list) else [stated]
-        for key, value, papers in _differences(path, ours, accepted):
-            said = " or ".join(_words(one) for one in papers)
-            deviations.append(
-                f"{NAMED.get(key, key).replace('_', ' ')}: {_words(value)} (paper: {said})"
-            )
+        deviations += [
+            Deviation(study=study_name, path=key, ours=value, paper=tuple(papers))
+            for key, value, papers in _differences(path, ours, accepted)
+        ]
     return deviations
 
 
@@ -219,25 +185,10 @@ def _differences(path: str, ours: Any, accepted: list[Any]) -> Iterator[tuple[st
         yield path, ours, accepted
 
 
-def all_deviations(config: Config, claims: Claims, layout: Layout) -> list[str]:
-    """The deviations of all studies of a layout, each once.
+def all_deviations(config: Config, claims: Claims, layout: Layout) -> list[Deviation]:
+    """Return the deviations of all studies of a layout.
 
     A study's own table states no number of the paper, so a study without settings there is none.
     """
     studies = [s for s in layout.studies if s in claims.settings or not layout.own]
-    return list(
-        dict.fromkeys(
-            deviation for study in studies for deviation in study_deviations(config, claims, study)
-        )
-    )
-
-
-def _words(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, dict):
-        inner = [f"{key} {_words(item)}" for key, item in value.items()]
-        return ", ".join(inner) if inner else "the defaults"
-    if isinstance(value, list):
-        return ", ".join(_words(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else f"{value}"
+    return [one for study in studies for one in study_deviations(config, claims, study)]

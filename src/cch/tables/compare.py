@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 from cch.criterion.gap import LEVEL, quantile
-from cch.tables.claims import Claim
-
-Verdict = Literal[
-    "as published",
-    "reproduced",
-    "same direction",
-    "differs",
-    "contradicted",
-    "undetermined",
-    "not comparable",
-    "not in the paper",
-]
+from cch.tables.documents import Claim, Verdict
 
 # Two-sided 95 % of a normal distribution: the paper's standard errors, whose n is not always said.
 Z = 1.96
@@ -49,7 +37,7 @@ def compare_numbers(
     interval of ours confirms nothing.
 
     Args:
-        value: our mean; None where it could not be had.
+        value: our mean; None where there is none.
         se: its standard error over n runs, or None.
         n: how many runs.
         claim: the printed cell.

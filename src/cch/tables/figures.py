@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib
@@ -24,6 +24,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from cch.base.files import whole_file
 from cch.data.paired import PairedDataset
+from cch.tables.documents import Cell, Document, Panel, Row
 
 # Colour-blind-safe (Okabe and Ito); a marker and a dash of its own for print without colour.
 STYLES: dict[str, dict[str, Any]] = {
@@ -38,16 +39,16 @@ SYMBOLS = {"σ12": r"$\sigma_{12}$", "γ": r"$\gamma$ (pixels)", "λ": r"$\lambd
 PANEL_INCHES = (3.4, 2.7)
 
 
-def draw_curves(document: dict[str, Any]) -> Figure:
+def draw_curves(document: Document) -> Figure:
     """Draw the panels of a document of kind ``curves``: columns against levels, with error bars.
 
     Bars are one standard error over runs. A cell without a value leaves a gap; a column without
     any is named in the legend as not available.
 
     Args:
-        document: a table document, see ``cch.tables.render``.
+        document: a table document.
     """
-    panels = document["panels"]
+    panels = document.panels
     sns.set_theme(style="ticks", context="paper", font="DejaVu Sans")
     columns = 2 if len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
@@ -62,42 +63,42 @@ def draw_curves(document: dict[str, Any]) -> Figure:
         _draw_panel(axis, document, panel)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    _head(figure, f"{document['number']}. {document['title']}", document["deviations"])
+    _head(figure, document.heading, document.deviation_sentences)
     return figure
 
 
-def _draw_panel(axis: Axes, document: dict[str, Any], panel: dict[str, Any]) -> None:
-    columns = {column["key"]: column for column in document["columns"]}
+def _draw_panel(axis: Axes, document: Document, panel: Panel) -> None:
+    columns = {column.key: column for column in document.columns}
     spare = iter(SPARE * len(columns))
-    styles = [columns[key]["style"] for key in panel["columns"]]
+    styles = [columns[key].style for key in panel.columns]
     runs: set[int] = set()
-    for key in panel["columns"]:
+    for key in panel.columns:
         column = columns[key]
-        style = dict(STYLES.get(column["style"], {}))
-        if not style or styles.count(column["style"]) > 1:
+        style = dict(STYLES.get(column.style or "", {}))
+        if not style or styles.count(column.style) > 1:
             style = {"marker": "o", "linestyle": "-"} | style | {"color": next(spare)}
-        cells = [document["cells"].get(f"{row['key']}/{key}") for row in document["rows"]]
-        runs |= {cell["n"] for cell in cells if cell and cell["n"]}
-        _draw_curve(axis, document["rows"], cells, column["label"], style)
-    axis.set_xlabel(SYMBOLS.get(document["row_label"], document["row_label"]))
-    axis.set_ylabel(panel["y_label"])
+        cells = [cell for _, cell in document.column_cells(key)]
+        runs |= {cell.n for cell in cells if cell and cell.n}
+        _draw_curve(axis, document.rows, cells, column.label, style)
+    axis.set_xlabel(SYMBOLS.get(document.row_label, document.row_label))
+    axis.set_ylabel(panel.y_label)
     count = f" (n = {min(runs)})" if len(runs) == 1 else ""
-    axis.set_title(f"({panel['key']}) {panel['title']}{count}", fontsize=8)
+    axis.set_title(f"({panel.key}) {panel.title}{count}", fontsize=8)
     axis.legend(frameon=False, fontsize=7)
     sns.despine(ax=axis)
 
 
 def _draw_curve(
     axis: Axes,
-    rows: Sequence[dict[str, Any]],
-    cells: Sequence[dict[str, Any] | None],
+    rows: Sequence[Row],
+    cells: Sequence[Cell | None],
     label: str,
     style: dict[str, Any],
 ) -> None:
     points = [
-        (float(row["key"]), cell["value"], cell["se"] or 0.0)
+        (float(row.key), cell.number, cell.se or 0.0)
         for row, cell in zip(rows, cells, strict=True)
-        if cell and cell["value"] is not None
+        if cell and cell.value is not None
     ]
     if not points:
         axis.plot([], [], color="grey", label=f"{label}: not available")
@@ -106,16 +107,16 @@ def _draw_curve(
     axis.errorbar(x, y, yerr=se, label=label, capsize=2, markersize=4, linewidth=1.3, **style)
 
 
-def draw_calibration(document: dict[str, Any]) -> Figure:
+def draw_calibration(document: Document) -> Figure:
     """Draw estimates against known truths, a panel a quantity, a colour an estimator.
 
     Bars are one standard deviation of a single estimate; the diagonal is no error, and 0 on the
     horizontal axis is the study's own pair with one side permuted.
 
     Args:
-        document: a table document of kind ``calibration``, see ``cch.tables.render``.
+        document: a table document of kind ``calibration``.
     """
-    panels = document["panels"]
+    panels = document.panels
     sns.set_theme(style="ticks", context="paper", font="DejaVu Sans")
     figure, axes = plt.subplots(
         1,
@@ -124,12 +125,12 @@ def draw_calibration(document: dict[str, Any]) -> Figure:
         squeeze=False,
         layout="constrained",
     )
-    sizes = [note["cell"]["text"] for note in document["notes"]]
+    sizes = [note.cell.text for note in document.notes]
     for axis, panel, size in zip(axes.flat, panels, sizes, strict=True):
         repeats = _draw_response(axis, document, panel)
         count = f", {repeats.pop()} samples each" if len(repeats) == 1 else ""
-        axis.set_title(f"({panel['key']}) {panel['title']}{count}\n{_wrapped(size)}", fontsize=8)
-    _head(figure, f"{document['number']}. {document['title']}", document["deviations"])
+        axis.set_title(f"({panel.key}) {panel.title}{count}\n{_wrapped(size)}", fontsize=8)
+    _head(figure, document.heading, document.deviation_sentences)
     return figure
 
 
@@ -137,35 +138,35 @@ def _wrapped(size: str) -> str:
     return textwrap.fill(size, 40)
 
 
-def _draw_response(axis: Axes, document: dict[str, Any], panel: dict[str, Any]) -> set[int]:
+def _draw_response(axis: Axes, document: Document, panel: Panel) -> set[int]:
     """Draw one panel of ``draw_calibration``; return the numbers of samples behind its points."""
-    cells = document["cells"]
-    truths = np.array([cells[f"{row}/truth"]["value"] for row in panel["rows"]], dtype=float)
+    cells = document.cells
+    truths = np.array([cells[f"{row}/truth"].number for row in panel.rows], dtype=float)
     top = float(np.nanmax(truths))
     axis.plot([0, top], [0, top], color="grey", linewidth=0.9, linestyle=":", label="truth")
     repeats: set[int] = set()
     # Side by side around their truth, so that bars of several estimators do not hide each other.
-    shifts = (np.arange(len(panel["columns"])) - (len(panel["columns"]) - 1) / 2) * 0.012 * top
+    shifts = (np.arange(len(panel.columns)) - (len(panel.columns) - 1) / 2) * 0.012 * top
     for column, color, marker, shift in zip(
-        panel["columns"], itertools.cycle(ESTIMATOR_COLORS), itertools.cycle("osD^v"), shifts,
+        panel.columns, itertools.cycle(ESTIMATOR_COLORS), itertools.cycle("osD^v"), shifts,
         strict=False,
     ):  # fmt: skip
         name = column.removesuffix("-mean")
         mean, sd = (
-            np.array([cells[f"{row}/{name}-{what}"]["value"] for row in panel["rows"]], dtype=float)
+            np.array([cells[f"{row}/{name}-{what}"].number for row in panel.rows], dtype=float)
             for what in ("mean", "sd")
         )
-        repeats |= {cells[f"{row}/{column}"]["n"] for row in panel["rows"]}
+        repeats |= {cells[f"{row}/{column}"].n or 0 for row in panel.rows}
         style = {"color": color, "marker": marker, "capsize": 2, "markersize": 4, "linewidth": 1.3}
         axis.errorbar(truths + shift, mean, yerr=np.nan_to_num(sd), label=name, **style)
     axis.set_xlabel("Known mutual information (nats)")
-    axis.set_ylabel(panel["y_label"])
+    axis.set_ylabel(panel.y_label)
     axis.legend(frameon=False, fontsize=7)
     sns.despine(ax=axis)
     return repeats
 
 
-def draw_null_gaps(document: dict[str, Any]) -> Figure:
+def draw_null_gaps(document: Document) -> Figure:
     """Draw what gaps estimators give where there is none, beside the gaps that the paper prints.
 
     A dot is one estimate of the gap, the bar its mean and standard deviation over all dots. Black
@@ -174,9 +175,9 @@ def draw_null_gaps(document: dict[str, Any]) -> Figure:
     Args:
         document: the document of ``cch.tables.null_gaps``.
     """
-    cells = document["cells"]
-    names = [column["key"] for column in document["columns"] if column["key"] != "paper"]
-    printed = [cell["value"] for key, cell in cells.items() if key.endswith("/paper")]
+    cells = document.cells
+    names = [column.key for column in document.columns if column.key != "paper"]
+    printed = [cell.number for key, cell in cells.items() if key.endswith("/paper")]
     sns.set_theme(style="ticks", context="paper", font="DejaVu Sans")
     size = (max(3.6, 1.1 * (2 + len(names))), 3.0)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
@@ -187,29 +188,30 @@ def draw_null_gaps(document: dict[str, Any]) -> Figure:
     for place, (name, color) in enumerate(
         zip(names, itertools.cycle(ESTIMATOR_COLORS), strict=False), start=1
     ):
-        cell, sd = cells[f"gap/{name}"], cells[f"gap-sd/{name}"]["value"]
-        values = [member["value"] for member in cell["members"]]
+        cell, sd = cells[f"gap/{name}"], cells[f"gap-sd/{name}"].number
+        values = [member.value for member in cell.members]
         spread = np.linspace(-0.3, 0.1, len(values))
         axis.plot(place + spread, values, ".", color=color, markersize=5, alpha=0.7)
         bar = {"fmt": "o", "color": color, "capsize": 3, "markersize": 5}
-        axis.errorbar([place + 0.25], [cell["value"]], yerr=[sd], **bar)
-    ticks = ["printed\n(Table 7)", *(f"{name}\nn = {cells[f'gap/{name}']['n']}" for name in names)]
+        axis.errorbar([place + 0.25], [cell.number], yerr=[sd], **bar)
+    table = document.columns[-1].label.removeprefix("printed gap, ")
+    ticks = [f"printed\n({table})", *(f"{name}\nn = {cells[f'gap/{name}'].n}" for name in names)]
     axis.set_xticks(range(len(ticks)), ticks)
     axis.set_xlim(-0.5, len(names) + 0.5)
     axis.set_ylabel("MI gap (nats)")
     sns.despine(ax=axis)
-    _head(figure, f"{document['number']}. {document['title']}", document["deviations"])
+    _head(figure, document.heading, document.deviation_sentences)
     return figure
 
 
-def draw_architecture(document: dict[str, Any]) -> Figure:
+def draw_architecture(document: Document) -> Figure:
     """Draw the fusion of two modalities, direct and with distillation (Fig. 3).
 
     Args:
         document: a table document of kind ``architecture``; its rows are sizes and settings of
             the network, see ``fig03`` in ``paper/tables.yaml``.
     """
-    said = {key.partition("/")[0]: cell["text"] for key, cell in document["cells"].items()}
+    said = {key.partition("/")[0]: cell.text for key, cell in document.cells.items()}
     sns.set_theme(style="white", context="paper", font="DejaVu Sans")
     size = (PANEL_INCHES[0] * 2, PANEL_INCHES[1] + 0.8)
     figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained")
@@ -221,7 +223,7 @@ def draw_architecture(document: dict[str, Any]) -> Figure:
             _draw_heads(axis, said)
         name = "Fusion with distillation" if distilled else "Direct fusion"
         axis.set_title(f"({'ab'[distilled]}) {name}", fontsize=8)
-    _head(figure, f"{document['number']}. {document['title']}", document["deviations"])
+    _head(figure, document.heading, document.deviation_sentences)
     return figure
 
 
@@ -324,6 +326,15 @@ def _head(figure: Figure, title: str, deviations: Sequence[str]) -> None:
     extra = 0.14 * len(lines) + 0.11 * len(notes)
     figure.set_size_inches(width, figure.get_figheight() + extra)
     figure.suptitle("\n".join(lines), fontsize=8, fontweight="bold" if deviations else "normal")
+
+
+DRAW: dict[str, Callable[[Document], Figure]] = {
+    "curves": draw_curves,
+    "calibration": draw_calibration,
+    "architecture": draw_architecture,
+    "null": draw_null_gaps,
+}
+"""What draws a document, by its kind; a table is not drawn."""
 
 
 def save(figure: Figure, pdf: str | os.PathLike[str], png: str | os.PathLike[str]) -> None:

@@ -1,31 +1,25 @@
 """Tables for readers: CSV, Markdown and LaTeX from a table document, and the comparison page.
 
-A table document (format ``cch-table-1``, see ``cch.tables.cells``) is the truth; nothing here
-computes a number. What sets a table apart from the paper's setting (its ``deviations``) stands in
-every rendering: in each line of the CSV, under the title in Markdown, in the caption in LaTeX.
+A document is the truth, and nothing here computes a number. What sets a table apart from the
+paper (its deviations) is in every rendering: in each line of the CSV, under the title in Markdown,
+in the caption in LaTeX.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from cch.base.errors import CchError
-from cch.tables.compare import Verdict
+from cch.tables.documents import Cell, Column, Document, Verdict
 
-FORMAT = "cch-table-1"
-NO_VALUE = "–"
 MARKED = "Not the paper's setting"
-Document = Mapping[str, Any]
-Cell = Mapping[str, Any]
 
-VERDICTS: dict[str, str] = {
+VERDICTS: dict[Verdict, str] = {
     "as published": "a setting, the same as the paper's",
     "reproduced": "a measurement within the combined 95 % intervals, and ours narrow enough",
     "same direction": "another size, but the sign is the paper's",
@@ -39,55 +33,26 @@ VERDICTS: dict[str, str] = {
 """What each verdict means, in the order of the comparison page; see ``cch.tables.compare``."""
 
 
-def format_value(value: float | str | None, se: float | None = None, digits: int = 4) -> str:
-    """Return the printed text of a value: ``0.4399 ± 0.0100``, ``-0.0032``, or ``–`` for none.
-
-    Args:
-        value: a number, a text (returned as it is), or None; NaN and infinities print as none.
-        se: its standard error, left out where None or not finite.
-        digits: decimals. What rounds to zero has no sign.
-    """
-    if isinstance(value, str):
-        return value
-    if value is None or not math.isfinite(value):
-        return NO_VALUE
-    text = f"{value:z.{digits}f}"
-    if se is not None and math.isfinite(se):
-        text += f" ± {se:.{digits}f}"
-    return text
-
-
 class _View:
-    """A checked document with what all renderings need of it."""
+    """A document with what all renderings need of it."""
 
     def __init__(self, document: Document) -> None:
-        _check(document)
-        self.id: str = document["id"]
-        self.number: str = document.get("number") or ""
-        self.title: str = document["title"]
-        self.caption: str = document.get("caption") or ""
-        self.deviations: list[str] = list(document["deviations"])
-        self.row_label: str = document.get("row_label") or ""
-        self.rows = [(row["key"], row["label"]) for row in document["rows"]]
+        self.document = document
+        self.deviations = document.deviation_sentences
+        self.rows = [(row.key, row.label) for row in document.rows]
         self.columns = _headings(document)
-        self._cells: Mapping[str, Cell] = document["cells"]
-        self.notes = [(note["label"], note["cell"]) for note in document.get("notes", [])]
-        self.units = {key: self._unit(key, document) for key, _ in self.columns}
-        every = [cell for _, _, cell in self.every()]
-        self.flags = {
-            flag: number
-            for number, flag in enumerate(
-                dict.fromkeys(flag for cell in every for flag in cell["flags"]), start=1
-            )
-        }
-        counts = Counter(cell["n"] for cell in every if cell["n"])
+        self.units = {column.key: self._unit(column) for column in document.columns}
+        cells = list(document.all_cells.values())
+        flags = dict.fromkeys(flag for _, _, cell in self.every() for flag in cell.flags)
+        self.flags = {flag: number for number, flag in enumerate(flags, start=1)}
+        counts = Counter(cell.n for cell in cells if cell.n)
         self.n: int | None = max(counts, key=lambda n: (counts[n], n)) if counts else None
-        self.same_n = {cell["n"] for cell in every} <= {self.n, None}
-        self.has_se = any(cell["se"] is not None for cell in every)
+        self.same_n = {cell.n for cell in cells} <= {self.n, None}
+        self.has_se = any(cell.se is not None for cell in cells)
 
     def cell(self, row: str, column: str) -> Cell | None:
         """The cell at a place, or None where the table is empty."""
-        return self._cells.get(f"{row}/{column}")
+        return self.document.cells.get(f"{row}/{column}")
 
     def every(self) -> Iterator[tuple[str, str, Cell]]:
         """Yield (row label, column label, cell) in reading order; notes have no row."""
@@ -96,14 +61,14 @@ class _View:
                 cell = self.cell(row, column)
                 if cell is not None:
                     yield row_label, column_label, cell
-        for label, cell in self.notes:
-            yield "", label, cell
+        for note in self.document.notes:
+            yield "", note.label, note.cell
 
-    def _unit(self, key: str, document: Document) -> str | None:
+    def _unit(self, column: Column) -> str | None:
         """Unit of a heading: the column's, or the one that all its cells share."""
-        stated = {column["key"]: column.get("unit") for column in document["columns"]}[key]
-        units = {text_unit(cell) for row, _ in self.rows if (cell := self.cell(row, key))}
-        return stated or (units.pop() if len(units) == 1 else None)
+        cells = (cell for _, cell in self.document.column_cells(column.key) if cell)
+        units = {cell.printed_unit for cell in cells}
+        return column.unit or (units.pop() if len(units) == 1 else None)
 
     def heading(self, key: str, label: str) -> str:
         """A column's heading with its unit."""
@@ -111,12 +76,11 @@ class _View:
 
     def shown(self, cell: Cell, column: str | None = None) -> str:
         """Our text of a cell, with a unit or an n that heading and foot do not already state."""
-        text = str(cell["text"])
-        unit = text_unit(cell)
+        text, unit = cell.text, cell.printed_unit
         if unit and unit != (self.units[column] if column else None):
             text += f" {unit}"
-        if cell["n"] is not None and cell["n"] != self.n:
-            text += f" (n = {cell['n']})"
+        if cell.n is not None and cell.n != self.n:
+            text += f" (n = {cell.n})"
         return text
 
     def foot(self) -> list[str]:
@@ -132,49 +96,20 @@ class _View:
         """What sets the table apart from the paper's setting, or an empty text."""
         return f"{MARKED}: {'; '.join(self.deviations)}" if self.deviations else ""
 
-    def name(self) -> str:
-        """Number and title."""
-        return f"{self.number}. {self.title}" if self.number else self.title
-
 
 def _headings(document: Document) -> list[tuple[str, str]]:
     """Column keys with headings; equal headings are told apart by their panel, else their key."""
-    labels = Counter(column["label"] for column in document["columns"])
-    panels = {
-        key: panel["title"] for panel in document.get("panels", []) for key in panel["columns"]
-    }
+    labels = Counter(column.label for column in document.columns)
+    panels = {key: panel.title for panel in document.panels for key in panel.columns}
     return [
-        (key, label if labels[label] == 1 else f"{label} [{panels.get(key, key)}]")
-        for key, label in ((column["key"], column["label"]) for column in document["columns"])
+        (
+            column.key,
+            column.label
+            if labels[column.label] == 1
+            else f"{column.label} [{panels.get(column.key, column.key)}]",
+        )
+        for column in document.columns
     ]
-
-
-def _check(document: Document) -> None:
-    """Refuse a document from which a number or its qualification would be lost."""
-    where = document.get("id", "table document")
-    if document.get("format") != FORMAT:
-        raise CchError(where, f"format is {document.get('format')!r}, expected {FORMAT!r}")
-    missing = [
-        k for k in ("id", "title", "deviations", "columns", "rows", "cells") if k not in document
-    ]
-    if missing:
-        raise CchError(where, f"has no {missing[0]!r}")
-    for part in ("columns", "rows"):
-        keys = [entry["key"] for entry in document[part]]
-        if len(set(keys)) != len(keys):
-            raise CchError(where, f"keys of {part} repeat", "give each a key of its own")
-    places = {f"{r['key']}/{c['key']}" for r in document["rows"] for c in document["columns"]}
-    lost = [key for key in document["cells"] if key not in places]
-    if lost:
-        raise CchError(where, f"cell {lost[0]!r} is at no row and column of the table")
-    notes = {f"note {note['label']!r}": note["cell"] for note in document.get("notes", [])}
-    for key, cell in {**document["cells"], **notes}.items():
-        if cell.get("verdict") not in get_args(Verdict):
-            raise CchError(
-                where,
-                f"{key} has the verdict {cell.get('verdict')!r}",
-                f"it must be one of {', '.join(get_args(Verdict))}",
-            )
 
 
 # CSV
@@ -199,28 +134,20 @@ _FORMULA = re.compile(r"[=+\-@\t\n＝＋－＠]")
 _NUMBERS = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?( ± \d[\d.,]*(e[-+]?\d+)?%?)?")
 
 
-def text_unit(cell: dict[str, Any]) -> str | None:
-    """The unit of a cell's text: that of its value, unless it is printed in another."""
-    return cell.get("text_unit") or cell["unit"]
-
-
 def to_csv(document: Document) -> str:
     """Return a document as CSV: a line for each cell, its value unrounded, notes without a row.
 
     Lists are joined by ``; ``. A text that a spreadsheet would run as a formula is preceded by an
     apostrophe; numbers, negative ones too, are not.
-
-    Raises:
-        CchError: the document is of another format or inconsistent.
     """
     view = _View(document)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_FIELDS)
     for row, column, cell in view.every():
-        line = [cell["id"], view.id, row, column, cell["value"], cell["text"], cell["unit"]]
-        line += [text_unit(cell), cell["n"], cell["se"], _paper(cell), cell["verdict"]]
-        line += ["; ".join(cell["flags"]), "; ".join(view.deviations)]
+        line = [cell.id, view.document.id, row, column, cell.value, cell.text, cell.unit]
+        line += [cell.printed_unit, cell.n, cell.se, cell.paper_text, cell.verdict]
+        line += ["; ".join(cell.flags), "; ".join(view.deviations)]
         writer.writerow([_csv_field(entry) for entry in line])
     return out.getvalue()
 
@@ -234,10 +161,6 @@ def _csv_field(value: Any) -> str:
     value = value.replace("\r\n", "\n").replace("\r", "\n")
     harmless = not _FORMULA.match(value) or _NUMBERS.fullmatch(value)
     return value if harmless else f"'{value}"
-
-
-def _paper(cell: Cell) -> str:
-    return cell["paper"]["text"] if cell.get("paper") else ""
 
 
 # Markdown
@@ -261,17 +184,12 @@ def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], align: s
 
 
 def to_markdown(document: Document) -> str:
-    """Return a document as a Markdown page: title, deviations, the table with the paper's values,
-    notes.
-
-    Raises:
-        CchError: the document is of another format or inconsistent.
-    """
+    """Return a document as a Markdown page: title, deviations, table beside the paper's, notes."""
     view = _View(document)
     parts = [_markdown_head(view, "#")]
-    if view.caption:
-        parts.append(escaped(view.caption))
-    head = [escaped(view.row_label)]
+    if view.document.caption:
+        parts.append(escaped(view.document.caption))
+    head = [escaped(view.document.row_label)]
     head += [escaped(view.heading(key, label)) for key, label in view.columns]
     lines = [
         [escaped(label)] + [_markdown_cell(view, view.cell(row, key), key) for key in view.units]
@@ -281,11 +199,11 @@ def to_markdown(document: Document) -> str:
         parts.append("\n".join(markdown_table(head, lines, "l" + "r" * len(view.columns))))
     if view.foot():
         parts.append(" ".join(view.foot()))
-    if view.notes:
+    if view.document.notes:
         parts.append(
             "\n".join(
-                f"- {escaped(label)}: {_markdown_cell(view, cell, None, ', ')}"
-                for label, cell in view.notes
+                f"- {escaped(note.label)}: {_markdown_cell(view, note.cell, None, ', ')}"
+                for note in view.document.notes
             )
         )
     if view.flags:
@@ -294,7 +212,7 @@ def to_markdown(document: Document) -> str:
 
 
 def _markdown_head(view: _View, level: str) -> str:
-    title = f"{level} {escaped(view.name())}"
+    title = f"{level} {escaped(view.document.heading)}"
     return f"{title}\n\n**{escaped(view.marked())}**" if view.deviations else title
 
 
@@ -304,15 +222,15 @@ def _markdown_cell(
     if cell is None:
         return ""
     text = escaped(view.shown(cell, column))
-    if cell["flags"]:
+    if cell.flags:
         text += f"<sup>{_references(view, cell)}</sup>"
-    paper = _paper(cell)
+    paper = cell.paper_text
     return f"{text}{between}paper: {escaped(paper)}" if paper else text
 
 
 def _references(view: _View, cell: Cell) -> str:
     """Numbers of a cell's footnotes."""
-    return ", ".join(str(view.flags[flag]) for flag in dict.fromkeys(cell["flags"]))
+    return ", ".join(str(view.flags[flag]) for flag in dict.fromkeys(cell.flags))
 
 
 # LaTeX
@@ -412,21 +330,15 @@ def to_latex(document: Document) -> str:
     """Return a document as a LaTeX table float; needs the package booktabs, input is UTF-8.
 
     The paper's values stand in a line of their own under ours.
-
-    Raises:
-        CchError: the document is of another format or inconsistent.
     """
     view = _View(document)
-    label = re.sub(r"[^\w.-]", "-", view.id, flags=re.ASCII)
-    caption = [f"{_tex(view.title)}{f' ({_tex(view.number)})' if view.number else ''}."]
-    caption += [rf"\textbf{{{_tex(view.marked())}.}}"] if view.deviations else []
-    caption += [_tex(view.caption)] if view.caption else []
-    head = [_tex(view.row_label), *(_tex(view.heading(*column)) for column in view.columns)]
+    label = re.sub(r"[^\w.-]", "-", document.id, flags=re.ASCII)
+    head = [_tex(document.row_label), *(_tex(view.heading(*column)) for column in view.columns)]
     lines = [
         f"% rendered from {label}.json; needs \\usepackage{{booktabs,graphicx}}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{' '.join(caption)}}}",
+        rf"\caption{{{_tex_caption(view)}}}",
         rf"\label{{tab:{label}}}",
         # Shrunk to the line where it is wider; a narrow table stays as it is.
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
@@ -444,6 +356,16 @@ def to_latex(document: Document) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _tex_caption(view: _View) -> str:
+    """Title and number, deviations, caption."""
+    document = view.document
+    number = f" ({_tex(document.number)})" if document.number else ""
+    parts = [f"{_tex(document.title)}{number}."]
+    parts += [rf"\textbf{{{_tex(view.marked())}.}}"] if view.deviations else []
+    parts += [_tex(document.caption)] if document.caption else []
+    return " ".join(parts)
+
+
 def _tex_line(entries: Sequence[str]) -> str:
     return " & ".join(entries) + r" \\"
 
@@ -453,7 +375,7 @@ def _tex_row(view: _View, row: str, label: str) -> list[str]:
     cells = [view.cell(row, key) for key in view.units]
     ours = [_tex_cell(view, cell, key) for cell, key in zip(cells, view.units, strict=True)]
     lines = [_tex_line([_tex(label), *ours])]
-    papers = [_tex(_paper(cell)) if cell else "" for cell in cells]
+    papers = [_tex(cell.paper_text) if cell else "" for cell in cells]
     if any(papers):
         lines.append(_tex_line([r"\quad\textit{paper}", *papers]))
     return lines
@@ -463,15 +385,16 @@ def _tex_cell(view: _View, cell: Cell | None, column: str | None) -> str:
     if cell is None:
         return ""
     text = _tex(view.shown(cell, column))
-    return f"{text}\\textsuperscript{{{_references(view, cell)}}}" if cell["flags"] else text
+    return f"{text}\\textsuperscript{{{_references(view, cell)}}}" if cell.flags else text
 
 
 def _tex_foot(view: _View) -> list[str]:
     """Lines under the table, each a paragraph: n, notes, footnotes."""
     lines = [_tex(" ".join(view.foot()))] if view.foot() else []
-    for label, cell in view.notes:
-        paper = f", paper: {_tex(_paper(cell))}" if _paper(cell) else ""
-        lines.append(f"{_tex(label)}: {_tex_cell(view, cell, None)}{paper}")
+    for note in view.document.notes:
+        said = _tex(note.cell.paper_text)
+        paper = f", paper: {said}" if said else ""
+        lines.append(f"{_tex(note.label)}: {_tex_cell(view, note.cell, None)}{paper}")
     lines += [f"\\textsuperscript{{{number}}} {_tex(flag)}" for flag, number in view.flags.items()]
     if not lines:
         return []
@@ -482,11 +405,7 @@ def _tex_foot(view: _View) -> list[str]:
 
 
 def to_comparison(documents: Sequence[Document]) -> str:
-    """Return one Markdown page with every cell of all documents beside the paper's, and counts.
-
-    Raises:
-        CchError: a document is of another format or inconsistent.
-    """
+    """Return one Markdown page with every cell of all documents beside the paper's, and counts."""
     views = [_View(document) for document in documents]
     parts = [
         "# Every cell beside the paper's",
@@ -499,9 +418,11 @@ def to_comparison(documents: Sequence[Document]) -> str:
 
 def _verdict_counts(views: Sequence[_View]) -> list[str]:
     """A table of how often each verdict falls in each table, and in all."""
-    counts = [Counter(cell["verdict"] for _, _, cell in view.every()) for view in views]
+    counts: list[Counter[str]] = [
+        Counter(cell.verdict for _, _, cell in view.every()) for view in views
+    ]
     total: Counter[str] = sum(counts, Counter())
-    names = [escaped(view.number or view.id) for view in views]
+    names = [escaped(view.document.number or view.document.id) for view in views]
     lines = [
         [name, *(str(count[verdict]) for verdict in VERDICTS), str(count.total())]
         for name, count in zip([*names, "**all**"], [*counts, total], strict=True)
@@ -510,14 +431,23 @@ def _verdict_counts(views: Sequence[_View]) -> list[str]:
 
 
 def _comparison_section(view: _View) -> str:
-    head = ["cell", view.row_label or "row", "column", "ours", "paper", "n", "verdict", "flags"]
+    head = [
+        "cell",
+        view.document.row_label or "row",
+        "column",
+        "ours",
+        "paper",
+        "n",
+        "verdict",
+        "flags",
+    ]
     lines = [
         [
-            f"`{cell['id']}`",
-            *map(escaped, (row, column, f"{cell['text']} {text_unit(cell) or ''}", _paper(cell))),
-            "" if cell["n"] is None else str(cell["n"]),
-            cell["verdict"],
-            "; ".join(map(escaped, cell["flags"])),
+            f"`{cell.id}`",
+            *map(escaped, (row, column, f"{cell.text} {cell.printed_unit or ''}", cell.paper_text)),
+            "" if cell.n is None else str(cell.n),
+            cell.verdict,
+            "; ".join(map(escaped, cell.flags)),
         ]
         for row, column, cell in view.every()
     ]

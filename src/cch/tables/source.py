@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cch.base.errors import CchError
 from cch.base.files import sha256_file
 from cch.config import Config
 from cch.config.paths import Paths
 from cch.data.paired import PairedDataset
+from cch.tables.documents import InputFile
 from cch.training.store import RunsFile
 
 
 class Source:
-    """Reads runs, estimates and datasets of one study, each file once."""
+    """Reads runs, estimates, calibrations and the dataset of one study when they are asked for.
+
+    Args:
+        config: the configuration.
+        study: name of the study.
+    """
 
     def __init__(self, config: Config, study: str) -> None:
         self.config, self.name = config, study
@@ -24,13 +32,21 @@ class Source:
         self._entries: dict[str, list[dict[str, Any]]] = {}
         self._digests: dict[str, str] = {}
 
+    def runs_path(self, role: str) -> str:
+        """The file of the runs of a role."""
+        return self.paths.runs(self.name, role)
+
     def runs(self, role: str) -> list[dict[str, Any]]:
         """All runs of a role."""
-        path = self.paths.runs(self.name, role)
+        path = self.runs_path(role)
         if path not in self._runs:
             with RunsFile(path) as file:
                 self._runs[path] = file.runs
         return self._runs[path]
+
+    def estimates_path(self, estimator: str) -> str:
+        """The file of an estimator's estimates."""
+        return self.paths.information(self.name, estimator)
 
     def estimates(self, estimator: str, quantity: str) -> list[dict[str, Any]]:
         """All estimates of a quantity by an estimator."""
@@ -38,31 +54,57 @@ class Source:
         wanted = (estimator, quantity)
         return [entry for entry in entries if (entry["estimator"], entry["quantity"]) == wanted]
 
-    def estimates_path(self, estimator: str) -> str:
-        """The file of an estimator's estimates."""
-        return self.paths.information(self.name, estimator)
+    def calibration_path(self, estimator: str) -> str:
+        """The file of an estimator's calibration."""
+        return self.paths.calibration(self.name, estimator)
 
     def calibration(self, estimator: str) -> list[dict[str, Any]]:
         """All calibration results of an estimator."""
         entries = self._read(self.calibration_path(estimator), "results")
         return [entry for entry in entries if entry["estimator"] == estimator]
 
-    def calibration_path(self, estimator: str) -> str:
-        """The file of an estimator's calibration."""
-        return self.paths.calibration(self.name, estimator)
-
     def _read(self, path: str, key: str) -> list[dict[str, Any]]:
         if path not in self._entries:
             self._entries[path] = json.loads(Path(path).read_text(encoding="utf-8"))[key]
         return self._entries[path]
 
+    @property
+    def dataset_path(self) -> str:
+        """The file of the prepared dataset."""
+        return self.paths.dataset(self.study.dataset)
+
     def dataset(self) -> PairedDataset:
         """The prepared dataset, opened."""
-        return PairedDataset(self.paths.dataset(self.study.dataset))
+        return PairedDataset(self.dataset_path)
 
-    def inputs(self, files: list[str]) -> list[dict[str, str]]:
-        """Files with their digests, as a cell lists them."""
-        for path in files:
+    def setting(self, path: str) -> Any:
+        """A value of the study's configuration, see ``setting``."""
+        return setting(self.config, self.name, path)
+
+    def inputs(self, files: Iterable[str]) -> tuple[InputFile, ...]:
+        """Files with their digests, sorted, as a cell lists them."""
+        found = []
+        for path in sorted(files):
             if path not in self._digests:
                 self._digests[path] = sha256_file(path)
-        return [{"path": path, "sha256": self._digests[path]} for path in sorted(set(files))]
+            found.append(InputFile(path=path, sha256=self._digests[path]))
+        return tuple(found)
+
+
+def setting(config: Config, study_name: str, path: str) -> Any:
+    """Return a value of a study by its dotted path; ``dataset.*`` reads the study's dataset.
+
+    Raises:
+        CchError: there is no such key.
+    """
+    study = config.studies[study_name]
+    first, _, rest = path.partition(".")
+    node: Any = study.model_dump(mode="json")
+    if first == "dataset" and rest:
+        node, path = config.datasets[study.dataset].model_dump(mode="json"), rest
+    for part in path.split("."):
+        try:
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        except (KeyError, IndexError, ValueError):
+            raise CchError(f"studies.{study_name}", f"has no setting {path!r}") from None
+    return node

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cch.config import Config, Model
 from cch.tables.claims import Claims, all_deviations, titled
-from cch.tables.layouts import Layout
+from cch.tables.documents import Deviation
+from cch.tables.layout import Layout
 
 
 class TableSpec(Model):
@@ -25,9 +26,10 @@ class TableSpec(Model):
     stand_ins: list[str]
 
     @property
-    def deviations(self) -> list[str]:
-        """All that sets it apart from the paper, in words."""
-        return self.stand_ins + all_deviations(self.config, self.claims, self.layout)
+    def deviations(self) -> list[Deviation]:
+        """All that sets it apart from the paper."""
+        stand_ins = [Deviation(text=text) for text in self.stand_ins]
+        return stand_ins + all_deviations(self.config, self.claims, self.layout)
 
     @property
     def title(self) -> str:

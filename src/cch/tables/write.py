@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cch.base.files import write_json, write_text
+from cch.base.files import write_text
 from cch.config.paths import Paths
 from cch.data.paired import PairedDataset
 from cch.tables import render
 from cch.tables.cells import build_document
-from cch.tables.layouts import layout_inputs
+from cch.tables.documents import Document, write_document
+from cch.tables.layout import layout_inputs
 from cch.tables.spec import TableSpec
 
 if TYPE_CHECKING:
@@ -51,29 +52,24 @@ def make(spec: TableSpec) -> Iterator[Made]:
         yield draw(document, paths)
 
 
-def write_table(document: dict[str, Any], inputs: list[str], paths: Paths) -> Made:
+def write_table(document: Document, inputs: list[str], paths: Paths) -> Made:
     """Write a document in every format; JSON, from which the others are rendered, comes last."""
-    name = document["id"]
+    name = document.id
     write_text(paths.table(name, "csv"), render.to_csv(document))
     write_text(paths.table(name, "md"), render.to_markdown(document))
     write_text(paths.table(name, "tex"), render.to_latex(document))
-    write_json(paths.table(name, "json"), document)
+    write_document(paths.table(name, "json"), document)
     outputs = [paths.table(name, suffix) for suffix in FORMATS]
     return Made(paths.table(name, "record.json"), inputs, outputs)
 
 
-def draw(document: dict[str, Any], paths: Paths) -> Made:
+def draw(document: Document, paths: Paths) -> Made:
     """Draw a figure from the cells of its document and from nothing else."""
     # Only documents with a figure wait for matplotlib.
     from cch.tables import figures
 
-    drawn = {
-        "curves": figures.draw_curves,
-        "calibration": figures.draw_calibration,
-        "architecture": figures.draw_architecture,
-        "null": figures.draw_null_gaps,
-    }[document["kind"]](document)
-    return save(drawn, document["id"], [paths.table(document["id"])], paths)
+    drawn = figures.DRAW[document.kind](document)
+    return save(drawn, document.id, [paths.table(document.id)], paths)
 
 
 def save(figure: Figure, name: str, inputs: list[str], paths: Paths) -> Made:
@@ -91,7 +87,8 @@ def _draw_samples(spec: TableSpec, paths: Paths) -> Made:
 
     study = spec.config.studies[spec.layout.study]
     data = paths.dataset(study.dataset)
+    sentences = list(dict.fromkeys(deviation.sentence for deviation in spec.deviations))
     with PairedDataset(data) as dataset:
         modalities = [study.teacher, study.student]
-        drawn = figures.draw_samples(dataset, modalities, spec.title, spec.deviations)
+        drawn = figures.draw_samples(dataset, modalities, spec.title, sentences)
         return save(drawn, spec.name, [data], paths)

@@ -17,7 +17,8 @@ from cch.base.files import sha256_file
 from cch.config.specs import TrainSpec
 from cch.data.degradation import degrade
 from cch.data.paired import PairedDataset
-from cch.data.selection import SelectionFile, fit_columns
+from cch.data.scaling import fit_columns
+from cch.data.selection import SelectionFile
 
 
 class Inputs:

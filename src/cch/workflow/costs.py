@@ -1,8 +1,8 @@
-"""What a configuration takes before any of it is started: jobs, runs, work, time, memory.
+"""Jobs, runs, work, time and memory of a configuration, before anything is started: ``cch plan``.
 
-``cch plan`` prints it. The jobs are those of Snakemake's own graph, from nothing. A job's work
-follows from its specification (``cch.config.work``); seconds are work over a throughput that was
-measured, on this machine or in an earlier run. What nothing says is unknown, and counted as that.
+The jobs are those of Snakemake's own graph, as if no output existed. A job's work follows from its
+specification (``cch.config.work``). Seconds are work divided by a throughput measured on this
+machine or in an earlier run. Unknown values are counted as unknown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from cch.workflow.planning import Plan
 BENCHMARKS = "benchmarks"
 
 OTHER = "of no study"
-"""The row of downloads, the theory and pages."""
+"""Row of downloads, the theory and pages."""
 
 UNKNOWN = Work(None)
 
@@ -53,11 +53,10 @@ class Job:
 
     Attributes:
         rule: its rule.
-        study: the first study that it is for, or ``OTHER``.
-        memory_mb: what it asks for at the first attempt.
+        study: the first study that needs it, or ``OTHER``.
+        memory_mb: requested at the first attempt.
         benchmark: its file below the folder of benchmark files.
-        kind: jobs of one kind take about the same time for the same work: the stage, with the
-            estimators where it estimates.
+        kind: stage and estimators; jobs of one kind have about the same throughput.
         work: what it computes.
     """
 
@@ -73,7 +72,7 @@ class Job:
 
 
 def planned(plan: Plan) -> list[Job]:
-    """Return the jobs of the target ``all`` from nothing; the target itself is left out."""
+    """Return the jobs of the target ``all`` as if no output existed, without the target itself."""
     works = Works(plan.config.studies, plan.config.datasets, plan.paths.dataset)
     jobs = []
     for job in snakemake_jobs(plan.config.model_dump(mode="json")):
@@ -93,14 +92,14 @@ def planned(plan: Plan) -> list[Job]:
 
 
 def snakemake_jobs(configuration: dict[str, Any], targets: Sequence[str] = ()) -> list[Any]:
-    """Return the jobs of Snakemake's graph, as if nothing were there yet; nothing is started.
+    """Return the jobs of Snakemake's graph as if no output existed; nothing is started.
 
     Args:
-        configuration: the whole of it.
-        targets: names or files; ``all`` where none is given.
+        configuration: complete.
+        targets: names or files; default ``all``.
 
     Returns:
-        Snakemake's own jobs, those of targets left out: ``rule.name``, ``wildcards_dict``,
+        Snakemake's own jobs without those of targets: ``rule.name``, ``wildcards_dict``,
         ``input``, ``output``, ``params``, ``resources``, ``benchmark``.
     """
     from snakemake.api import (
@@ -123,14 +122,14 @@ def snakemake_jobs(configuration: dict[str, Any], targets: Sequence[str] = ()) -
         )
         wanted = DAGSettings(forceall=True, targets=frozenset(targets))
         graph = workflow.dag(dag_settings=wanted)
-        # Of what the interface offers, the summary is the least that builds the graph.
+        # The summary is the cheapest call of the interface that builds the graph.
         with contextlib.redirect_stdout(io.StringIO()):
             graph.summary()
         return [job for job in workflow._workflow.dag.jobs if job.output]
 
 
 def _study(plan: Plan, rule: str, wildcards: dict[str, str]) -> str:
-    """The first study that a job is for."""
+    """Return the first study that needs a job."""
     studies = plan.config.studies
     named = wildcards.get("study", rule.removeprefix("study_"))
     if named in studies:
@@ -143,13 +142,13 @@ def _study(plan: Plan, rule: str, wildcards: dict[str, str]) -> str:
 
 
 def _within(benchmark: Path) -> str:
-    """A benchmark file below the folder of all: ``train/mnistm-a18.teacher.tsv``."""
+    """Return a benchmark file relative to its root, as ``train/mnistm-a18.teacher.tsv``."""
     folder = benchmark.parent.name
     return f"{folder}/{benchmark.name}" if folder not in ("", BENCHMARKS) else benchmark.name
 
 
 def _stage(benchmark: Path) -> str:
-    """The stage of a job: the folder of its benchmark file, or the name of a single job."""
+    """Return the stage of a job: the folder or the name of its benchmark file."""
     return _within(benchmark).partition("/")[0].removesuffix(".tsv")
 
 
@@ -162,12 +161,12 @@ def _kind(stage: str, spec: Any) -> str:
 
 @dataclass
 class Works:
-    """Works of jobs by their specifications.
+    """Work of jobs by their specifications.
 
     Args:
         studies: the studies of the configuration.
         datasets: its datasets.
-        path: the file of a dataset, which need not be there.
+        path: the file of a dataset, which may be missing.
     """
 
     studies: dict[str, Study]
@@ -175,7 +174,7 @@ class Works:
     path: Callable[[str], str]
 
     def of(self, rule: str, spec: Any) -> Work:
-        """Return the work of a job; most of it is unknown for rules that no formula is known of."""
+        """Return the work of a job; unknown for rules without a formula."""
         # Estimators bring torch.
         from cch.information.work import calibrate_work, estimate_work
         from cch.paper.theory.stage import simulation_work
@@ -224,7 +223,7 @@ class Probe:
 
     @property
     def said(self) -> str:
-        """Where it was measured, and what its seconds are."""
+        """Where it was measured, and what its seconds include."""
         where = f"{self.threads} threads of the CPU" if self.device == "cpu" else "the GPU"
         return (
             f"seconds: of the products alone, at {self.rate / 1e9:,.1f} GFLOP/s as measured now on "
@@ -237,7 +236,7 @@ class Probe:
 
 
 def probe(device: str, threads: int, seconds: float = 1.0) -> Probe:
-    """Measure stacked matrix products, forwards and backwards, as training makes them."""
+    """Measure stacked matrix products, forward and backward, as in training."""
     import torch
 
     before = torch.get_num_threads()
@@ -247,7 +246,7 @@ def probe(device: str, threads: int, seconds: float = 1.0) -> Probe:
     w = torch.rand(members, units, units, device=device)
     done, start, taken = 0, 0.0, 0.0
     while taken < seconds:
-        # The first round, which loads the library, is not counted.
+        # The first round loads the library and is not counted.
         if done == 1:
             start = time.perf_counter()
         for _ in range(10):
@@ -264,7 +263,7 @@ def probe(device: str, threads: int, seconds: float = 1.0) -> Probe:
 class Benchmarks:
     """The throughput of an earlier run, from its benchmark files and records.
 
-    Jobs whose work is known take the line through those of their kind; others the mean.
+    Jobs of known work take the fitted line of their kind, others the mean of their stage.
 
     Raises:
         CchError: the folder holds no benchmark files.
@@ -300,17 +299,17 @@ class Benchmarks:
         )
 
     def seconds(self, job: Job) -> float | None:
-        """Seconds of a job, as those of its kind took them."""
+        """Seconds of a job, by jobs of its kind."""
         work, line = job.work.operations, self.lines.get(job.kind)
         if work is not None:
             return None if line is None else line[0] + line[1] * work
-        # A mean says nothing of jobs that have a size, of which the earlier run's is not known.
+        # A mean does not apply to jobs whose size may differ from the earlier run's.
         stage = job.kind.partition("/")[0]
         return None if stage in RECORDS else self.means.get(stage)
 
 
 def _record_of(results: Path, stage: str, name: str) -> dict[str, Any]:
-    """The record of the job of a benchmark file; empty where it has none of its own."""
+    """Return the record of a benchmark file's job, or an empty mapping."""
     if stage not in RECORDS:
         path = results / stage / "simulation.record.json"
     else:
@@ -320,7 +319,7 @@ def _record_of(results: Path, stage: str, name: str) -> dict[str, Any]:
 
 
 def _works_of(results: Path) -> Works:
-    """What says the works of a finished run: its configuration, from the records of its tables."""
+    """Return the works of a finished run, by the configuration in its tables' records."""
     studies: dict[str, Study] = {}
     datasets: dict[str, Dataset] = {}
     for path in sorted((results / "tables").glob("*.record.json")):
@@ -333,7 +332,7 @@ def _works_of(results: Path) -> Works:
 
 
 def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Seconds of a start and of an operation, of least relative errors; none is below zero."""
+    """Fit seconds per start and per operation, both nonnegative, by least relative squares."""
     import numpy as np
     from scipy.optimize import nnls
 
@@ -344,18 +343,18 @@ def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return float(start), float(each / scale)
 
 
-# The answer
+# Result
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What a configuration takes.
+    """Costs of a configuration.
 
     Attributes:
         names: the studies in the order of the configuration, and ``OTHER``.
         jobs: of the target ``all``, from nothing.
-        throughput: what seconds are by.
-        absent: studies that ``all`` leaves out, and why.
+        throughput: source of the seconds.
+        absent: studies excluded from ``all``, with reasons.
     """
 
     names: list[str]
@@ -364,9 +363,9 @@ class Costs:
     absent: dict[str, str]
 
     def parts(self) -> list[dict[str, Any]]:
-        """Sums over the jobs of each study, then of what is of none, then of all.
+        """Return sums over the jobs of each study, of no study, and of all.
 
-        They are of what is known, beside the number of jobs of which it is not.
+        Sums are over known values; the number of jobs with unknown values is beside them.
         """
         groups = {name: [job for job in self.jobs if job.study == name] for name in self.names}
         groups = {name: jobs for name, jobs in groups.items() if jobs} | {"all": self.jobs}
@@ -388,13 +387,13 @@ class Costs:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for programs."""
+        """Return plain values."""
         *parts, total = self.parts()
         said = {"throughput": self.throughput.said, "left_out": self.absent}
         return {"format": "cch-plan-2", "studies": parts, "total": total, **said}
 
     def table(self) -> Table:
-        """A row for every study, for what is of none, and for all together."""
+        """Return one row for each study, for jobs of no study, and for all."""
         table = Table(title="From nothing", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for name in ("study", "jobs", "runs", "estimates", "work", "time", "unknown", "memory"):
             table.add_column(name, justify="left" if name == "study" else "right", no_wrap=True)
@@ -413,7 +412,7 @@ class Costs:
         return table
 
     def notes(self) -> list[str]:
-        """What the table cannot say."""
+        """Return lines of explanation below the table."""
         rules: dict[str, int] = defaultdict(int)
         for job in self.jobs:
             if self.throughput.seconds(job) is None:
@@ -431,12 +430,12 @@ class Costs:
 
 
 def costs(plan: Plan, earlier: Path | None = None) -> Costs:
-    """Return what a configuration takes from nothing; nothing is started.
+    """Return the costs of a configuration as if no output existed; nothing is started.
 
     Args:
         plan: of the configuration.
-        earlier: results of an earlier run whose benchmark files say the seconds; left out, a probe
-            of this machine does, of its GPU where there is one and the configuration allows it.
+        earlier: results of an earlier run with benchmark files; default: measure the throughput
+            of this machine, on its GPU if there is one and the configuration allows it.
 
     Raises:
         CchError: the earlier run left no benchmark files.
@@ -453,7 +452,7 @@ def costs(plan: Plan, earlier: Path | None = None) -> Costs:
 
 
 def operations(count: float) -> str:
-    """A number of floating-point operations in a unit: ``1.2 TFLOP``; empty for none."""
+    """Format a number of floating-point operations, as ``1.2 TFLOP``; '' for zero."""
     if not count:
         return ""
     power = min(6, max(2, int(math.log10(count)) // 3))
@@ -461,7 +460,7 @@ def operations(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that a person would take: ``42 s``, ``12 min``, ``3.4 h``, ``5.1 d``."""
+    """Format seconds as ``42 s``, ``12 min``, ``3.4 h`` or ``5.1 d``."""
     for least, unit, name in ((2 * 86_400, 86_400, "d"), (2 * 3600, 3600, "h")):
         if seconds >= least:
             return f"{seconds / unit:.1f} {name}"

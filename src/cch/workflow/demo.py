@@ -1,16 +1,18 @@
-"""The demo as one command: run it, go on with it after a kill, say where its results are."""
+"""The demo as one command: run it, resume it after a kill, say where its results are."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cch import CHECKOUT
+from filelock import Timeout
+
+from cch import CHECKOUT, LIBRARY
 from cch.base.errors import CchError
+from cch.base.files import process_lock
 from cch.workflow.events import TERMINAL
 
 RESULTS = "results/demo"
@@ -20,47 +22,52 @@ LOG = f"{RESULTS}/demo.log"
 def run_demo(cores: int, directory: Path) -> int:
     """Run the demo with Snakemake in ``directory``; return the exit status.
 
-    What Snakemake and the jobs print goes to a log; the terminal has a progress bar and, for each
-    job that failed, a line. A killed Snakemake leaves its folder locked. A lock and a mark of our
-    own tell whether another demo runs, and whether the last one was killed: only then is
-    Snakemake's lock, which is that demo's, taken away, and the work goes on where it was.
+    The output of Snakemake and the jobs goes to a log; the terminal has a progress bar and one
+    line for each failed job. A killed Snakemake leaves its folder locked. ``.lock`` tells whether
+    another demo runs, ``.unfinished`` whether the last one was killed: only then is Snakemake's
+    lock removed, and the work resumes.
 
     Raises:
-        CchError: the checkout is not there, or another demo runs in this folder.
+        CchError: there is no checkout, or another demo runs in this folder.
     """
     if not (CHECKOUT / "Snakefile").is_file():
         raise CchError(
             CHECKOUT, "holds no Snakefile", "run the demo from a checkout of the project"
         )
     (directory / RESULTS).mkdir(parents=True, exist_ok=True)
-    with open(directory / RESULTS / ".lock", "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CchError(directory.resolve(), "another demo runs here", "wait for it") from None
-        command = [
-            *(sys.executable, "-m", "snakemake", "--cores", str(cores)),
-            *("--snakefile", str(CHECKOUT / "Snakefile"), "--directory", str(directory)),
-            *("--configfile", str(CHECKOUT / "presets" / "demo.yaml")),
-        ]
-        print(f"cch: planning the demo; everything that it prints goes to {LOG}", flush=True)
-        if lock.tell():
-            _run([*command, "--unlock"], directory)
-        lock.write("a demo runs, or was killed\n")
-        lock.flush()
-        status = _run([*command, "--rerun-incomplete"], directory)
-        if status >= 0:  # not killed: Snakemake has taken its own lock away
-            lock.truncate(0)
-    print(summary() if status == 0 else f"The demo failed; {LOG} has all that it printed.")
+    try:
+        with process_lock(directory / RESULTS / ".lock").acquire(timeout=0):
+            status = _run_or_resume(cores, directory)
+    except Timeout:
+        raise CchError(directory.resolve(), "another demo runs here", "wait for it") from None
+    print(summary() if status == 0 else f"The demo failed; see {LOG}.")
+    return status
+
+
+def _run_or_resume(cores: int, directory: Path) -> int:
+    """Run Snakemake; first unlock its folder if the last demo was killed."""
+    command = [
+        *(sys.executable, "-m", "snakemake", "--cores", str(cores)),
+        *("--snakefile", str(CHECKOUT / "Snakefile"), "--directory", str(directory)),
+        *("--configfile", str(CHECKOUT / "presets" / "demo.yaml")),
+    ]
+    print(f"cch: planning the demo; all output goes to {LOG}", flush=True)
+    unfinished = directory / RESULTS / ".unfinished"
+    if unfinished.exists():
+        _run([*command, "--unlock"], directory)
+    unfinished.touch()
+    status = _run([*command, "--rerun-incomplete"], directory)
+    if status >= 0:  # not killed: Snakemake has released its own lock
+        unfinished.unlink()
     return status
 
 
 def _run(command: Sequence[str], directory: Path) -> int:
-    """Run Snakemake with its output in the log and its progress on our standard error."""
+    """Run Snakemake with its output in the log and its progress on the standard error."""
     terminal = os.dup(2)
     environment = {
         **os.environ,
-        "PYTHONPATH": str(CHECKOUT / "src"),
+        "PYTHONPATH": str(LIBRARY),
         TERMINAL: str(terminal),
     }
     try:
@@ -78,7 +85,7 @@ def _run(command: Sequence[str], directory: Path) -> int:
 
 
 def summary() -> str:
-    """Where the demo's results are and what to do with them."""
+    """Return where the demo's results are and what to do with them."""
     return "\n".join(
         [
             "",

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress bar, and one line for every job that failed for good.
+"""Progress of a run, and one line for each job that failed in its last attempt.
 
 Both read the records that Snakemake logs for its events (``snakemake_interface_logger_plugins``).
 """
@@ -16,17 +16,17 @@ from typing import Any, TextIO
 from cch.base.progress import clock
 
 TERMINAL = "CCH_TERMINAL"
-"""Environment variable with the file descriptor on which progress is shown, if it is."""
+"""Environment variable with the file descriptor for progress; unset for none."""
 
 REASON = re.compile(r"error in rule \S+: (?P<reason>.*)$")
 TAIL_BYTES = 20_000
 LINE_EVERY = 10.0
-"""Seconds between two lines of progress where there is no terminal to redraw a bar on."""
+"""Seconds between two lines of progress without a terminal."""
 
 
 @dataclass
 class Failure:
-    """A job that failed and was not made good by a later attempt.
+    """A job that failed, with no later attempt that succeeded.
 
     Attributes:
         rule: its rule.
@@ -43,7 +43,7 @@ class Failure:
     logs: list[str] = field(default_factory=list)
 
     def line(self, folder: Path) -> str:
-        """One line for a person; log files are read in ``folder``."""
+        """Return one line with the reason; log files are relative to ``folder``."""
         name = f"{self.rule} of {', '.join(self.wildcards)}" if self.wildcards else self.rule
         times = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
         found = (reason_in(folder / path) for path in self.logs)
@@ -53,7 +53,7 @@ class Failure:
 
 
 def reason_in(path: Path) -> str:
-    """The last error that a job's log states in our own form; empty where there is none.
+    """Return the last error line of ours in a job's log, or ''.
 
     It is one line: where more lines belong to it, such as steps, it says that the log has them.
     """
@@ -69,7 +69,7 @@ def reason_in(path: Path) -> str:
 
 
 class JobEventHandler(logging.Handler):
-    """Follows the jobs of one call of Snakemake, however quiet it is.
+    """Follow the jobs of one call of Snakemake, also under ``--quiet``.
 
     Args:
         progress: where the number of finished jobs is shown; nowhere if None.
@@ -83,11 +83,11 @@ class JobEventHandler(logging.Handler):
 
     @property
     def failures(self) -> list[Failure]:
-        """The jobs that failed for good, in the order in which they first failed."""
+        """Jobs that failed in their last attempt, in order of their first failure."""
         return list(self._failed.values())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take note of an event; other records are passed over."""
+        """Handle an event of Snakemake; ignore other records."""
         event = getattr(getattr(record, "event", None), "name", None)
         said: dict[str, Any] = record.__dict__
         if event == "JOB_INFO":
@@ -104,7 +104,7 @@ class JobEventHandler(logging.Handler):
     def _add_failure(self, said: dict[str, Any]) -> None:
         jobid = said["jobid"]
         logs = list(map(str, said.get("log") or []))
-        # Snakemake logs no start of a job that a cluster runs; its log is named by its wildcards.
+        # Snakemake does not log the start of a cluster job; its log file has the wildcards.
         named = [Path(logs[0]).name.removesuffix(".log")] if logs else []
         wildcards = self._wildcards.get(jobid, named)
         failure = self._failed.setdefault(jobid, Failure(said["rule_name"], wildcards))
@@ -114,7 +114,7 @@ class JobEventHandler(logging.Handler):
 
 
 class RunProgress:
-    """One line or bar: jobs done, jobs in all, time taken and time left.
+    """A bar or lines with jobs done, total, elapsed time and time left.
 
     Args:
         stream: where it is shown; a bar on a terminal, elsewhere a line every few seconds.
@@ -127,7 +127,7 @@ class RunProgress:
         self._bar: Any = None
 
     def update(self, done: int, total: int) -> None:
-        """Show how many jobs are done, of how many."""
+        """Show the number of finished jobs and the total."""
         if self._stream.isatty():
             self._redraw(done, total)
         elif time.monotonic() - self._last >= LINE_EVERY or done == total:
@@ -135,17 +135,17 @@ class RunProgress:
             print(f"cch: {self.line(done, total)}", file=self._stream, flush=True)
 
     def line(self, done: int, total: int) -> str:
-        """The state as text."""
+        """Return the state as text."""
         elapsed = time.monotonic() - self._start
         left = f", about {clock(elapsed / done * (total - done))} left" if 0 < done < total else ""
         return f"{done} of {total} jobs, {clock(elapsed)}{left}"
 
     def say(self, line: str) -> None:
-        """Show a line of its own."""
+        """Print a line."""
         print(line, file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Leave the last state on the terminal."""
+        """Stop the bar and leave its last state."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -169,7 +169,7 @@ class RunProgress:
                 TextColumn("left"),
                 TimeRemainingColumn(elapsed_when_finished=False),
             )
-            # Jobs are of unequal length: the rate is that of the whole run.
+            # Jobs differ in duration, so the rate is averaged over the whole run.
             self._bar = Progress(
                 *columns, console=Console(file=self._stream), speed_estimate_period=24 * 3600
             )
@@ -179,6 +179,6 @@ class RunProgress:
 
 
 def run_progress() -> RunProgress | None:
-    """Progress on the descriptor that the starting process gave, if it gave one."""
+    """Return progress on the descriptor of the parent process, or None."""
     descriptor = os.environ.get(TERMINAL)
     return None if descriptor is None else RunProgress(os.fdopen(int(descriptor), "w"))

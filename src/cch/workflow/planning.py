@@ -1,4 +1,4 @@
-"""From a configuration to the workflow: files, targets, parameters. The rules ask here.
+"""Files, targets and specifications of jobs for one configuration; used by the rules.
 
 Nothing in this module runs or imports Snakemake; it answers what a rule needs to know about a
 dataset, a study or a layout, so that a rule holds no logic of its own.
@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cch import CHECKOUT
 from cch.base.errors import CchError, nearest
 from cch.base.files import digest, sha256_file
 from cch.config import Config, Study, load
 from cch.config.paths import Paths
 from cch.config.specs import (
     SPECS,
+    NullGapsSpec,
+    NullTableSpec,
     PrepareSpec,
     Step,
     TheorySpec,
@@ -30,12 +33,14 @@ from cch.config.specs import (
     train_spec,
 )
 from cch.data.datasets.registry import check_reader, required_sources
-from cch.data.sources.fetch import Fetched, available, manual_steps, missing_by_hand, raw_path
+from cch.data.sources.fetch import Fetched
+from cch.data.sources.manual import available, manual_steps, missing_by_hand, raw_path
 from cch.data.sources.table import SourceTable, load_table, with_local
 from cch.paper.theory import THEORY_FIGURES
 from cch.records.code import code_digest
 from cch.tables.claims import Claims, load_claims, titled
-from cch.tables.layouts import Layout, all_layouts, layout_inputs
+from cch.tables.layout import Layout, layout_inputs
+from cch.tables.layouts import all_layouts
 from cch.tables.spec import table_spec
 
 # Whose features a role's networks read, where they are selected.
@@ -56,18 +61,17 @@ OTHER_TARGETS = {
     "export": "the finished run as a Workflow Run RO-Crate",
     "fetch": "only download",
 }
-"""Targets that are neither a study, a table nor a figure, with what they make."""
+"""Targets that are not studies, tables or figures, with descriptions."""
 
-GENERATED_FIGURES = {
+THEORY_TITLES = {
     "theory-risk": "Theory. Risk of the student, formulas and simulation",
     "theory-region": "Theory. Where distillation helps and where the criterion says so",
-    "null-lihc": "LIHC null. What estimators give at LIHC's sizes where there is no gap",
 }
-"""Figures of no study, with titles."""
+"""Figures of the theory, with titles."""
 
 
 def selection_name(study: Study, modality: str) -> str:
-    """Name of a study's selection; studies that agree in it on one dataset share the file."""
+    """Return the name of a study's selection; equal selections on one dataset share a file."""
     spec = select_spec(study, modality).model_dump(mode="json", exclude={"dataset", "modality"})
     return f"{modality}-{digest(spec)[:8]}"
 
@@ -79,7 +83,7 @@ once = functools.cache
 
 @dataclass(frozen=True)
 class Bundle:
-    """Tables and figures that rest on the same jobs, and so are made in one.
+    """Tables and figures that depend on the same jobs and are made in one job.
 
     Attributes:
         name: of the first of them.
@@ -91,14 +95,14 @@ class Bundle:
 
 
 class Plan:
-    """Everything that the rules ask of one configuration.
+    """What the rules need to know about one configuration.
 
     Args:
         raw: the merged configuration, as Snakemake has it.
-        root: the folder of the checkout (paper/, workflow/).
+        root: the folder with paper/ and workflow/.
     """
 
-    def __init__(self, raw: dict[str, Any], root: str | Path) -> None:
+    def __init__(self, raw: dict[str, Any], root: str | Path = CHECKOUT) -> None:
         self.root = Path(root)
         self.config: Config = load(raw)
         self.paths = Paths.of(self.config)
@@ -111,7 +115,9 @@ class Plan:
         )
         self.claims: Claims = load_claims(self.root / "paper" / "claims.yaml")
         names = {name: layout.number for name, layout in self.layouts.items()}
-        for name, number in (names | dict.fromkeys(self.theory_targets(), "the theory")).items():
+        names |= dict.fromkeys(self.theory_targets(), "the theory")
+        names |= dict.fromkeys(self.null_targets(), "null gaps")
+        for name, number in names.items():
             if name in {*self.config.studies, *(s.group for s in self.config.studies.values())}:
                 raise CchError(f"studies.{name}", f"is also the name of {number}", "choose another")
         for name, dataset in self.config.datasets.items():
@@ -136,7 +142,7 @@ class Plan:
         }
 
     def origin(self, source: str, file: str) -> list[str]:
-        """The file of one's own that a raw file is a copy of; none for files that are fetched.
+        """Return the user file that a raw file is copied from, in a list; none for fetched files.
 
         Raises:
             CchError: it is not there; Snakemake would take the copy of an earlier run for it.
@@ -147,11 +153,11 @@ class Plan:
         return [] if path is None else [path]
 
     def raw_list(self, dataset: str) -> list[str]:
-        """Raw files of a dataset, flat."""
+        """Raw files of a dataset, as a list."""
         return [path for files in self.raw_files(dataset).values() for path in files.values()]
 
     def raw_records(self, dataset: str) -> list[str]:
-        """Records of a dataset's raw files; a file without one is taken in first."""
+        """Records of a dataset's raw files."""
         return [f"{path}.record.json" for path in self.raw_list(dataset)]
 
     @once
@@ -185,14 +191,14 @@ class Plan:
 
     @once
     def bundles(self) -> list[Bundle]:
-        """Tables and figures by the jobs that they rest on, directly or through others."""
+        """Group tables and figures by the jobs that they depend on, directly or indirectly."""
         by_jobs: dict[frozenset[str], list[str]] = {}
         for name in self.layouts:
             by_jobs.setdefault(self._behind(self.layout_inputs(name)), []).append(name)
         return [Bundle(names[0], names) for names in by_jobs.values()]
 
     def _behind(self, files: Iterable[str]) -> frozenset[str]:
-        """Jobs that make files, with all that those rest on; a job is named by its first output."""
+        """Return the jobs that make files, and all jobs before them, by their first outputs."""
         found, waiting = set(), list(files)
         while waiting:
             path = waiting.pop()
@@ -216,7 +222,7 @@ class Plan:
 
     @once
     def steps(self, study: str) -> list[Step]:
-        """Everything that is trained and estimated for a study; inputs are made before outputs."""
+        """Return all training, estimation and calibration of a study, in order of dependence."""
         spec, paths, seen = self.config.studies[study], self.paths, self.representations(study)
         steps = [
             Step(
@@ -237,7 +243,7 @@ class Plan:
         return steps
 
     def together(self) -> list[str]:
-        """Studies that are made by one job each."""
+        """Studies that are made by one job each (`together`)."""
         return [name for name, study in self.config.studies.items() if study.together]
 
     def priority(self, study: str) -> int:
@@ -247,13 +253,13 @@ class Plan:
 
     @once
     def whole_inputs(self, study: str) -> list[str]:
-        """The files that all steps of a study read, less those that they make themselves."""
+        """Files that the steps of a study read and do not make themselves."""
         steps = self.steps(study)
         made = {step.output for step in steps}
         return sorted({path for step in steps for path in step.inputs.values()} - made)
 
     def documents(self, studies: Iterable[str]) -> list[str]:
-        """The JSON documents of the paper's tables and figures over these studies."""
+        """JSON documents of the paper's tables and figures that need no other studies."""
         wanted = set(studies)
         return [
             self.paths.table(name)
@@ -280,14 +286,24 @@ class Plan:
         tables = [self.paths.table(name, "record.json") for name in THEORY_FIGURES.values()]
         return tables + [self.paths.figure(name, "record.json") for name in THEORY_FIGURES]
 
-    def null_files(self) -> list[str]:
-        """The table and figure of what estimators give at LIHC's sizes for no gap."""
-        tables = [self.paths.table("null-lihc", s) for s in ("json", "csv", "md", "tex")]
-        return tables + [self.paths.figure("null-lihc", s) for s in ("pdf", "png")]
+    def null_files(self, entry: str) -> list[str]:
+        """The table and figure of an entry of `null_gaps`."""
+        name = f"null-{entry}"
+        tables = [self.paths.table(name, s) for s in ("json", "csv", "md", "tex")]
+        return tables + [self.paths.figure(name, s) for s in ("pdf", "png")]
+
+    def null_records(self, entry: str) -> list[str]:
+        """Their records."""
+        name = f"null-{entry}"
+        return [self.paths.table(name, "record.json"), self.paths.figure(name, "record.json")]
+
+    def null_targets(self) -> dict[str, list[str]]:
+        """The targets ``null-<entry>``, with their files."""
+        return {f"null-{entry}": self.null_files(entry) for entry in self.config.null_gaps}
 
     @property
     def comparison(self) -> str:
-        """The page that lists every cell beside the paper's."""
+        """The page with every cell beside the paper's value."""
         return f"{self.paths.results}/comparison.md"
 
     @property
@@ -298,7 +314,7 @@ class Plan:
     # Targets
 
     def targets(self) -> dict[str, list[str]]:
-        """Names that can be asked for on the command line, with their files."""
+        """Names of targets on the command line, with their files."""
         named: dict[str, list[str]] = {}
         for study_name, study in self.config.studies.items():
             files = [
@@ -312,9 +328,7 @@ class Plan:
                 named.setdefault(study.group, []).extend(files)
         for name in self.layouts:
             named[name] = self.layout_files(name)
-        # Of no study and asked for by name: what estimators give at LIHC's sizes for no gap.
-        named["null-lihc"] = self.null_files()
-        return named | self.theory_targets()
+        return named | self.null_targets() | self.theory_targets()
 
     def fetchable(self) -> list[str]:
         """All raw files of available studies, for the target that only downloads."""
@@ -322,12 +336,12 @@ class Plan:
         return sorted({path for name in datasets for path in self.raw_list(name)})
 
     def available(self) -> list[str]:
-        """Studies whose raw files can be had without a person's hands."""
+        """Studies whose raw files can be fetched or are there."""
         return [name for name in self.config.studies if not self.unavailable(name)]
 
     @once
     def unavailable(self, study: str) -> str:
-        """Why a study is left out of ``all``; empty where it is not."""
+        """Reason for excluding a study from ``all``, or ''."""
         name = self.config.studies[study].dataset
         for source in required_sources(name, self.config.datasets[name]):
             ready, reason = available(source, self.table, self.paths.resources, self.mirror)
@@ -336,7 +350,7 @@ class Plan:
         return ""
 
     def by_hand(self, target: str) -> list[str]:
-        """What a person has to do before a target can be built: a line, then the steps, a file."""
+        """Instructions for files that need a manual download: for each, a line and the steps."""
         studies = [
             name
             for name, study in self.config.studies.items()
@@ -379,23 +393,23 @@ class Plan:
         return f"{self.paths.results}/crate.zip"
 
     def report_spec(self) -> str:
-        """What the report says beside the run: the order of tables, what was not run, pages."""
+        """Digest of the report's settings: order of tables, excluded studies, pages, templates."""
         folder = self.root / "src" / "cch" / "report" / "templates"
         templates = {path.name: sha256_file(path) for path in sorted(folder.glob("*.*"))}
         about = {"order": list(self.layouts), "absent": self.absent(), "pages": self.pages()}
         return digest(about | {"templates": templates})
 
     def absent(self) -> dict[str, str]:
-        """Studies of the configuration that are not run, and why."""
+        """Excluded studies, with reasons."""
         return {n: why for n in self.config.studies if (why := self.unavailable(n))}
 
     def pages(self) -> dict[str, str]:
-        """Pages of the project that the report shows, by heading."""
+        """Pages of the documentation that the report includes, by heading."""
         path = self.root / "docs" / "assumptions.md"
         return {"Assumptions": path.read_text(encoding="utf-8")} if path.is_file() else {}
 
     def titles(self) -> dict[str, dict[str, str]]:
-        """Every target with a title, grouped: studies, tables, figures, others."""
+        """Titles of all targets, grouped: studies, tables, figures, others."""
         tables, figures = {}, {}
         for name, layout in self.layouts.items():
             title = titled(layout, self.config)
@@ -404,12 +418,19 @@ class Plan:
         return {
             "studies": self._study_titles(),
             "tables": tables,
-            "figures": figures | GENERATED_FIGURES,
+            "figures": figures | THEORY_TITLES | self._null_titles(),
             "others": OTHER_TARGETS,
         }
 
+    def _null_titles(self) -> dict[str, str]:
+        """Titles of the targets ``null-<entry>``."""
+        return {
+            f"null-{name}": f"{entry.title} null. Gaps of independent samples at its sizes"
+            for name, entry in self.config.null_gaps.items()
+        }
+
     def _study_titles(self) -> dict[str, str]:
-        """Titles of studies, and the members of groups."""
+        """Titles of studies; a group lists its members."""
         found = {name: study.title for name, study in self.config.studies.items()}
         groups: dict[str, list[str]] = {}
         for name, study in self.config.studies.items():
@@ -420,13 +441,17 @@ class Plan:
             found[group] = f"{title}{', '.join(names)}"
         return found
 
+    def names(self) -> list[str]:
+        """Names of all targets."""
+        return [name for names in self.titles().values() for name in names]
+
     def check_target(self, target: str) -> None:
-        """Refuse a target that is no name of ours and looks like no file.
+        """Refuse an unknown target that does not look like a file.
 
         Raises:
             CchError: one line with the nearest names, and the command that lists all.
         """
-        known = [name for names in self.titles().values() for name in names]
+        known = self.names()
         if target in known or "/" in target or "." in target:
             return
         raise CchError(
@@ -434,11 +459,11 @@ class Plan:
             nearest(target, known, "cch targets [--configfile FILE]"),
         )  # fmt: skip
 
-    # Specifications of jobs: all that determines their outputs beside their inputs
+    # Specifications of jobs: all that determines their outputs, other than input files
 
     @once
     def prepare_spec(self, name: str) -> str:
-        """What determines a dataset, beside its raw files."""
+        """Specification of a dataset."""
         files = self.raw_files(name)
         return as_json(
             PrepareSpec(
@@ -450,28 +475,28 @@ class Plan:
         )
 
     def ledger_spec(self) -> str:
-        """What determines the ledger, beside the tables, as one digest."""
+        """Digest of the claims that the ledger is made from."""
         return digest(self.claims.model_dump(mode="json"))
 
     @once
     def train_spec(self, study: str, role: str) -> str:
-        """What determines the runs of a role, beside the files that it reads."""
+        """Specification of the runs of a role."""
         return as_json(train_spec(study, self.config.studies[study], role))
 
     @once
     def select_spec(self, dataset: str, selection: str) -> str:
-        """What determines which features are selected, beside the dataset."""
+        """Specification of a selection of features."""
         study, modality = self.selections[dataset, selection]
         return as_json(select_spec(self.config.studies[study], modality))
 
     @once
     def estimate_spec(self, study: str, estimator: str) -> str:
-        """What determines the estimates by an estimator, beside the runs."""
+        """Specification of the estimates by one estimator."""
         return as_json(estimate_spec(study, self.config.studies[study].information, estimator))
 
     @once
     def calibrate_spec(self, study: str, estimator: str) -> str:
-        """What determines the calibration of an estimator, beside the runs."""
+        """Specification of the calibration of one estimator."""
         return as_json(calibrate_spec(study, self.config.studies[study].information, estimator))
 
     @once
@@ -480,16 +505,43 @@ class Plan:
         return [as_json(step) for step in self.steps(study)]
 
     def simulate_spec(self) -> str:
-        """What determines the simulations of the theory."""
+        """Specification of the simulations of the theory."""
         return as_json(self.config.theory)
 
     def theory_spec(self) -> str:
-        """What determines the tables of the theory, beside its simulations."""
+        """Specification of the tables and figures of the theory."""
         return as_json(TheorySpec(theory=self.config.theory, results=self.paths.results))
 
     @once
+    def null_spec(self, entry: str, estimator: str) -> str:
+        """Specification of one estimator's null gaps."""
+        asked = self.config.null_gaps[entry]
+        return as_json(
+            NullGapsSpec(
+                name=entry,
+                estimator=estimator,
+                class_counts=asked.class_counts,
+                columns=asked.columns,
+                repeats=asked.repeats,
+            )
+        )
+
+    @once
+    def null_table_spec(self, entry: str) -> str:
+        """Specification of the table and figure of null gaps."""
+        asked = self.config.null_gaps[entry]
+        return as_json(
+            NullTableSpec(
+                name=entry,
+                entry=asked.model_copy(update={"estimators": self.null_estimators(entry)}),
+                gaps=self.claims.column(asked.table, asked.column),
+                results=self.paths.results,
+            )
+        )
+
+    @once
     def table_spec(self, name: str) -> str:
-        """What determines a table or figure, beside the files that its cells read."""
+        """Specification of a table or figure."""
         layout = self.layouts[name]
         stand_ins = self.stand_ins(layout.studies)
         return as_json(table_spec(name, layout, self.config, self.claims, stand_ins))
@@ -498,7 +550,7 @@ class Plan:
 
     @functools.cached_property
     def selections(self) -> dict[tuple[str, str], tuple[str, str]]:
-        """A study that makes a selection, and the modality, by dataset and the selection's name."""
+        """One study and modality for each selection, by dataset and name of the selection."""
         return {
             (study.dataset, selection_name(study, modality)): (name, modality)
             for name, study in self.config.studies.items()
@@ -508,7 +560,7 @@ class Plan:
 
     @once
     def training_inputs(self, study: str, role: str) -> dict[str, str]:
-        """The files that the runs of a role are trained on, by name in the rule."""
+        """Input files of training, by name in the rule."""
         spec = self.config.studies[study]
         files = {"dataset": self.paths.dataset(spec.dataset)}
         if role == "student":
@@ -520,16 +572,23 @@ class Plan:
         return files
 
     def representations(self, study: str) -> dict[str, str]:
-        """The runs that information is estimated from, by role."""
+        """Runs that information is estimated from, by role."""
         return {role: self.paths.runs(study, role) for role in ("teacher", "baseline")}
 
-    def null_lihc_inputs(self) -> list[str]:
-        """The null of LIHC's setting by every estimator of any study."""
+    def null_estimators(self, entry: str) -> list[str]:
+        """Estimators of an entry of `null_gaps`: its own, or those of all studies."""
+        own = self.config.null_gaps[entry].estimators
         used = [e for study in self.config.studies.values() for e in study.information.estimators]
-        return [self.paths.calibration("lihc-null", name) for name in dict.fromkeys(used)]
+        return list(dict.fromkeys(used if own is None else own))
+
+    def null_inputs(self, entry: str) -> list[str]:
+        """The estimates that an entry of `null_gaps` shows, by estimator."""
+        return [
+            self.paths.calibration(f"null-{entry}", name) for name in self.null_estimators(entry)
+        ]
 
     def stand_ins(self, studies: Sequence[str]) -> list[str]:
-        """What to say of stand-in data that studies rest on."""
+        """Notices about stand-in data of some studies."""
         names = [self.config.studies[study].dataset for study in studies]
         needed = [s for name in names for s in required_sources(name, self.config.datasets[name])]
         said = [self.table.source(source).stand_in for source in needed]
@@ -547,11 +606,11 @@ class Plan:
 
     @property
     def pins(self) -> str:
-        """Where digests of first use are kept."""
+        """The lockfile of digests that were pinned on first use."""
         return f"{self.paths.resources}/sources.lock"
 
     def raw_facts(self, source: str, file: str, fetched: Fetched) -> dict[str, Any]:
-        """What the record of a raw file says about where it came from."""
+        """Provenance of a raw file, for its record."""
         entry, about = self.table.file(source, file), self.table.source(source)
         facts = {
             "source": source,

@@ -1,4 +1,4 @@
-"""What a crate holds: the files of a run, those that it only names, its jobs and its sources."""
+"""Contents of a crate: files of a run, files named by reference, jobs and sources."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from cch.base.files import sha256_file
 from cch.records.code import code_now
 
 BY_REFERENCE = (".h5",)
-"""Datasets, selected features, models and the arrays of runs: named by size and digest."""
+"""Suffixes of datasets, selected features and models, which are named by size and digest."""
 
 SOURCES = (
     "Snakefile", "workflow", "config.yaml", "presets", "paper", "src/cch", "envs", "slurm", "docs",
     "pyproject.toml", "Makefile", "README.md", "LICENSE", "CITATION.cff",
 )  # fmt: skip
-"""What of the checkout goes in."""
+"""Parts of the checkout that go in."""
 
 NO_SOURCES = (".pyc", ".png")
 
 LATER = "export_crate"
-"""The rule whose output a crate is; an earlier one does not go into the next."""
+"""The rule that exports a crate; an earlier crate does not go into the next."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class File:
 
     Attributes:
         path: as recorded, or below the checkout.
-        id: its place in the crate, or for one that is only named an address, or a URI made of its
-            digest (RFC 6920).
-        place: where it lies; None where it is only named.
+        id: its path in the crate; for a file named by reference its address, or a URI of its digest
+            (RFC 6920).
+        place: its path on disk; None for a file named by reference.
         sha256: of its bytes.
-        bytes: its size; None where it is only named and not there.
-        raw: where a raw file came from.
-        generator: what a generated file came from.
+        bytes: its size, or None if unknown.
+        raw: origin of a raw file.
+        generator: origin of a generated file.
     """
 
     path: str
@@ -71,24 +71,24 @@ class Job:
 
     @property
     def script(self) -> str:
-        """The script that it ran, in the crate."""
+        """Path of its script in the crate."""
         return f"workflow/scripts/{self.content['code']['script']}"
 
     @property
     def started(self) -> datetime:
-        """When it began."""
+        """Start of the job."""
         return datetime.fromisoformat(self.content["started"])
 
     @property
     def ended(self) -> datetime:
-        """When it ended, to the second."""
+        """End of the job, to the second."""
         ended = self.started + timedelta(seconds=self.content["seconds"])
         return ended.replace(microsecond=0)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """All that goes into a crate.
+    """Everything in a crate.
 
     Attributes:
         name: of the results, as recorded.
@@ -96,7 +96,7 @@ class Contents:
         records: the jobs' records as files.
         sources: files of the checkout.
         jobs: in order of their start.
-        other_code: scripts whose recorded code is not that of the sources, with their commits.
+        other_code: scripts whose recorded code differs from the sources, with their commits.
     """
 
     name: str
@@ -108,17 +108,17 @@ class Contents:
 
     @property
     def inside(self) -> list[File]:
-        """Files that are packed, in order of their place."""
+        """Packed files, in order of their path in the crate."""
         every = [*self.files.values(), *self.records, *self.sources]
         return sorted((file for file in every if file.place), key=lambda file: file.id)
 
     @property
     def ended(self) -> datetime:
-        """When the last job ended: the date of the crate."""
+        """End of the last job: the date of the crate."""
         return max(job.ended for job in self.jobs)
 
     def lines(self) -> list[str]:
-        """What to tell a person."""
+        """Return a summary to print."""
         size = sum(file.bytes or 0 for file in self.inside)
         named = sum(file.place is None for file in self.files.values())
         said = [
@@ -139,7 +139,7 @@ def collect(results: str | Path, root: Path = CHECKOUT) -> Contents:
 
     Raises:
         CchError: there is no finished run, a record is broken, or a file that goes in is missing or
-            is not the one that was made.
+            differs from its record.
     """
     if not (root / "Snakefile").is_file():
         raise CchError(root, "holds no Snakefile", "export from a checkout of the project")
@@ -162,7 +162,7 @@ def collect(results: str | Path, root: Path = CHECKOUT) -> Contents:
 
 
 def _inside(path: str) -> str:
-    """Where a recorded path lies in the crate: as recorded, without a root."""
+    """Return the path in the crate: as recorded, without a leading slash."""
     return path.lstrip("/")
 
 
@@ -173,7 +173,7 @@ def _packed(path: str, place: Path, sha256: str | None = None, **more: Any) -> F
 
 
 def _files(tree: Tree, recorded: list[Recorded]) -> Iterator[File]:
-    """All files that the jobs made; raw files and arrays are only named."""
+    """Yield all outputs of the jobs; raw files and arrays are named by reference."""
     addresses = Counter(_address(r.content.get("raw", {})) for r in recorded)
     for r in recorded:
         raw, generator = r.content.get("raw", {}), r.content.get("generator", {})
@@ -184,9 +184,9 @@ def _files(tree: Tree, recorded: list[Recorded]) -> Iterator[File]:
                 continue
             size = raw.get("bytes") or (place.stat().st_size if place.is_file() else None)
             address = _address(raw)
-            known = address and addresses[address] == 1
-            identity = address if known else digest_uri(sha256)
-            yield File(path, identity, None, sha256, size, raw, generator)
+            unique = address and addresses[address] == 1
+            name = address if unique else digest_uri(sha256)
+            yield File(path, name, None, sha256, size, raw, generator)
 
 
 def _checked(tree: Tree, path: str) -> Path:
@@ -198,7 +198,7 @@ def _checked(tree: Tree, path: str) -> Path:
 
 
 def _address(raw: dict[str, Any]) -> str:
-    """A URI that says where a raw file can be had; empty where there is none."""
+    """Return an address of a raw file, or ''."""
     for address in [*raw.get("published_addresses", []), raw.get("address", "")]:
         if re.match(r"(?!file:|generator:)[a-z][a-z0-9+.-]+:", address):
             return address
@@ -206,7 +206,7 @@ def _address(raw: dict[str, Any]) -> str:
 
 
 def digest_uri(sha256: str) -> str:
-    """The URI that names bytes by their SHA-256 (RFC 6920)."""
+    """Return the URI of bytes with this SHA-256 (RFC 6920)."""
     value = base64.urlsafe_b64encode(bytes.fromhex(sha256)).decode().rstrip("=")
     return f"ni:///sha-256;{value}"
 

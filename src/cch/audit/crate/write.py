@@ -1,4 +1,4 @@
-"""A crate as one file or one folder; the same run gives the same bytes."""
+"""Write a crate as a zip file or a folder; the same run gives the same bytes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def export(results: str | Path, target: str | Path, root: Path = CHECKOUT) -> Co
 
     Args:
         results: the run's folder.
-        target: a file that ends in ``.zip``, or a folder; neither may exist.
+        target: a new file ending in ``.zip``, or a new folder.
         root: the checkout whose sources go in.
 
     Returns:
-        What went in.
+        The contents.
 
     Raises:
-        CchError: there is no finished run, a file of it is not the one that was made, or the target
-            exists or cannot be written.
+        CchError: there is no finished run, a file differs from its record, or the target exists or
+            cannot be written.
     """
     target = Path(target)
     if target.exists():
@@ -46,14 +46,14 @@ def export(results: str | Path, target: str | Path, root: Path = CHECKOUT) -> Co
 
 
 def _engine(root: Path) -> str:
-    """The version of Snakemake that the project pins."""
+    """Return the version of Snakemake that the project pins."""
     pins = (root / "envs" / "constraints.txt").read_text(encoding="utf-8")
     found = re.search(r"^snakemake==(\S+)$", pins, flags=re.MULTILINE)
     return found[1] if found else "unknown"
 
 
 def _zip(contents: Contents, described: str, target: Path) -> None:
-    # Dates of files differ between two equal checkouts; that of the run does not.
+    # Dates of files differ between equal checkouts; the date of the run does not.
     date = contents.ended.astimezone(UTC).timetuple()[:6]
 
     def entry(name: str) -> zipfile.ZipInfo:

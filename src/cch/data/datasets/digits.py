@@ -28,7 +28,7 @@ class LabelledImages:
     Attributes:
         image: (N, 28, 28) uint8, 0 is paper and 255 is ink.
         label: (N,) int64, 0 to 9.
-        row: (N,) int64, where each digit stands in its raw file, from 0.
+        row: (N,) int64, row of each digit in its raw file, from 0.
     """
 
     image: np.ndarray
@@ -38,7 +38,7 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Digits:
-    """Digits for training and for testing, and what they are in words."""
+    """Digits for training and for testing, and their origin in words."""
 
     train: LabelledImages
     test: LabelledImages
@@ -119,7 +119,7 @@ def enlarge(small: np.ndarray) -> np.ndarray:
     from scipy import ndimage  # here, because planning imports this module and enlarges nothing
 
     factor = _GLYPH / _CSV_SIDE
-    # grid_mode takes pixels as squares, so that the glyph stays where it was in its box.
+    # grid_mode treats pixels as squares, so that the glyph keeps its place in the box.
     glyph = ndimage.zoom(
         small.astype(np.float64), (1, factor, factor), order=1, mode="nearest", grid_mode=True
     )

@@ -1,7 +1,7 @@
-"""Files of the Genomic Data Commons, one a sample, as a matrix.
+"""Read the files of the Genomic Data Commons, one per sample, as a matrix.
 
-They come as the tar that ``cch.data.sources.gdc`` puts together: a manifest, then a table a sample.
-Each kind of table has a column that names the feature and one that holds the value.
+They come as the tar that ``cch.data.sources.gdc`` writes: a manifest, then one table per sample.
+Each kind of table has a column with the feature's name and one with its value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Column = tuple[tuple[str, ...], np.ndarray]
 
 @dataclass(frozen=True)
 class Table:
-    """Where a kind of file keeps names and values, and what becomes of a value."""
+    """The columns of names and values in a kind of file, and the scale of the values."""
 
     feature: str
     value: str
@@ -41,22 +41,22 @@ RPPA = Table("peptide_target", "protein_expression")
 
 
 def read_star_counts(path: PathLike) -> Matrix:
-    """STAR counts as log2(count + 1), what the UCSC Xena hub calls ``star_counts``."""
+    """Read STAR counts as log2(count + 1), the ``star_counts`` of the UCSC Xena hub."""
     return _read(path, STAR)
 
 
 def read_copy_number(path: PathLike) -> Matrix:
-    """Copy numbers by gene; genes without a call are missing."""
+    """Read copy numbers by gene; genes without a call are missing."""
     return _read(path, COPY_NUMBER)
 
 
 def read_rppa(path: PathLike) -> Matrix:
-    """Normalised protein expression by antibody; what was not measured is missing."""
+    """Read normalised protein expression by antibody; values not measured are missing."""
     return _read(path, RPPA)
 
 
 def _read(path: PathLike, table: Table) -> Matrix:
-    """Raise CchError where the tar or a table of it is damaged, or features differ."""
+    """Read a tar; raise CchError if it or a table in it is damaged."""
     try:
         with tarfile.open(path, "r:") as tar:
             member = tar.extractfile(MANIFEST)
@@ -78,7 +78,7 @@ def _read(path: PathLike, table: Table) -> Matrix:
 def _side_by_side(
     columns: Sequence[Column], samples: tuple[str, ...]
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """Values (N, D), samples and features of all files; what a file lacks is missing."""
+    """Return values (N, D), samples and features; a feature that a file lacks is missing there."""
     names = [names for names, _ in columns]
     if all(some is names[0] for some in names):
         return np.stack([values for _, values in columns]), samples, names[0]
@@ -93,7 +93,7 @@ def _side_by_side(
 def _columns(
     path: PathLike, tar: tarfile.TarFile, files: Sequence[GdcFile], table: Table
 ) -> Iterator[Column]:
-    """Names and values of each file; equal names are one object, since there are thousands."""
+    """Yield names and values of each file; equal names share one tuple, to save memory."""
     first: tuple[str, ...] = ()
     for file in files:
         names, values = _column(path, tar, file, table)
@@ -120,7 +120,7 @@ def _column(path: PathLike, tar: tarfile.TarFile, file: GdcFile, table: Table) -
 
 
 def measured(file: GdcFile) -> str:
-    """The barcode that a file is about: of several the primary tumour's, else the first."""
+    """Return the barcode that a file measures: the primary tumour's if it names several."""
     barcodes: Sequence[str] = file.aliquots or [sample.sample for sample in file.samples]
     if not barcodes:
         raise CchError(file.name, "names no sample in the GDC's manifest", AGAIN)

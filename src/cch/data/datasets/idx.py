@@ -1,6 +1,6 @@
-"""The IDX format, in which MNIST is distributed, and tables of numbers; plain or gzip-compressed.
+"""Read the IDX format of MNIST and tables of numbers, plain or gzip-compressed.
 
-A file is two zero bytes, a type code, the number of dimensions, the dimensions as big-endian
+An IDX file is two zero bytes, a type code, the number of dimensions, the dimensions as big-endian
 32-bit numbers, then the values with the last dimension running fastest
 (http://yann.lecun.com/exdb/mnist/, "The IDX file format").
 """
@@ -13,7 +13,9 @@ import math
 import os
 import struct
 import zlib
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
 
 import numpy as np
 
@@ -24,15 +26,18 @@ AGAIN = "delete it and fetch it again"
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of a file, decompressed where it starts like a gzip file.
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for reading, decompressed if it starts like a gzip file.
 
     Raises:
         CchError: there is no such file, it cannot be read, or its compression is broken.
     """
     try:
-        data = Path(path).read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            yield gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[misc]
     except FileNotFoundError:
         raise CchError(path, "there is no such file", "fetch it first") from None
     except EOFError:
@@ -40,14 +45,20 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     except (gzip.BadGzipFile, zlib.error) as error:
         raise CchError(path, f"is no intact gzip file ({error})", AGAIN) from None
     except OSError as error:
-        raise CchError(path, f"cannot be read ({error.strerror})") from None
+        raise CchError(path, f"cannot be read ({error.strerror or error})") from None
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a file, decompressed; see `opened`."""
+    with opened(path) as file:
+        return file.read()
 
 
 def read_numbers(path: str | os.PathLike[str], quotechar: str | None = None) -> np.ndarray:
     """Return a comma-separated table without headings, (rows, columns) float64.
 
     Raises:
-        CchError: see ``read_bytes``; or the text is no table of numbers.
+        CchError: see `opened`; or the text is no table of numbers.
     """
     try:
         text = io.StringIO(read_bytes(path).decode("ascii"))
@@ -57,11 +68,11 @@ def read_numbers(path: str | os.PathLike[str], quotechar: str | None = None) -> 
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an IDX file into an array of the shape and type that its header announces.
+    """Read an IDX file into an array of the shape and type in its header.
 
     Raises:
-        CchError: as ``read_bytes``; or the magic number is none of IDX, the header is cut off,
-            or there are fewer or more values than the header announces.
+        CchError: see `opened`; or the magic number is not IDX's, the header is truncated, or there
+            are fewer or more values than the header says.
     """
     data = read_bytes(path)
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES or data[3] == 0:

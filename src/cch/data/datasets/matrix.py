@@ -1,31 +1,27 @@
-"""Matrices of features by samples, tables of labels, and names of genes, as they are distributed.
+"""Read matrices of features by samples, tables of labels, and names of genes.
 
-Text is read block by block, so that beside the finished numbers no more than a block is in memory,
-whatever the size of the file: 60,660 genes of 1,200 samples are 290 MB as float32 and several times
-that as text.
+Text is read block by block, so that only the numbers and one block are in memory: 60,660 genes of
+1,200 samples are 290 MB as float32 and several times that as text.
 """
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from cch.base.errors import CchError
-from cch.data.datasets.idx import AGAIN
+from cch.data.datasets.idx import AGAIN, opened
 
 BLOCK_BYTES = 16 << 20
-"""Text that is parsed at a time."""
+"""Bytes of text parsed at a time."""
 
 MISSING = ["", "NA", "NaN", "nan", "null", "None"]
-"""What stands for a value that was not measured."""
+"""Texts for a value that was not measured."""
 
 PathLike = str | os.PathLike[str]
 
@@ -53,7 +49,7 @@ class Matrix:
             raise CchError(self.origin, f"has {self.values.shape} values for its names", AGAIN)
 
     def rows(self, index: Sequence[int]) -> Matrix:
-        """The samples numbered ``index``, in that order."""
+        """Return the samples numbered ``index``, in that order."""
         names = tuple(self.samples[i] for i in index)
         return Matrix(self.values[list(index)], names, self.features, self.origin)
 
@@ -63,7 +59,7 @@ class LabelTable:
     """A table about samples.
 
     Attributes:
-        columns: by name, each with a text for every row; None where the field is empty.
+        columns: by name, the text of every row; None for an empty field.
         origin: the file, for messages.
     """
 
@@ -73,12 +69,12 @@ class LabelTable:
     def pairs(
         self, sample: str | None = None, label: str | None = None, empty: bool = False
     ) -> list[tuple[Any, Any]]:
-        """(sample, label) of the rows that have both.
+        """Return (sample, label) of the rows that have both.
 
         Args:
             sample: column of the sample; None: the first.
             label: column of the label; None: the second.
-            empty: rows that lack one too, as None.
+            empty: include rows that lack one, as None.
 
         Raises:
             CchError: there is no such column.
@@ -99,31 +95,9 @@ class LabelTable:
 
 @dataclass(frozen=True)
 class GeneNames:
-    """Symbols by Ensembl id, as the file writes it."""
+    """Gene symbols by Ensembl id, as in the file."""
 
     symbols: dict[str, str]
-
-
-@contextmanager
-def opened(path: PathLike) -> Iterator[BinaryIO]:
-    """Open a file for reading, decompressed where it starts like a gzip file.
-
-    Raises:
-        CchError: there is no such file, it cannot be read, or its compression is broken.
-    """
-    try:
-        with open(path, "rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            yield gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[misc]
-    except FileNotFoundError:
-        raise CchError(path, "there is no such file", "fetch it first") from None
-    except EOFError:
-        raise CchError(path, "is truncated: its gzip stream has no end", AGAIN) from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise CchError(path, f"is no intact gzip file ({error})", AGAIN) from None
-    except OSError as error:
-        raise CchError(path, f"cannot be read ({error.strerror or error})") from None
 
 
 def read_features_by_samples(path: PathLike, separator: str = "\t") -> Matrix:
@@ -131,7 +105,7 @@ def read_features_by_samples(path: PathLike, separator: str = "\t") -> Matrix:
 
     Raises:
         CchError: it cannot be read, a row has more or fewer fields than the header, a field is no
-            number, a name stands twice, or there are no rows or columns.
+            number, a name repeats, or there are no rows or columns.
     """
     names, columns, blocks = _read_numbers(path, separator)
     values = np.concatenate([block.T for block in blocks], axis=1)
@@ -151,7 +125,7 @@ def read_samples_by_features(path: PathLike, separator: str = ",") -> Matrix:
 def _read_numbers(
     path: PathLike, separator: str
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[np.ndarray]]:
-    """Names of rows and columns, and the numbers block by block: (rows, columns) float32."""
+    """Return names of rows and columns, and blocks of numbers, (rows, columns) float32."""
     with opened(path) as file:
         header = _fields(path, file.readline(), separator)
         columns, names, blocks = tuple(header[1:]), [], []
@@ -182,7 +156,7 @@ def _fields(path: PathLike, line: bytes, separator: str) -> list[str]:
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Whole lines, about ``BLOCK_BYTES`` at a time."""
+    """Yield whole lines, about ``BLOCK_BYTES`` at a time."""
     while text := file.read(BLOCK_BYTES):
         yield text + file.readline()
 
@@ -190,7 +164,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 def _parse(
     path: PathLike, text: bytes, separator: str, fields: int, line: int
 ) -> tuple[list[str], np.ndarray]:
-    """Names and numbers of whole lines, of which the first is ``line``."""
+    """Return names and numbers of whole lines, of which the first has the number ``line``."""
     import polars as pl
 
     schema = {"name": pl.String} | {str(i): pl.Float32 for i in range(1, fields)}
@@ -216,12 +190,12 @@ def _lines(text: bytes) -> int:
 
 
 def _short(text: bytes, separator: str, fields: int) -> bool:
-    """Whether some line has fewer fields than it should, which polars fills with nulls."""
+    """Return whether some line has too few fields, which polars would fill with nulls."""
     return text.count(separator.encode()) < (fields - 1) * _lines(text) and b'"' not in text
 
 
 def _what_is_wrong(path: PathLike, text: bytes, separator: str, fields: int, line: int) -> CchError:
-    """The first line that is no row of numbers, in words."""
+    """Return the error for the first line that is no row of numbers."""
     for number, row in enumerate(text.splitlines(), start=line):
         found = _fields(path, row, separator)
         if len(found) != fields:
@@ -246,7 +220,7 @@ def _is_number(field: str) -> bool:
 
 
 def _once(path: PathLike, names: Sequence[str], what: str) -> None:
-    """Raise CchError where a name stands twice."""
+    """Reject duplicate names."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -266,7 +240,7 @@ def read_table(path: PathLike, separator: str = "\t") -> LabelTable:
 
 
 def parse_table(path: PathLike, text: bytes, separator: str = "\t") -> LabelTable:
-    """As ``read_table``, from the bytes of the file."""
+    """Read a table from the bytes of a file; see `read_table`."""
     import polars as pl
 
     try:
@@ -291,10 +265,10 @@ def read_probemap(path: PathLike) -> GeneNames:
 
 
 def unique_features(ids: Sequence[str], names: GeneNames | None) -> list[str]:
-    """Names for features: their symbols where there are any, each of them once.
+    """Return unique names of features: their gene symbols, or their ids if there is no symbol.
 
-    An id is looked up as it stands, then without its version. A symbol of several ids stays with
-    its id (``SYMBOL (ENSG...)``), since nothing says which of them is meant.
+    An id is looked up unchanged, then without its version. A symbol of several ids is written with
+    its id, ``SYMBOL (ENSG...)``, since it is ambiguous.
     """
     if names is None:
         return list(ids)

@@ -21,12 +21,12 @@ from cch.data.rng import numpy_generator
 
 
 def prepare(spec: MnistMDataset, digits: Digits, photographs: Photographs) -> Contents:
-    """Blend every digit onto a random patch of a photograph of its own side of the split.
+    """Blend every digit onto a random patch of a photograph from the same part of the split.
 
-    Modalities ``mnist`` (the digit as it is) and ``mnistm`` (blended), both (N, 28, 28) uint8
+    Modalities ``mnist`` (the digit) and ``mnistm`` (blended), both (N, 28, 28) uint8
     with scale 1/255 and ``spec.channels`` equal channels; training digits first, then test
     digits. The number in a sample id is the digit's row in its raw file. Patches depend on
-    ``spec.seed`` and the part alone: every alpha and every threshold has the same backgrounds.
+    ``spec.seed`` and the part only: every alpha and threshold has the same backgrounds.
 
     Raises:
         CchError: a photograph is smaller than a patch.

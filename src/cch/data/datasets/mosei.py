@@ -1,16 +1,14 @@
-"""CMU-MOSEI from MultiBench's ``mosei_raw.pkl``, prepared as Algorithm 2 says.
+"""CMU-MOSEI from MultiBench's ``mosei_raw.pkl``, prepared by Algorithm 2.
 
 The raw file is one pickle: ``{train, valid, test} -> {vision (N, T, 713), audio (N, T, 74),
 text (N, T, 300), labels (N, 1, 7), id}``. In it every segment is padded with zeros on the left to
 T = 50 steps, one step a token. It holds 5 to 10 GB, so it is never loaded: ``safe_pickle`` finds
-where each array lies, and the folds are prepared straight from the file in blocks of rows. No
-intermediate file is written: the HDF5 that the raw file is converted to, once, is the dataset
-itself (``safe_pickle.convert_pickle`` writes the raw arrays as HDF5 where somebody wants them).
+where each array lies, and the folds are prepared from the file in blocks of rows, without an
+intermediate file.
 
-What Algorithm 2 leaves open is settled here. Segments without any non-zero text row have no first
-token; they are dropped. The paper names no treatment of values that are not finite: minus
-infinity occurs in the audio (logarithms of silence) and becomes 0; any other infinity or NaN
-becomes 0 too and is counted in the notes. A label that is not finite is an error.
+Algorithm 2 leaves two cases open. Segments without any non-zero text row have no first token; they
+are dropped. Values that are not finite become 0 and are counted in the notes: minus infinity, which
+occurs in the audio (logarithms of silence), and any other. A label that is not finite is an error.
 """
 
 from __future__ import annotations
@@ -38,10 +36,10 @@ if TYPE_CHECKING:
 FOLDS = ("train", "valid", "test")
 
 FEATURES = {"text": 300, "audio": 74, "vision": 713}
-"""Modalities with their features for each step (Algorithm 2: D_t, D_a, D_v)."""
+"""Features of each modality at each step (Algorithm 2: D_t, D_a, D_v)."""
 
 LABELS = 7
-"""Sentiment in -3..3, then six emotions; only the first is used, and copies may hold it alone."""
+"""Sentiment in -3..3, then six emotions; only the first is used, and some copies have only it."""
 
 CLASSES = ("negative or neutral", "positive")
 
@@ -59,13 +57,13 @@ _OTHER_FILE = "take MultiBench's mosei_raw.pkl"
 
 @dataclass(frozen=True)
 class MoseiPickle:
-    """A raw file of MOSEI's layout that has not been read yet."""
+    """Path of a raw file of MOSEI's layout."""
 
     path: Path
 
 
 def find_pickle(pickle: str | os.PathLike[str]) -> MoseiPickle:
-    """Return the raw file as it is; ``prepare`` reads it."""
+    """Return the path of the raw file; `prepare` reads it."""
     return MoseiPickle(Path(pickle))
 
 
@@ -76,7 +74,7 @@ class Fold:
     Attributes:
         arrays: by modality, (N, T, D) of any floating type, left in the file.
         score: (N,) float64, the sentiment in -3..3.
-        ids: what the file calls its segments, or None.
+        ids: names of the segments in the file, or None.
     """
 
     name: str
@@ -89,12 +87,12 @@ class Fold:
 
 
 def prepare(spec: MoseiDataset, raw: MoseiPickle) -> Contents:
-    """Prepare the three modalities as Algorithm 2 says, with ``spec.split`` as split.
+    """Prepare the three modalities by Algorithm 2, with ``spec.split`` as split.
 
     Modalities ``text``, ``audio``, ``vision``: with ``spec.pooled`` the mean over all
     ``spec.length`` steps, padding included, (N, D) float32; otherwise (N, length, D). The mean is
-    the first layer of Table 14's network and has no parameters. The label is 1 where the
-    sentiment is above 0. The number in a sample id is the segment's row in its raw fold.
+    the first layer of Table 14's network and has no parameters. The label is 1 if the sentiment is
+    above 0. The number in a sample id is the segment's row in its raw fold.
 
     Raises:
         CchError: the file is no intact pickle of this layout (see ``read_folds``), or a fold has
@@ -162,7 +160,7 @@ def _prepare_fold(
 
 
 def finite(values: np.ndarray, modality: str, zeroed: Counter[str]) -> np.ndarray:
-    """Return ``values`` as float32 with 0 for what is not finite, counted in ``zeroed``."""
+    """Return float32 ``values``; those that are not finite become 0, counted in ``zeroed``."""
     with np.errstate(over="ignore"):
         values = values.astype(np.float32, copy=False)
     wrong = ~np.isfinite(values)
@@ -175,13 +173,13 @@ def finite(values: np.ndarray, modality: str, zeroed: Counter[str]) -> np.ndarra
 
 
 def first_tokens(text: np.ndarray) -> np.ndarray:
-    """Return the first step of each (N, T, D) text that is not all zeros, (N,); T where none is."""
+    """Return the first step of each (N, T, D) text that is not all zeros, (N,); T if none is."""
     token = (text != 0).any(axis=2)
     return np.where(token.any(axis=1), token.argmax(axis=1), text.shape[1])
 
 
 def align(values: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
-    """Return ``length`` steps of each sequence from its ``start`` on, zeros behind its end.
+    """Return ``length`` steps of each sequence from its ``start``, padded with zeros at the end.
 
     Args:
         values: (N, T, D).
@@ -214,8 +212,8 @@ def read_folds(path: str | os.PathLike[str]) -> list[Fold]:
 
     Raises:
         CchError: the pickle is damaged or asks for more than arrays (``safe_pickle.read_index``);
-            a fold, modality or the labels are missing; an array has other dimensions than
-            Algorithm 2 names, or holds no floating-point numbers; a label is not finite.
+            a fold, modality or the labels are missing; an array does not have the dimensions of
+            Algorithm 2, or holds no floating-point numbers; a label is not finite.
     """
     content = read_index(path)
     if not isinstance(content, dict):
@@ -252,7 +250,7 @@ def _read_fold(path: Path, name: str, content: Mapping[Any, Any]) -> Fold:
 
 
 def _scores(path: Path, name: str, labels: StoredArray) -> np.ndarray:
-    """The sentiment of each segment, column 0 of (N, 1, 7), as (N,) float64."""
+    """Return the sentiment of each segment, column 0 of (N, 1, 7), as (N,) float64."""
     if labels.shape[1:] not in ((1, LABELS), (1, 1)) or labels.dtype.kind not in "fiu":
         raise CchError(
             path,
@@ -269,7 +267,7 @@ def _scores(path: Path, name: str, labels: StoredArray) -> np.ndarray:
 
 
 def _ids(path: Path, name: str, ids: Any, rows: int) -> list[str] | None:
-    """What the file calls its segments; not every copy does, and Algorithm 2 needs no names."""
+    """Return the names of the segments, or None: some copies have none."""
     if ids is None:
         return None
     listed = ids.read().tolist() if isinstance(ids, StoredArray) else ids
@@ -280,7 +278,7 @@ def _ids(path: Path, name: str, ids: Any, rows: int) -> list[str] | None:
 
 
 def _as_text(value: Any) -> str:
-    """A name, or the parts of one (video, start, end), of a length that cannot do harm."""
+    """Return a name, or the parts of one (video, start, end), as a text of limited length."""
     parts = value[:4] if isinstance(value, list | tuple) else [value]
     shown = []
     for part in parts:

@@ -1,13 +1,13 @@
-"""A small ``mosei_raw.pkl`` of the true layout, with a planted structure.
+"""A simulated ``mosei_raw.pkl`` of the real layout.
 
 For tests, the demo and the benchmark. The numbers are random; only the layout is MOSEI's: three
 folds, sequences padded with zeros on the left, some segments without text, some audio values of
-minus infinity, labels (N, 1, 7). The file is written as a stream, so one of the real size takes
+minus infinity, labels (N, 1, 7). The file is written as a stream, so that the real size needs
 little memory, and with numpy's old module names, so its bytes do not depend on numpy's version.
 
-Every segment has a sentiment z and a topic c, independent and standard normal. Text shows both
-almost plainly; vision shows both and audio shows z behind much noise of their own. A modality's
-tokens are its factors times fixed loadings, plus noise for each token.
+Every segment has a sentiment z and a topic c, independent and standard normal. Text has both with
+little noise; vision has both and audio has z with much noise. A modality's tokens are its factors
+times fixed loadings, plus noise for each token.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _MIXTURE = {
     "audio": ((0.5, 0.0, 0.9), (0.0, 0.2, 1.0)),
     "vision": ((0.6, 0.0, 0.8), (0.0, 0.6, 0.8)),
 }
-"""Factors of a modality: weights of sentiment, topic and noise of its own."""
+"""Factors of a modality: weights of sentiment, topic and its own noise."""
 
 
 @dataclass(frozen=True)
 class _Segments:
-    """What all modalities of a fold share, N segments."""
+    """Factors shared by all modalities of a fold of N segments."""
 
     sentiment: np.ndarray  # (N,) standard normal
     topic: np.ndarray  # (N,) standard normal
@@ -127,7 +127,7 @@ class _Fold:
 
 
 def _mark(block: np.ndarray, modality: str, row: np.ndarray, padding: np.ndarray) -> None:
-    """Pad on the left with zeros, and plant what preparation has to deal with."""
+    """Pad on the left with zeros; add the irregularities listed in `write_fixture`."""
     padded = np.arange(block.shape[1]) < padding[:, None]
     if modality == "vision":
         padded &= (row % 10 != 3)[:, None]
@@ -143,14 +143,14 @@ def _mark(block: np.ndarray, modality: str, row: np.ndarray, padding: np.ndarray
 
 @dataclass(frozen=True)
 class _Array:
-    """An array that is written block by block."""
+    """An array to write block by block."""
 
     shape: tuple[int, ...]
     code: str
     blocks: Any
 
     def write(self, file: BinaryIO) -> None:
-        """Write what ``numpy.ndarray.__reduce__`` gives, the bytes as one stretch."""
+        """Write the result of ``numpy.ndarray.__reduce__``, the bytes as one string."""
         dtype = np.dtype("<" + self.code)
         module = "numpy.core.multiarray"
         start = _name(module, "_reconstruct") + _name("numpy", "ndarray")
@@ -186,7 +186,7 @@ def _name(module: str, name: str) -> bytes:
 
 
 def _dtype(dtype: np.dtype) -> bytes:
-    """What ``numpy.dtype.__reduce__`` gives; strings alone carry their size in the state."""
+    """Return the result of ``numpy.dtype.__reduce__``; only strings have a size in the state."""
     sizes = (dtype.itemsize, dtype.alignment) if dtype.kind == "U" else (-1, -1)
     start = _name("numpy", "dtype") + _text(dtype.str[1:])
     start += pickle.NEWFALSE + pickle.NEWTRUE + pickle.TUPLE3 + pickle.REDUCE

@@ -1,9 +1,9 @@
 """CMU-MOSI: utterance-level features of text, audio and video, with the published split.
 
 The features are those that Poria et al. (2017, doi:10.18653/v1/P17-1081) published with their
-code: one table a modality and part, one utterance a row, the label in the last column. Rows of
-the three tables of a part are the same utterances. It is the real stand-in for CMU-MOSEI, and
-carries its own name everywhere.
+code: one table per modality and part, one utterance per row, the label in the last column. Rows of
+the three tables of a part are the same utterances. It is a stand-in for CMU-MOSEI, always shown
+under its own name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FEATURES = {"text": 100, "audio": 73, "video": 100}
 """Modalities with their features for each utterance."""
 
 UTTERANCES = {"train": 1_447, "test": 752}
-"""Of each part, 2,199 in all."""
+"""Utterances of each part, 2,199 in all."""
 
 CLASSES = ("negative", "positive")
 
@@ -54,9 +54,9 @@ def read_tables(*tables: str | os.PathLike[str]) -> MosiFeatures:
         tables: text, audio and video of the training part, then of the test part.
 
     Raises:
-        CchError: a table cannot be read, has other rows or columns than the published one, holds
-            a value that is not finite or a label that is not 0 or 1, or two modalities of a part
-            disagree about a label.
+        CchError: a table cannot be read, differs in rows or columns from the published one, holds
+            a value that is not finite or a label other than 0 or 1, or two modalities of a part
+            differ in a label.
     """
     count = len(FEATURES)
     train, test = (
@@ -103,7 +103,7 @@ def prepare(spec: MosiDataset, raw: MosiFeatures) -> Contents:
     """Return the utterances as published: training rows first, then test rows.
 
     Modalities ``text``, ``audio``, ``video``, (N, D) float32, unscaled. The number in a sample id
-    is the utterance's row in its table. ``spec`` names the source and the title alone.
+    is the utterance's row in its table. ``spec`` has only the source and the title.
     """
     parts = {"train": raw.train, "test": raw.test}
     return Contents(

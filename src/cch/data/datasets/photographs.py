@@ -1,4 +1,4 @@
-"""Grey photographs that digits are blended onto, training and test backgrounds apart."""
+"""Grey photographs as backgrounds of digits, separate for training and testing."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _BROKEN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 @dataclass(frozen=True)
 class Photographs:
-    """Grey backgrounds, (H, W) uint8 of any size, by name; no image is on both sides.
+    """Grey backgrounds, (H, W) uint8 of any size, by name; no image is in both parts.
 
     Raises:
-        CchError: a side is empty, or the same pixels stand on both sides.
+        CchError: a part is empty, or an image is in both parts.
     """
 
     train: Mapping[str, np.ndarray]
@@ -60,7 +60,7 @@ def grey(data: bytes, where: str) -> np.ndarray:
     ``L``: the ITU-R BT.601 luma 0.299 R + 0.587 G + 0.114 B of the gamma-encoded channels.
 
     Raises:
-        CchError: the bytes are no whole JPEG.
+        CchError: the bytes are no complete JPEG.
     """
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
@@ -75,8 +75,8 @@ def read_archive(archive: str | os.PathLike[str]) -> Photographs:
     """Read BSDS500 (Martin et al., 2001; Arbelaez et al., 2011) out of a tar file.
 
     The official ``BSR_bsds500.tgz`` and any tar of the same layout, plain or gzip-compressed, are
-    read alike, without unpacking: every ``BSDS500/data/images/(train|val|test)/*.jpg``, wherever
-    that folder is rooted. The rest (ground truth, Thumbs.db) is passed over. Training backgrounds
+    read without unpacking: every ``BSDS500/data/images/(train|val|test)/*.jpg``, at any depth.
+    Other members (ground truth, Thumbs.db) are skipped. Training backgrounds
     are the train and val images, test backgrounds the test images, both in the order of their
     names.
 
@@ -117,8 +117,8 @@ def _read_members(tar: tarfile.TarFile, archive: str | os.PathLike[str]) -> dict
 def _check_end(tar: tarfile.TarFile) -> None:
     """Raise ReadError unless a block of zeros stands where tarfile stopped.
 
-    tarfile takes an archive that was cut between two members, or whose next header is damaged,
-    for one that ends there. Reading on to the last byte also checks a gzip stream's trailer.
+    tarfile treats an archive that was cut between two members, or whose next header is damaged, as
+    complete. Reading to the last byte also checks a gzip stream's trailer.
     """
     tar.fileobj.seek(tar.offset)
     if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -130,8 +130,8 @@ def _check_end(tar: tarfile.TarFile) -> None:
 def read_samples(*pictures: str | os.PathLike[str]) -> Photographs:
     """Read photographs such as scikit-learn's ``china.jpg`` and ``flower.jpg``.
 
-    So few pictures cannot be shared out between training and testing as wholes: the left two
-    thirds of the columns of each are a training background, the right third a test background.
+    Too few to split as whole images: the left two thirds of the columns of each are a training
+    background, the right third a test background.
 
     Raises:
         CchError: a file is missing or no intact JPEG.

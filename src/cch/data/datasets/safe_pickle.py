@@ -1,13 +1,12 @@
-"""Pickles of arrays read without running them, and without holding them.
+"""Read pickles of numpy arrays without executing them and without holding them in memory.
 
-A pickle is a program. This reader admits the operations that build containers, strings, bytes and
-numbers, and the few names that numpy writes for arrays; it refuses every other name and every
-other operation, and says which it was. Nothing of numpy's own is called while the file is read.
+A pickle is a program. As Python's documentation advises, ``find_class`` is restricted: it knows
+the few names that numpy writes for arrays, maps them to functions of this file, and refuses every
+other name. Nothing of numpy is called while the file is read.
 
-The bytes of a large array stay in the file. An array becomes a ``StoredArray``, which knows where
-they lie and gives blocks of rows on demand, so a file of many gigabytes is read in little memory.
-Pickles of protocols 0 to 2 from Python 3 keep bytes as text; a large one is decoded, piece by
-piece, to a temporary file when it is first asked for.
+The bytes of a large array stay in the file: an array becomes a `StoredArray`, which knows their
+offset and reads blocks of rows on demand. Pickles of protocols 0 to 2 written by Python 3 hold
+bytes as text; large ones are decoded, piece by piece, to a temporary file.
 
 The protocol is described in Python's ``pickletools``; the states of arrays and types in
 ``numpy.ndarray.__reduce__`` and ``numpy.dtype.__reduce__``.
@@ -16,11 +15,9 @@ The protocol is described in Python's ``pickletools``; the states of arrays and 
 from __future__ import annotations
 
 import codecs
-import logging
 import math
 import os
 import pickle
-import pickletools
 import re
 import struct
 import tempfile
@@ -29,29 +26,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import h5py
 import numpy as np
 
 from cch.base.errors import CchError
-from cch.base.files import whole_file
 from cch.data.datasets.idx import AGAIN
-
-log = logging.getLogger(__name__)
 
 LARGE = 1 << 16
 """Byte strings of at least this length stay in the file; a pickler writes these unframed too."""
 
 BLOCK = 1 << 25
 """Bytes of an array that are read at a time."""
-
-_OPERATIONS = (
-    "PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG "
-    "LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES "
-    "BINBYTES8 BYTEARRAY8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 EMPTY_TUPLE TUPLE "
-    "TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS "
-    "EMPTY_SET ADDITEMS FROZENSET PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL "
-    "STACK_GLOBAL REDUCE BUILD "
-)
 
 _DAMAGED = (
     pickle.UnpicklingError,
@@ -69,20 +53,35 @@ _ONLY = "only numpy arrays, containers, strings and numbers are read; take the f
 
 
 class _Refused(Exception):
-    """What the pickle asks for and does not get."""
-
-
-class _Truncated(Exception):
-    """The file ends inside the pickle."""
+    """The pickle asks for something that is not admitted."""
 
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A long byte string, or text, that stays in the file."""
+    """A long byte string that stays in a file, or text that is still to be decoded to bytes."""
 
+    file: Path | BinaryIO
     offset: int
     length: int
     text: bool = False
+
+    def decoded(self) -> _Stretch:
+        """Return text as bytes in a temporary file, which lives as long as its stretch."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        out = tempfile.TemporaryFile()  # noqa: SIM115
+        assert isinstance(self.file, Path)
+        with open(self.file, "rb") as file:
+            file.seek(self.offset)
+            left = self.length
+            while left:
+                piece = file.read(min(left, BLOCK // 4))
+                left = left - len(piece) if piece else 0
+                out.write(decoder.decode(piece, final=not left).encode("latin1"))
+        out.flush()
+        return _Stretch(out, 0, out.tell())
+
+    def __len__(self) -> int:
+        return self.length
 
 
 class StoredArray:
@@ -90,8 +89,8 @@ class StoredArray:
 
     Attributes:
         shape: as in the pickle.
-        dtype: as in the pickle, byte order included; object where it holds Python objects.
-        items: the objects in C order, where it holds objects, else None.
+        dtype: as in the pickle, byte order included; object for Python objects.
+        items: the objects in C order if the array holds objects, else None.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,15 +98,11 @@ class StoredArray:
         self.shape: tuple[int, ...] = ()
         self.dtype = np.dtype("u1")
         self.items: list[Any] | None = None
-        self._fortran = False
+        self._order: Any = "C"
         self._data: bytes | _Stretch | None = None
-        self._spool: BinaryIO | None = None
 
     def __len__(self) -> int:
         return self.shape[0]
-
-    def __repr__(self) -> str:
-        return f"<{self.dtype} array {self.shape} of {self.path.name}>"
 
     @property
     def ndim(self) -> int:
@@ -122,98 +117,54 @@ class StoredArray:
         """Return the whole array, C order, native byte order."""
         return self._copied(...)
 
-    def blocks(self, limit: int = BLOCK) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (first row, rows) over all rows, each of about ``limit`` bytes at most."""
-        for start, stop in row_blocks(self, limit=limit):
-            yield start, self.rows(start, stop)
-
     def _copied(self, which: Any) -> np.ndarray:
         copy = np.array(self._view()[which], dtype=self.dtype.newbyteorder("="), order="C")
         if copy.dtype.kind == "U":
             code = np.frombuffer(copy.tobytes(), np.uint32)
-            # numpy makes broken strings of what Unicode does not define.
+            # numpy would make broken strings of invalid code points.
             if ((code > 0x10FFFF) | ((code >= 0xD800) & (code < 0xE000))).any():
                 raise CchError(self.path, "is a damaged pickle (a string is no Unicode)", AGAIN)
         return copy
 
     def _view(self) -> np.ndarray:
-        """A view of the whole; one of a file is mapped anew, so that no pages stay in memory."""
-        order = "F" if self._fortran else "C"
+        """Return a view of the whole; a file is mapped anew, so that no pages stay in memory."""
         if self.items is not None:
             return np.fromiter(self.items, object, len(self.items)).reshape(self.shape)
         if isinstance(self._data, _Stretch):
-            source = self._decoded() if self._data.text else self.path
-            offset = 0 if self._data.text else self._data.offset
-            return np.memmap(source, self.dtype, "r", offset, self.shape, order)
-        if not self._bytes:
+            file: Any = self._data.file
+            return np.memmap(file, self.dtype, "r", self._data.offset, self.shape, self._order)
+        assert self._data is not None
+        if not self._data:
             return np.empty(self.shape, self.dtype)
-        return np.frombuffer(self._data, self.dtype).reshape(self.shape, order=order)
-
-    def _decoded(self) -> BinaryIO:
-        """The temporary file that holds the bytes of an array that was pickled as text."""
-        if self._spool is None:
-            log.info("%s: an array %s is stored as text; decoding it", self.path, self.shape)
-            spool = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the array)
-            try:
-                _decode(self.path, self._data, spool)
-            except UnicodeError as error:
-                raise CchError(self.path, f"is a damaged pickle ({error})", AGAIN) from None
-            if spool.tell() != self._bytes:
-                raise _wrong_length(self.path, self.shape, spool.tell(), self._bytes)
-            spool.flush()
-            self._spool = spool
-        return self._spool
-
-    @property
-    def _bytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
+        return np.frombuffer(self._data, self.dtype).reshape(self.shape, order=self._order)
 
     def fill(self, shape: Any, dtype: Any, fortran: bool, data: Any) -> None:
-        """Take over what the pickle says of the array, checked."""
+        """Set the content from what the pickle says, checked."""
         if not isinstance(dtype, _Type) or not isinstance(shape, tuple):
             raise pickle.UnpicklingError("an array has no type or no shape")
         if not all(type(length) is int and length >= 0 for length in shape):
             raise pickle.UnpicklingError(f"an array has the shape {shape}")
-        self.shape, self.dtype, self._fortran = shape, dtype.resolved(), bool(fortran)
-        np.broadcast_to(np.empty((), self.dtype), shape)  # raises where no array can be so large
-        if isinstance(data, str):  # of Python 2, or of a small array in protocols 0 to 2
-            data = data.encode("latin1")
+        self.shape, self.dtype, self._order = shape, dtype.resolved(), "F" if fortran else "C"
+        np.broadcast_to(np.empty((), self.dtype), shape)  # raises if no array can be so large
         if self.dtype == object:
             if not isinstance(data, list) or len(data) != math.prod(shape):
                 raise pickle.UnpicklingError(f"an array of objects {shape} has other content")
-            self.items = data
-        elif isinstance(data, bytes | bytearray):
-            data = bytes(data)
-        elif not isinstance(data, _Stretch):
+            self.items, self._data = data, b""
+            return
+        if isinstance(data, str):  # of Python 2, or of a small array in protocols 0 to 2
+            data = data.encode("latin1")
+        if not isinstance(data, bytes | bytearray | _Stretch) or getattr(data, "text", False):
             raise pickle.UnpicklingError(f"an array has {type(data).__name__} as content")
-        self._data = data
-        length = data.length if isinstance(data, _Stretch) else len(data)
-        if self.items is None and length != self._bytes and not getattr(data, "text", False):
-            raise _wrong_length(self.path, shape, length, self._bytes)
+        expected = math.prod(shape) * self.dtype.itemsize
+        if len(data) != expected:
+            what = f"an array {shape} has {len(data)} bytes, expected {expected}"
+            raise CchError(self.path, f"is a damaged pickle ({what})", AGAIN)
+        self._data = data if isinstance(data, _Stretch) else bytes(data)
 
     @property
     def filled(self) -> bool:
         """Whether the pickle gave the array its content."""
         return self._data is not None
-
-
-def _decode(path: Path, stretch: _Stretch, out: BinaryIO) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with open(path, "rb") as file:
-        file.seek(stretch.offset)
-        left = stretch.length
-        while left:
-            piece = file.read(min(left, BLOCK // 4))
-            left = left - len(piece) if piece else 0
-            out.write(decoder.decode(piece, final=not left).encode("latin1"))
-
-
-def _wrong_length(path: Path, shape: tuple[int, ...], found: int, expected: int) -> CchError:
-    return CchError(
-        path,
-        f"is a damaged pickle (an array {shape} has {found} bytes, expected {expected})",
-        AGAIN,
-    )
 
 
 def row_blocks(*arrays: StoredArray, limit: int = BLOCK) -> Iterator[tuple[int, int]]:
@@ -234,10 +185,11 @@ class _Type:
     def __init__(self, code: Any, *_: Any) -> None:
         if not isinstance(code, str) or not _TYPE.fullmatch(code):
             raise _Refused(f"an array of type {code!r}")
-        self._code, self._order = code, "="
+        self._code = code
+        self._order: Any = "="
 
     def set_state(self, state: Any) -> None:
-        """Take over byte order; refuse fields and subarrays."""
+        """Set the byte order; refuse fields and subarrays."""
         if any(part is not None for part in state[2:5]):
             raise _Refused("an array of records")
         if state[1] not in ("<", ">", "|", "="):
@@ -247,14 +199,6 @@ class _Type:
     def resolved(self) -> np.dtype:
         dtype = np.dtype(object) if self._code[0] == "O" else np.dtype(self._code)
         return dtype.newbyteorder(self._order)
-
-
-@dataclass(frozen=True)
-class _Admitted:
-    """A name that a pickle may ask for, and what calling it does here; None: nothing may."""
-
-    name: str
-    call: Callable[..., Any] | None = None
 
 
 class _Source:
@@ -269,7 +213,7 @@ class _Source:
         if count < 0:
             raise pickle.UnpicklingError("a length is negative")
         if missing > 0:
-            raise _Truncated(f"at least {missing} bytes are missing")
+            raise EOFError(f"at least {missing} bytes are missing")
 
     def read(self, count: int) -> bytes:
         self._check(count)
@@ -278,28 +222,24 @@ class _Source:
     def readline(self) -> bytes:
         line = self._file.readline()
         if not line.endswith(b"\n"):
-            raise _Truncated("it ends inside a line")
+            raise EOFError("it ends inside a line")
         return line
 
     def skip(self, count: int) -> int:
-        """Go past ``count`` bytes and return where they began."""
+        """Skip ``count`` bytes and return where they begin."""
         self._check(count)
         offset = self._file.tell()
         self._file.seek(count, os.SEEK_CUR)
         return offset
 
 
-class _Dispatch(dict):
-    def __missing__(self, code: int) -> Any:
-        if chr(code) in pickletools.code2op:
-            raise _Refused(f"the operation {pickletools.code2op[chr(code)].name}")
-        raise pickle.UnpicklingError(f"there is no operation {code:#04x}")
-
-
 class _Unpickler(pickle._Unpickler):
-    """Python's own unpickler, cut down to the admitted operations and names."""
+    """Python's own unpickler with restricted names; large byte strings are skipped, not read."""
 
-    dispatch = _Dispatch()
+    # Set by Python's `load`.
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
+    stack: list[Any]
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._source = _Source(file)
@@ -313,73 +253,58 @@ class _Unpickler(pickle._Unpickler):
             raise pickle.UnpicklingError("an array has no content")
         return content
 
-    # Names
+    # Names: functions that build data and do nothing else.
 
-    def find_class(self, module: str, name: str) -> _Admitted:
-        full = f"{module}.{name}"
+    def find_class(self, module: str, name: str) -> Any:
         home = module.replace("numpy._core", "numpy.core").replace("__builtin__", "builtins")
-        calls = {
+        admitted = {
             "numpy.core.multiarray._reconstruct": self._reconstruct,
             "numpy.core.multiarray.scalar": self._scalar,
             "numpy.core.numeric._frombuffer": self._frombuffer,
             "numpy.dtype": _Type,
-            "numpy.ndarray": None,
-            "_codecs.encode": self._encode,
+            "numpy.ndarray": "numpy.ndarray",  # an argument of _reconstruct, never called
+            "_codecs.encode": _encode,
             "collections.OrderedDict": dict,
             "builtins.set": set,
             "builtins.frozenset": frozenset,
             "builtins.bytes": _no_bytes,
         }
-        if f"{home}.{name}" not in calls:
-            raise _Refused(full)
-        return _Admitted(full, calls[f"{home}.{name}"])
+        if f"{home}.{name}" not in admitted:
+            raise _Refused(f"{module}.{name}")
+        return admitted[f"{home}.{name}"]
 
-    def _array(self) -> StoredArray:
-        self._arrays.append(StoredArray(self._path))
-        return self._arrays[-1]
+    def get_extension(self, code: int) -> None:
+        raise _Refused(f"an object by the number {code}")  # copyreg keeps such objects
 
     def _reconstruct(self, kind: Any, *_: Any) -> StoredArray:
-        if not isinstance(kind, _Admitted) or kind.name != "numpy.ndarray":
-            raise _Refused(f"an array of class {getattr(kind, 'name', kind)}")
-        return self._array()
-
-    def _scalar(self, dtype: Any, data: Any = None) -> Any:
-        array = StoredArray(self._path)
-        array.fill((), dtype, False, data)
-        if array.items is not None or isinstance(data, _Stretch):
-            raise _Refused("a scalar that is no number and no string")
-        return array.read()[()]
+        if kind != "numpy.ndarray":
+            raise _Refused(f"an array of class {kind}")
+        self._arrays.append(StoredArray(self._path))
+        return self._arrays[-1]
 
     def _frombuffer(
         self, data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None
     ) -> StoredArray:
         if order not in ("C", "F") or axes is not None:
             raise _Refused(f"an array in the order {axes or order!r}")
-        array = self._array()
+        array = self._reconstruct("numpy.ndarray")
         array.fill(shape, dtype, order == "F", data)
         return array
 
-    def _encode(self, text: Any, encoding: str = "latin1") -> bytes | _Stretch:
-        if encoding not in ("latin1", "latin-1"):
-            raise _Refused(f"the encoding {encoding!r}")
-        return text if isinstance(text, _Stretch) else text.encode("latin1")
+    def _scalar(self, dtype: Any, data: Any = None) -> Any:
+        array = self._frombuffer(data, dtype, (), "C")
+        if array.items is not None or isinstance(data, _Stretch):
+            raise _Refused("a scalar that is no number and no string")
+        return array.read()[()]
 
     # Operations
 
     def _frame(self) -> None:
-        """A frame is a hint for reading ahead; read ahead, a frame would lie in memory."""
+        """Skip the frame's length: Python would read the whole frame into memory."""
         self.read(8)
 
-    def _reduce(self) -> None:
-        arguments = self.stack.pop()
-        asked = self.stack[-1]
-        if not isinstance(asked, _Admitted):
-            raise pickle.UnpicklingError(f"it calls a {type(asked).__name__}")
-        if asked.call is None:
-            raise _Refused(f"{asked.name}()")
-        self.stack[-1] = asked.call(*arguments)
-
     def _build(self) -> None:
+        """Set the state of arrays and types only; Python would set any attribute."""
         state = self.stack.pop()
         built = self.stack[-1]
         if isinstance(built, StoredArray):
@@ -389,58 +314,49 @@ class _Unpickler(pickle._Unpickler):
         else:
             raise _Refused(f"the state of a {type(built).__name__}")
 
-    def _long(self, form: str, kind: type) -> None:
-        """Keep a byte string or a text, or where it lies if it is large."""
+    def _string(self, form: str, encoding: str | None) -> None:
+        """Keep bytes or text, or its place in the file if it is large."""
         (length,) = struct.unpack(form, self.read(struct.calcsize(form)))
         if length >= LARGE:
-            self.append(_Stretch(self._source.skip(length), length, text=kind is str))
-            return
-        data = self.read(length)
-        self.append(data if kind is bytes else data.decode("utf-8"))
-
-    def _string(self, form: str) -> None:
-        """Keep a string of Python 2, which may be the bytes of an array."""
-        (length,) = struct.unpack(form, self.read(struct.calcsize(form)))
-        if length >= LARGE:
-            self.append(_Stretch(self._source.skip(length), length))
+            offset = self._source.skip(length)
+            self.append(_Stretch(self._path, offset, length, text=encoding == "utf-8"))
         else:
-            self.append(self.read(length).decode("latin1"))
+            data = self.read(length)
+            self.append(data.decode(encoding) if encoding else data)
+
+    dispatch = pickle._Unpickler.dispatch | {
+        pickle.FRAME[0]: _frame,
+        pickle.BUILD[0]: _build,
+        # A string of Python 2 may be the bytes of an array.
+        pickle.BINSTRING[0]: lambda self: self._string("<i", "latin1"),
+        pickle.BINBYTES[0]: lambda self: self._string("<I", None),
+        pickle.BINBYTES8[0]: lambda self: self._string("<Q", None),
+        pickle.BYTEARRAY8[0]: lambda self: self._string("<Q", None),
+        pickle.BINUNICODE[0]: lambda self: self._string("<I", "utf-8"),
+        pickle.BINUNICODE8[0]: lambda self: self._string("<Q", "utf-8"),
+    }
+
+
+def _encode(text: Any, encoding: str = "latin1") -> bytes | _Stretch:
+    if encoding not in ("latin1", "latin-1"):
+        raise _Refused(f"the encoding {encoding!r}")
+    return text.decoded() if isinstance(text, _Stretch) else text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """How protocol 2 writes an empty byte string; with arguments it could ask for any size."""
+    """Return b"", as protocol 2 writes it; with arguments it could ask for any size."""
     return b""
-
-
-def _fill_dispatch() -> None:
-    ours: dict[str, Callable[[_Unpickler], None]] = {
-        "FRAME": _Unpickler._frame,
-        "REDUCE": _Unpickler._reduce,
-        "BUILD": _Unpickler._build,
-        "BINSTRING": lambda self: self._string("<i"),
-        "BINBYTES": lambda self: self._long("<I", bytes),
-        "BINBYTES8": lambda self: self._long("<Q", bytes),
-        "BYTEARRAY8": lambda self: self._long("<Q", bytes),
-        "BINUNICODE": lambda self: self._long("<I", str),
-        "BINUNICODE8": lambda self: self._long("<Q", str),
-    }
-    for name in _OPERATIONS.split():
-        code = getattr(pickle, name)[0]
-        _Unpickler.dispatch[code] = ours.get(name) or pickle._Unpickler.dispatch[code]
-
-
-_fill_dispatch()
 
 
 def read_index(path: str | os.PathLike[str]) -> Any:
     """Read a pickle of containers, strings, numbers and arrays; large arrays stay in the file.
 
     Returns:
-        What was pickled, with a ``StoredArray`` in place of every array.
+        The content, with a `StoredArray` in place of every array.
 
     Raises:
-        CchError: there is no such file, it is truncated or damaged, or it asks for anything else
-            than that; the line names what it asks for.
+        CchError: there is no such file, it is truncated or damaged, or it asks for something else;
+            the line names it.
     """
     path = Path(path)
     try:
@@ -453,7 +369,7 @@ def read_index(path: str | os.PathLike[str]) -> Any:
     except _Refused as refused:
         asked = str(refused)[:200].encode("unicode_escape").decode("ascii")
         raise CchError(path, f"the pickle asks for {asked}, which is refused", _ONLY) from None
-    except (_Truncated, EOFError) as error:
+    except EOFError as error:
         raise CchError(path, f"is a truncated pickle ({error})", AGAIN) from None
     except _DAMAGED as error:
         raise _damaged(path, error) from None
@@ -467,70 +383,3 @@ def _damaged(path: Path, error: BaseException) -> CchError:
         return CchError(path, what, "download it in a browser")
     reason = " ".join(str(error)[:200].split()) or type(error).__name__
     return CchError(path, f"is no intact pickle ({reason})", AGAIN)
-
-
-def convert_pickle(pickle_path: str | os.PathLike[str], out_h5: str | os.PathLike[str]) -> None:
-    """Write a pickled dictionary as HDF5, array by array, in blocks of rows.
-
-    Dictionaries become groups, arrays and lists become datasets, float64 becomes float32, strings
-    become UTF-8 bytes. The file is whole or absent.
-
-    Raises:
-        CchError: as ``read_index``; or the pickle is no dictionary, or holds what HDF5 cannot.
-    """
-    content = read_index(pickle_path)
-    if not isinstance(content, dict):
-        raise CchError(pickle_path, f"holds a {type(content).__name__}, expected a dictionary")
-    with whole_file(out_h5) as temporary, h5py.File(temporary, "w") as file:
-        try:
-            _write_group(Path(pickle_path), file, content, set())
-        except (RecursionError, MemoryError, TypeError, ValueError) as error:
-            reason = " ".join(str(error)[:200].split()) or type(error).__name__
-            raise CchError(pickle_path, f"holds what HDF5 cannot ({reason})") from None
-
-
-def _write_group(path: Path, group: h5py.Group, content: dict[Any, Any], written: set[int]) -> None:
-    """Write a dictionary; ``written`` are the containers so far, by identity."""
-    for key, value in content.items():
-        if not isinstance(key, str) or not key.strip("./") or "/" in key:
-            raise CchError(path, f"the key {str(key)[:100]!r} cannot name a dataset")
-        where = f"{group.name.rstrip('/')}/{key}"
-        if isinstance(value, dict | list | tuple | StoredArray) and value != ():
-            # A few bytes may refer to the same content over and over.
-            if id(value) in written:
-                raise CchError(path, f"{where} stands elsewhere in the pickle too")
-            written.add(id(value))
-        if isinstance(value, dict):
-            _write_group(path, group.create_group(key), value, written)
-        elif isinstance(value, StoredArray) and value.items is None and value.dtype.kind != "U":
-            _write_blocks(group, key, value)
-        else:
-            group[key] = _plain(path, where, value)
-
-
-def _write_blocks(group: h5py.Group, key: str, array: StoredArray) -> None:
-    native = array.dtype.newbyteorder("=")
-    dtype = np.dtype(np.float32) if native == np.float64 else native
-    dataset = group.create_dataset(key, array.shape, dtype)
-    if array.ndim == 0:
-        dataset[()] = array.read()
-        return
-    for start, block in array.blocks():
-        with np.errstate(over="ignore"):
-            dataset[start : start + len(block)] = block.astype(dtype, copy=False)
-
-
-def _plain(path: Path, where: str, value: Any) -> np.ndarray:
-    """Return a scalar, a list of scalars or an array of strings as h5py can write it."""
-    items: Any
-    if isinstance(value, StoredArray):
-        shape = value.shape
-        items = value.items if value.items is not None else value.read().ravel().tolist()
-    elif isinstance(value, list | tuple):
-        shape, items = (len(value),), value
-    else:
-        shape, items = (), [value]
-    if not all(isinstance(item, str | bytes | int | float | np.generic) for item in items):
-        raise CchError(path, f"{where} holds objects, expected numbers or strings")
-    array = np.asarray(items).reshape(shape)
-    return np.char.encode(array, "utf-8") if array.dtype.kind == "U" else array

@@ -17,7 +17,7 @@ from cch.data.paired import Contents, Modality
 from cch.data.rng import numpy_generator
 
 ROUNDING = 1e-12
-"""A variance nearer to 0 than this is 0: what remains of it is rounding."""
+"""Variances closer to 0 than this are rounding errors and become 0."""
 
 
 class Conditional(NamedTuple):
@@ -29,7 +29,7 @@ class Conditional(NamedTuple):
 
 
 class Innovations(NamedTuple):
-    """What is drawn for the rows of one part of one draw, before any sigma_12 enters.
+    """Draws for the rows of one part, independent of sigma_12.
 
     Attributes:
         label: Y, (N,) float64.
@@ -78,8 +78,8 @@ def teacher_name(sigma_12: float) -> str:
 def innovations(spec: SyntheticDataset, draw: int, part: str) -> Innovations:
     """Draw the rows of ``part`` (train or test) of draw number ``draw``.
 
-    Every array has a generator of its own, keyed by the dataset's seed, the draw, the part and
-    the array: more rows, draws or values of sigma_12 leave the earlier rows as they are.
+    Every array has its own generator, keyed by the dataset's seed, the draw, the part and the
+    array, so that more rows, draws or values of sigma_12 leave the earlier rows unchanged.
     """
     rows = spec.train if part == "train" else spec.test
 
@@ -105,7 +105,7 @@ def prepare(spec: SyntheticDataset) -> Contents:
     training rows, then its test rows.
 
     Raises:
-        CchError: a value of sigma_12 is impossible.
+        CchError: a value of sigma_12 is not possible.
     """
     names = [teacher_name(value) for value in spec.sigma_12]
     laws = [conditional(value, spec.sigma_13, spec.sigma_23) for value in spec.sigma_12]

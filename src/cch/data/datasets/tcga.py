@@ -5,14 +5,14 @@ Rules, in this order:
 1. A column is a case (``TCGA-XX-XXXX``), a sample (``-01A`` more) or an aliquot (longer still).
    Samples other than the primary tumour (type 01) are left out; a name without a sample type is a
    primary tumour.
-2. Of several aliquots of a case, the first by barcode is taken (vial, portion, plate), or their
-   mean, as ``aliquots`` says.
-3. Cases are kept that every modality of their cohort has, and that have one of the classes.
-4. Several cohorts are put below each other, with the features that all of them have.
-5. Features are named by gene symbol where ``gene_names`` is given. A feature without any value is
-   left out. What else is missing stays so: it is filled in from training rows, split by split.
+2. Of several aliquots of a case, the first by barcode (vial, portion, plate) or their mean is
+   taken, as ``aliquots`` says.
+3. Cases are kept that have every modality of their cohort and one of the classes.
+4. Several cohorts are stacked, with the features that all of them have.
+5. Features are named by gene symbol if ``gene_names`` is given. A feature without any value is
+   left out. Other missing values are filled from training rows later, split by split.
 
-The funnel, what is left after each rule, is kept in the dataset's notes.
+The funnel, the counts after each rule, is kept in the dataset's notes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PRIMARY = "01"
 
 
 def needs(name: str, spec: TcgaDataset) -> dict[str, tuple[str, type]]:
-    """The dataset's sources with the type that each must hold, by key of the configuration."""
+    """Return the dataset's sources and the type of each, by key of the configuration."""
     wanted: dict[str, tuple[str, type]] = {
         f"cohorts.{cohort}.{modality}": (source, Matrix)
         for cohort, sources in spec.cohorts.items()
@@ -54,11 +54,11 @@ def prepare(spec: TcgaDataset, *read: Any) -> Contents:
 
     Args:
         spec: which cohorts, modalities, labels and rules.
-        read: what the sources of ``needs`` hold, in that order.
+        read: contents of the sources of `needs`, in that order.
 
     Raises:
         CchError: a column is no barcode of TCGA, no case is left, a case is in two cohorts, cohorts
-            share no feature, or fewer than two classes are left.
+            share no feature, or fewer than two classes remain.
     """
     given = dict(zip(needs(spec.title, spec), read, strict=True))
     funnel: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def prepare(spec: TcgaDataset, *read: Any) -> Contents:
 
 
 def case_of(barcode: str, where: str) -> tuple[str, str]:
-    """Case and sample type of a barcode.
+    """Return case and sample type of a barcode.
 
     Raises:
         CchError: it is no barcode of TCGA.
@@ -112,7 +112,7 @@ def case_of(barcode: str, where: str) -> tuple[str, str]:
 def _cohort(
     cohort: str, matrices: Mapping[str, Matrix], rule: str
 ) -> tuple[dict[str, Matrix], dict[str, Any]]:
-    """The complete cases of a cohort, in order of case, and what was left after each rule."""
+    """Return the complete cases of a cohort, in order, and the counts after each rule."""
     told: dict[str, Any] = {}
     single = {}
     for name, matrix in matrices.items():
@@ -129,7 +129,7 @@ def _cohort(
 
 
 def _one_a_case(matrix: Matrix, rule: str) -> tuple[Matrix, dict[str, int]]:
-    """Primary tumours, one row a case, and how many columns, tumours and cases there are."""
+    """Return primary tumours, one row per case, and counts of columns, tumours and cases."""
     tumours: dict[str, list[int]] = {}
     # In order of barcode, so that the first aliquot is the same whatever the order of the file.
     for number in sorted(range(len(matrix.samples)), key=lambda i: matrix.samples[i]):
@@ -151,7 +151,7 @@ def _one_a_case(matrix: Matrix, rule: str) -> tuple[Matrix, dict[str, int]]:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over rows of what is not missing; missing where all are."""
+    """Return the mean over rows, ignoring missing values; missing if all are."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0).sum(axis=0, dtype=np.float64)
     count = known.sum(axis=0)
@@ -161,7 +161,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
 def _labels(
     spec: TcgaDataset, given: Mapping[str, Any], cohorts: Mapping[str, Mapping[str, Matrix]]
 ) -> dict[str, str]:
-    """Class by case."""
+    """Return the class of each case."""
     if spec.label.kind == "cohort":
         return {
             case: cohort
@@ -198,7 +198,7 @@ def _labelled(
     label_of: Mapping[str, str],
     funnel: dict[str, Any],
 ) -> tuple[list[str], dict[str, list[int]]]:
-    """Cases with a class, cohort by cohort, and their rows in the cohort's matrices."""
+    """Return the cases with a class, by cohort, and their rows in the cohort's matrices."""
     cases: list[str] = []
     origin: dict[str, list[int]] = {}
     for cohort, matrices in cohorts.items():
@@ -213,7 +213,7 @@ def _labelled(
 
 
 def _classes(spec: TcgaDataset, labels: Sequence[str]) -> list[str]:
-    """Classes in the order of the configuration, otherwise by name."""
+    """Return the classes in the order of the configuration, otherwise by name."""
     there = set(labels)
     asked = list(spec.cohorts) if spec.label.kind == "cohort" else list(spec.label.classes.values())
     classes = [name for name in dict.fromkeys(asked or sorted(there)) if name in there]
@@ -228,7 +228,7 @@ def _stacked(
     origin: Mapping[str, Sequence[int]],
     genes: GeneNames | None,
 ) -> tuple[Modality, dict[str, int]]:
-    """A modality of all cohorts, and how many features are left after each step."""
+    """Return a modality of all cohorts, and the counts of features after each step."""
     common = set.intersection(*(set(matrix.features) for matrix in parts.values()))
     features = [feature for feature in next(iter(parts.values())).features if feature in common]
     if not features:

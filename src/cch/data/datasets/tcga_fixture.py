@@ -1,8 +1,8 @@
-"""A cohort made up, in the format of the open release: three matrices and a table of labels.
+"""A simulated cohort in the format of the open release: three matrices and a table of labels.
 
-Four subtypes. Expression separates them well, proteins less, copy numbers least; what a modality
-shows of a case beside its subtype is partly shared between modalities, as tumours' states are.
-Neighbouring genes have equal copy numbers, proteins have gaps, some genes are constant.
+It has four subtypes. Expression separates them well, proteins less, copy numbers least; a shared
+state adds correlation between modalities beside the subtype. Neighbouring genes have equal copy
+numbers, proteins have gaps, some genes are constant.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ CASES = 160
 CLASSES = ("Alpha", "Beta", "Gamma", "Delta")
 SHARES = (0.4, 0.3, 0.2, 0.1)
 STATES = 4
-"""Dimensions of what modalities share beside the subtype."""
+"""Dimensions of the state shared between modalities."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """How a modality shows a case.
+    """Parameters of a simulated modality.
 
     Attributes:
-        features: how many.
+        features: number of features.
         subtype: standard deviation of a subtype's mean, in units of the noise.
         state: loading of the shared state, in the same units.
         run: neighbouring features with equal values.
         gaps: share of values that are missing.
-        name: what its features are called.
+        name: name of a feature.
     """
 
     features: int
@@ -59,7 +59,7 @@ def write_part(path: Path, part: str, seed: int = 0) -> None:
         seed: of the cohort; parts with one seed are of the same cases.
 
     Raises:
-        CchError: the part is another.
+        CchError: there is no such part.
     """
     subtype, state = _cases(seed)
     names = [f"TCGA-ZZ-{case:04d}" for case in range(CASES)]
@@ -80,17 +80,17 @@ def write_part(path: Path, part: str, seed: int = 0) -> None:
 
 
 def _cases(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Subtype (N,) and shared state (N, STATES) of every case."""
+    """Return subtype (N,) and shared state (N, STATES) of every case."""
     generator = numpy_generator("tcga-fixture", seed, "cases")
     return generator.choice(len(CLASSES), CASES, p=SHARES), generator.normal(size=(CASES, STATES))
 
 
 def _values(part: str, subtype: np.ndarray, state: np.ndarray, seed: int) -> np.ndarray:
-    """Values (features, N) float64; NaN is missing."""
+    """Return values (features, N) float64; NaN is missing."""
     spec = PARTS[part]
     generator = numpy_generator("tcga-fixture", seed, part)
     count = spec.features // spec.run
-    # Half of the features know nothing of the subtype.
+    # Half of the features are independent of the subtype.
     means = generator.normal(scale=spec.subtype, size=(count, len(CLASSES)))
     means[count // 2 :] = 0
     loading = generator.normal(scale=spec.state / np.sqrt(STATES), size=(count, STATES))

@@ -1,8 +1,8 @@
-"""Data of one's own: a matrix a modality and a table of labels, joined by sample.
+"""User data: one matrix per modality and a table of labels, joined by sample.
 
-Samples are kept that every matrix has and that have a label; classes with a single member are left
-out, since no split can show them to training and test both. What was left out is in the notes and
-in the log. Constant features stay, and are 0 after scaling.
+Samples are kept that are in every matrix and have a label; classes with a single member are left
+out, since no split can have them in both training and test rows. The notes and the log say what was
+left out. Constant features stay, and are 0 after scaling.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ log = logging.getLogger("cch.data.datasets")
 SEPARATORS = {".tsv": "\t", ".txt": "\t", ".csv": ","}
 HDF5 = (".h5", ".hdf5")
 LEAST = 10
-"""Samples below which nothing can be said."""
+"""Smallest number of samples."""
 
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """Files as they were taken in, by modality, and ``labels``."""
+    """Paths of the fetched files, by modality, and ``labels``."""
 
     paths: Mapping[str, Path]
 
 
 def read_local(**paths: Path) -> LocalFiles:
-    """The files themselves; how they are read stands in the dataset's configuration."""
+    """Return the paths; the dataset's configuration says how the files are read."""
     return LocalFiles(paths)
 
 
@@ -55,12 +55,12 @@ def prepare(spec: MatricesDataset, raw: LocalFiles) -> Contents:
     """Join the matrices by sample.
 
     Args:
-        spec: what the files are.
-        raw: where they are.
+        spec: the dataset's configuration.
+        raw: paths of the files.
 
     Raises:
-        CchError: a file cannot be read as what it is said to be, samples of two matrices do not
-            meet, a sample is labelled twice, or fewer than two classes or ten samples are left.
+        CchError: a file does not have the configured format, matrices share no sample, a sample is
+            labelled twice, or fewer than two classes or ten samples remain.
     """
     matrices = {name: _matrix(raw.paths[name], entry) for name, entry in spec.files.items()}
     label_of = _labels(spec, raw.paths["labels"])
@@ -231,5 +231,5 @@ def _say(
 
 
 def needs(name: str, spec: MatricesDataset) -> dict[str, tuple[str, type]]:
-    """The source that the files are taken in by; see ``cch.data.sources.user_files``."""
+    """Return the source of the files; see ``cch.data.sources.user_files``."""
     return {"files": (local_source(name), LocalFiles)}

@@ -1,12 +1,11 @@
-"""Raw files, verified, under their final names: from the mirror, then as the table says.
+"""Fetch raw files, verified: from the mirror, then as the source table says.
 
-A file is either at its destination, whole and verified, or it is not there. While it is on its
-way it is ``.NAME.part`` beside the destination, which an interrupted download continues from.
+A file is either at its destination, complete and verified, or absent. While it is being fetched it
+is ``.NAME.part`` beside the destination, which an interrupted download continues from.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -15,12 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+
+from filelock import Timeout
 
 from cch.base.errors import CchError
-from cch.data.sources.fetchers import NotDelivered, from_address, from_file
-from cch.data.sources.http import version_file
+from cch.base.files import process_lock
+from cch.data.sources.fetchers import NotDelivered
+from cch.data.sources.http import discard
 from cch.data.sources.lockfile import Pin, read_pins, write_pin
+from cch.data.sources.manual import numbered_steps
+from cch.data.sources.mirror import VARIABLE, find_mirror
 from cch.data.sources.table import SourceTable
 from cch.data.sources.types import (
     KINDS,
@@ -32,14 +35,10 @@ from cch.data.sources.types import (
     Unavailable,
     Verdict,
     log,
-    shown,
 )
 
-MIRROR = "CCH_MIRROR"
-"""Environment variable: a folder or URL asked first, where the configuration names none."""
-
 FOUND = "found in place"
-"""The address of a file that was at its destination before it was ever fetched."""
+"""Address of a file that was at its destination before it was first fetched."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,10 @@ class Fetched:
         bytes: its size.
         address: where it came from: a URL, a path in a mirror folder,
             ``pypi:NAME==VERSION#MEMBER``, or `FOUND` where a person placed it.
-        retrieved: when it was taken in, ISO 8601, UTC.
-        pinned: no digest is published: the first use decided what the file is.
-        resumed_from: the byte that the last interrupted download was continued at; 0 where the
-            file came in one piece or was there already.
+        retrieved: when it was fetched, ISO 8601, UTC.
+        pinned: no digest is published; the first use decided what the file is.
+        resumed_from: the byte at which an interrupted download was continued; 0 if the file came
+            in one piece or was there already.
     """
 
     path: Path
@@ -67,11 +66,6 @@ class Fetched:
     resumed_from: int = 0
 
 
-def raw_path(resources: str | os.PathLike[str], source: str, name: str) -> Path:
-    """Return where a raw file belongs: ``resources/<source>/<name>``."""
-    return Path(resources) / source / name
-
-
 def fetch(
     source_name: str,
     file_name: str,
@@ -80,31 +74,27 @@ def fetch(
     destination: str | os.PathLike[str],
     mirror: str | None = None,
     lock: str | os.PathLike[str],
-    retries: int = 5,
-    backoff: float = 1.0,
-    timeout: tuple[float, float] = (10.0, 60.0),
+    retry_policy: RetryPolicy | None = None,
 ) -> Fetched:
-    """Bring one raw file to ``destination``, verified, or raise and leave nothing new there.
+    """Fetch one raw file to ``destination``, verified, or raise and leave nothing new there.
 
-    A file that is there and right is returned without touching the network. One that is there and
-    wrong is replaced, once the right one has come. Two processes may fetch the same file: one
-    works, the other waits and finds it done.
+    A correct file that is already there is returned without using the network. A wrong one is
+    replaced once the right one has been fetched. Two processes may fetch the same file: one works,
+    the other waits and finds it done.
 
     Args:
         source_name: a source of the table.
         file_name: one of its files.
         table: the source table.
-        destination: the file to make; see `raw_path`.
-        mirror: a folder or URL (file, http, https) asked first; None: the variable CCH_MIRROR.
-        lock: the lock file that files without a published digest are pinned in.
-        retries: further tries at each address, after connection failures, stalls, broken-off
-            bodies and the statuses that may pass (5xx, 408, 425, 429).
-        backoff: seconds before the first retry; doubles up to 30; Retry-After is heard up to 60.
-        timeout: seconds to connect, and seconds without a byte before a transfer has stalled.
+        destination: the file to write.
+        mirror: a folder or URL (file, http, https) tried first; None: the variable CCH_MIRROR.
+        lock: the lock file in which files without a published digest are pinned.
+        retry_policy: retries at each address, after connection failures, stalls, broken-off bodies
+            and the statuses 5xx, 408, 425 and 429, and time limits; None: the default policy.
 
     Raises:
-        CchError: no such file in the table; nothing gave the right bytes: one line with every
-            place asked and its reason, then what to do; the disk cannot be written.
+        CchError: the table has no such file; no place gave the right bytes (one line with every
+            place tried and its reason, then what to do); the disk cannot be written.
     """
     entry = table.file(source_name, file_name)
     key, destination, lock = f"{source_name}/{file_name}", Path(destination), Path(lock)
@@ -114,7 +104,7 @@ def fetch(
         destination=destination,
         part=destination.with_name(f".{destination.name}.part"),
         expected=_expected(entry, read_pins(lock).get(key)),
-        retry_policy=RetryPolicy(retries, backoff, connect=timeout[0], read=timeout[1]),
+        retry_policy=retry_policy or RetryPolicy(),
     )
     try:
         present, _ = _present(request, lock)
@@ -125,10 +115,10 @@ def fetch(
 
 
 def _fetch(request: Request, mirror: str | None, lock: Path) -> Fetched:
-    """Do what `fetch` does where the file is not at its destination yet."""
+    """Fetch a file that is not at its destination yet; see `fetch`."""
     request.destination.parent.mkdir(parents=True, exist_ok=True)
     with _sole_writer(request):
-        # The one waited for may have finished the file, and pinned it.
+        # The process waited for may have finished the file, and pinned it.
         pin = read_pins(lock).get(request.key)
         request = replace(request, expected=_expected(request.entry, pin))
         present, wrong = _present(request, lock)
@@ -138,7 +128,7 @@ def _fetch(request: Request, mirror: str | None, lock: Path) -> Fetched:
             log.warning("%s: %s; fetching it again", request.key, wrong)
         try:
             delivery = _deliver(request, mirror)
-        except NotDelivered as error:
+        except Unavailable as error:
             failures = [wrong, *error.failures] if wrong else list(error.failures)
             raise _given_up(request, failures, lock) from None
         return _install(request, delivery, lock)
@@ -154,7 +144,7 @@ def _expected(entry: FileEntry, pin: Pin | None) -> Expected:
 
 
 def _present(request: Request, lock: Path) -> tuple[Fetched | None, Unavailable | None]:
-    """Return the file that is at the destination already, or what is wrong with it."""
+    """Return the file at the destination if it is correct, and what is wrong with it if not."""
     if not request.destination.is_file() or KINDS[request.entry.kind].follows:
         return None, None
     verdict = request.expected.check(request.destination)
@@ -170,70 +160,40 @@ def _present(request: Request, lock: Path) -> tuple[Fetched | None, Unavailable 
 
 
 def _deliver(request: Request, mirror: str | None) -> Delivery:
-    """Ask the mirror, then the file's kind."""
+    """Try the mirror, then the file's kind."""
     kind = KINDS[request.entry.kind]
-    mirror = _mirror(mirror) if kind.mirrored else None
+    first = find_mirror(mirror) if kind.mirrored else None
     failures: tuple[Unavailable, ...] = ()
-    if mirror is not None:
+    if first is not None:
         try:
-            return _from_mirror(request, mirror)
+            return first.deliver(request)
         except Unavailable as failure:
             failures = (failure,)
             level = logging.INFO if failure.absent else logging.WARNING
             log.log(level, "%s: mirror: %s; going on without it", request.key, failure)
     try:
         return kind.deliver(request)
-    except NotDelivered as error:
+    except Unavailable as error:
         raise NotDelivered(*failures, *error.failures) from None
-
-
-def _mirror(mirror: str | None) -> str | None:
-    return mirror or os.environ.get(MIRROR) or None
-
-
-def _from_mirror(request: Request, mirror: str) -> Delivery:
-    folder, path = _folder(mirror), request.entry.mirror
-    if folder is None:
-        return from_address(request, f"{mirror.rstrip('/')}/{quote(path)}")
-    if not folder.is_dir():
-        raise Unavailable(folder, "there is no such folder")
-    return from_file(request, folder / path, str(folder / path))
-
-
-def _folder(mirror: str) -> Path | None:
-    """Return the folder that a mirror is, or None where it is a server.
-
-    Raises:
-        CchError: it is a URL of a kind that cannot be asked.
-    """
-    scheme = urlsplit(mirror).scheme if "://" in mirror else ""
-    if scheme in ("http", "https"):
-        return None
-    if scheme == "file":
-        return Path(unquote(urlsplit(mirror).path))
-    if scheme:
-        todo = f"set `mirror` or {MIRROR} to a folder or a file, http or https URL"
-        raise CchError(f"mirror {shown(mirror)}", f"{scheme!r} is not understood", todo)
-    return Path(mirror).expanduser()
 
 
 def _install(request: Request, delivery: Delivery, lock: Path) -> Fetched:
     """Verify the part file, pin it, and give it its name, in this order.
 
-    A kill between pinning and renaming leaves a pin that the next fetch is checked against; the
-    other way round, it would leave a file of unknown origin.
+    A kill between pinning and renaming leaves a pin that the next fetch is checked against; in
+    the other order it would leave a file of unknown origin.
     """
     verdict = request.expected.check(request.part)
     if verdict.problem is None:
         pin, verdict = _settle(request, verdict, delivery.address, lock)
     if verdict.problem is not None:
-        request.part.unlink()
+        discard(request.part)
         failure = Unavailable(delivery.address, verdict.problem, against_pin=verdict.against_pin)
         raise _given_up(request, [failure], lock)
     with open(request.part, "rb+") as handle:
         os.fsync(handle.fileno())
     os.replace(request.part, request.destination)
-    version_file(request.part).unlink(missing_ok=True)
+    discard(request.part)
     if delivery.pieces is not None:
         shutil.rmtree(delivery.pieces, ignore_errors=True)
     log.info("%s: %d bytes from %s", request.key, pin.bytes, pin.address)
@@ -241,7 +201,7 @@ def _install(request: Request, delivery: Delivery, lock: Path) -> Fetched:
 
 
 def _settle(request: Request, verdict: Verdict, address: str, lock: Path) -> tuple[Pin, Verdict]:
-    """Enter a verified file into the lock file; return the entry that stands, and the verdict."""
+    """Enter a verified file into the lock file; return the entry there now, and the verdict."""
     binding = _pinned(request.entry)
     pin = Pin(sha256=verdict.sha256, bytes=verdict.bytes, address=address, retrieved=_now())
     standing = write_pin(lock, request.key, pin, binding=binding)
@@ -264,116 +224,36 @@ def _now() -> str:
 
 
 def _given_up(request: Request, failures: list[Unavailable], lock: Path) -> CchError:
-    """Return the error that names every place asked, with what can be done about it."""
+    """Return the error that names every place tried and says what to do."""
     entry = request.entry
     if any(failure.against_pin for failure in failures):
         todo = f"if the new file is right, delete the entry {request.key!r} from {lock}"
     elif KINDS[entry.kind].by_hand:
-        todo = "get it like this:\n" + _steps(entry, request.destination)
+        todo = "get it like this:\n" + numbered_steps(entry, request.destination)
     elif KINDS[entry.kind].follows:
         todo = "see the path in the dataset's configuration"
     elif KINDS[entry.kind].mirrored:
         todo = (
-            f"place the file at {request.destination} by hand, or set {MIRROR} to a folder or URL "
-            f"that has it as {entry.mirror}"
+            f"place the file at {request.destination} by hand, or set {VARIABLE} to a folder or "
+            f"URL that has it as {entry.mirror}"
         )
     else:
         todo = f"install the version of {entry.distribution} that the project pins"
-    return CchError(request.key, "not to be had: " + "; ".join(map(str, failures)), todo)
-
-
-def manual_steps(
-    source_name: str, file_name: str, *, table: SourceTable, destination: str | os.PathLike[str]
-) -> str:
-    """Return the steps to get a file by hand, numbered, one a line.
-
-    Raises:
-        CchError: there is no such file, or it is not had by hand.
-    """
-    entry = table.file(source_name, file_name)
-    if not entry.steps:
-        raise CchError(f"{source_name}/{file_name}", f"is of kind {entry.kind!r}, not by hand")
-    return _steps(entry, Path(destination))
-
-
-def _steps(entry: FileEntry, destination: Path) -> str:
-    steps = [step.replace("{destination}", str(destination)) for step in entry.steps or ()]
-    return "\n".join(f"  {number}. {step.strip()}" for number, step in enumerate(steps, 1))
-
-
-def available(
-    source_name: str,
-    table: SourceTable,
-    resources: str | os.PathLike[str],
-    mirror: str | None = None,
-) -> tuple[bool, str]:
-    """Say whether a source can be planned with, and if not, why; no network, no digests.
-
-    Only a file that a person has to place can make a source unavailable: one that is neither
-    under ``resources`` nor in a mirror folder. A mirror that is a server is not asked; it is
-    taken to have the file until fetching shows otherwise.
-
-    Raises:
-        CchError: there is no such source.
-    """
-    for entry in missing_by_hand(source_name, table, resources, mirror):
-        path, folder = raw_path(resources, source_name, entry.name), _mirror_folder(mirror)
-        also = f" and not in the mirror {folder}" if folder is not None else ""
-        return False, f"{source_name}/{entry.name} has to be placed by hand: not at {path}{also}"
-    return True, ""
-
-
-def missing_by_hand(
-    source_name: str,
-    table: SourceTable,
-    resources: str | os.PathLike[str],
-    mirror: str | None = None,
-) -> list[FileEntry]:
-    """Return the files of a source that a person still has to place; see ``available``.
-
-    Raises:
-        CchError: there is no such source.
-    """
-    place, folder = _mirror(mirror), _mirror_folder(mirror)
-    return [
-        entry
-        for entry in table.source(source_name).files
-        if KINDS[entry.kind].by_hand
-        and not raw_path(resources, source_name, entry.name).is_file()
-        and (place is None or (folder is not None and not (folder / entry.mirror).is_file()))
-    ]
-
-
-def _mirror_folder(mirror: str | None) -> Path | None:
-    place = _mirror(mirror)
-    return _folder(place) if place is not None else None
+    return CchError(request.key, "could not be fetched: " + "; ".join(map(str, failures)), todo)
 
 
 @contextmanager
 def _sole_writer(request: Request) -> Iterator[None]:
     """Hold the part file alone; wait while another process does."""
-    while True:
-        handle = open(request.part, "ab")  # noqa: SIM115
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("%s: another process is fetching it; waiting", request.key)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        # The one waited for has renamed its part file: then this lock is on the finished file.
-        if _is_at(handle.fileno(), request.part):
-            break
-        handle.close()
+    lock = process_lock(request.part.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("%s: another process is fetching it; waiting", request.key)
+        lock.acquire()
     try:
         yield
     finally:
-        if _is_at(handle.fileno(), request.part) and request.part.stat().st_size == 0:
-            request.part.unlink()
-            version_file(request.part).unlink(missing_ok=True)
-        handle.close()
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+        # Removed while it is held: filelock refuses a lock on a file that has lost its name.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()

@@ -1,6 +1,6 @@
-"""The kinds of source: how a raw file is had.
+"""The kinds of source: how a raw file is fetched.
 
-A kind is one function that takes a `Request` and brings the file's bytes to ``request.part``,
+A kind is one function that takes a `Request` and writes the file's bytes to ``request.part``,
 registered with the keys of the table that it needs::
 
     @register("ftp", needs=("addresses",))
@@ -8,7 +8,7 @@ registered with the keys of the table that it needs::
         ...
 
 A plugin registers its kinds so too; what they have to know is in the file's ``options``.
-`fetch` asks the mirror first, verifies what was brought, and renames it; a kind does neither.
+`fetch` tries the mirror first, verifies the bytes and renames the file; a kind does none of these.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from cch.data.sources.http import discard, download
 from cch.data.sources.types import Delivery, Request, Unavailable, log, register, shown
 
 
-class NotDelivered(Exception):
-    """Nothing gave the file; ``failures`` says of each place why not."""
+class NotDelivered(Unavailable):
+    """No place gave the file; ``failures`` has the reason of each."""
 
     def __init__(self, *failures: Unavailable) -> None:
+        super().__init__("", "; ".join(map(str, failures)))
         self.failures = failures
-        super().__init__("; ".join(map(str, failures)))
 
 
 @register("http", needs=("addresses",))
@@ -44,8 +44,8 @@ def _http(request: Request) -> Delivery:
 
 @register("manual", needs=("steps",), by_hand=True)
 def _manual(request: Request) -> Delivery:
-    """Say that a person has to place the file."""
-    raise NotDelivered(Unavailable("", "it can only be had by hand"))
+    """Raise: the file needs a manual download."""
+    raise Unavailable("", "it needs a manual download")
 
 
 @register("package", needs=("distribution", "member"), mirrored=False)
@@ -55,33 +55,23 @@ def _package(request: Request) -> Delivery:
     try:
         distribution = metadata.distribution(name)
     except metadata.PackageNotFoundError:
-        raise NotDelivered(Unavailable(f"pypi:{name}", "is not installed here")) from None
+        raise Unavailable(f"pypi:{name}", "is not installed here") from None
     address = f"pypi:{distribution.metadata['Name']}=={distribution.version}#{member}"
-    try:
-        return from_file(request, Path(str(distribution.locate_file(member))), address)
-    except Unavailable as failure:
-        raise NotDelivered(failure) from None
+    return from_file(request, Path(str(distribution.locate_file(member))), address)
 
 
 def from_address(request: Request, address: str) -> Delivery:
     """Download ``address`` to the part file and verify it.
 
-    A file that was put together from several answers and fails is downloaded once more from its
-    first byte; one that came whole and fails is refused.
+    A file joined from several answers that fails verification is downloaded once more from its
+    first byte; one that came in one answer and fails is refused.
 
     Raises:
-        Unavailable: the address does not give the right bytes; the part file is then empty if
+        Unavailable: the address does not give the right bytes; the part file is then gone if
             wrong bytes came, and holds the beginning if the transfer broke off.
     """
     for last in (False, True):
-        offset = download(
-            address,
-            request.part,
-            size=request.expected.bytes,
-            joinable=request.expected.known,
-            retry_policy=request.retry_policy,
-            label=request.key,
-        )
+        offset = download(address, request)
         verdict = request.expected.check(request.part)
         if verdict.problem is None:
             return Delivery(shown(address), offset)
@@ -89,7 +79,7 @@ def from_address(request: Request, address: str) -> Delivery:
         if last or offset == 0:
             break
         log.warning(
-            "%s: %s: resumed, and then %s; starting anew",
+            "%s: %s: resumed, and then %s; starting again",
             *(request.key, shown(address), verdict.problem),
         )
     raise Unavailable(shown(address), str(verdict.problem), against_pin=verdict.against_pin)
@@ -99,14 +89,13 @@ def from_file(request: Request, path: Path, address: str) -> Delivery:
     """Verify a local file where it is and copy it to the part file.
 
     Raises:
-        Unavailable: it is not there, cannot be read, or is another file.
+        Unavailable: it is missing, cannot be read, or has other bytes than expected.
     """
     try:
         verdict = request.expected.check(path)
         if verdict.problem is not None:
             raise Unavailable(address, verdict.problem, against_pin=verdict.against_pin)
         discard(request.part)
-        # Over the part file's bytes, not in its place: its writer holds a lock on it.
         shutil.copyfile(path, request.part)
     except FileNotFoundError:
         raise Unavailable(address, "there is no such file", absent=True) from None

@@ -16,23 +16,16 @@ import io
 import json
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cch.base.progress import Progress
 from cch.data.sources.fetchers import NotDelivered
-from cch.data.sources.http import (
-    PASSING,
-    Interrupted,
-    Tries,
-    discard,
-    judge_exception,
-    seconds_asked,
-)
+from cch.data.sources.http import Client, Interrupted
 from cch.data.sources.types import Delivery, Request, Unavailable, log, register, shown
 
 if TYPE_CHECKING:
@@ -127,148 +120,83 @@ def filters(query: GdcQuery) -> dict[str, Any]:
 
 @register("gdc", needs=("query",), allows=("addresses",))
 def _gdc(request: Request) -> Delivery:
-    """Put the files of a query together, from the first API that gives all of them."""
+    """Collect the files of a query from the first API that gives all of them."""
     pieces = request.destination.with_name(f".{request.destination.name}.pieces")
     query = request.entry.query
     assert query is not None
     failures: list[Unavailable] = []
     for base in request.entry.addresses or (API,):
-        api = _Api(base.rstrip("/"), request)
         try:
-            files = _listed(api, query)
-            _bring(api, files, pieces)
+            files = _list_files(base.rstrip("/"), request, query)
+            _download_files(base.rstrip("/"), request, files, pieces)
         except Unavailable as failure:
             log.warning("%s: %s", request.key, failure)
             failures.append(failure)
             continue
         log.info("%s: all %d files are there; writing the tar", request.key, len(files))
-        discard(request.part)
         write_tar(request.part, query, files, pieces)
-        return Delivery(f"{shown(api.base)}/data", pieces=pieces)
+        return Delivery(f"{shown(base.rstrip('/'))}/data", pieces=pieces)
     raise NotDelivered(*failures)
 
 
-class _Api:
-    """One API: POST requests, with failures told apart as worth another try or not."""
-
-    def __init__(self, base: str, request: Request) -> None:
-        self.base, self.key, self.retry_policy = base, request.key, request.retry_policy
-
-    def tries(self, path: str) -> Tries:
-        return Tries(f"{self.base}/{path}", self.key, self.retry_policy)
-
-    @contextmanager
-    def post(self, path: str, body: dict[str, Any]) -> Iterator[_Body]:
-        """Ask, and yield the answer's body.
-
-        Raises:
-            Interrupted: no answer, or a status that may pass.
-            Unavailable: any other status than 200.
-        """
-        import requests
-
-        address = f"{self.base}/{path}"
-        try:
-            response = requests.post(
-                address,
-                json=body,
-                stream=True,
-                timeout=(self.retry_policy.connect, self.retry_policy.read),
-                headers={"Accept-Encoding": "identity"},
-            )
-        except requests.RequestException as error:
-            raise judge_exception(error, address, self.retry_policy) from None
-        with response:
-            answer = _Body(response, address, self)
-            if response.status_code != 200:
-                answer.refuse()
-            yield answer
-
-
-class _Body:
-    """The body of an answer as a file; what goes wrong in the network is `Interrupted`."""
-
-    def __init__(self, response: requests.Response, address: str, api: _Api) -> None:
-        self._response, self._address, self._retry_policy = response, address, api.retry_policy
-        self._count = 0
-
-    def read(self, count: int | None = None) -> bytes:
-        import urllib3
-
-        try:
-            chunk = self._response.raw.read(count, decode_content=False)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            so_far = f" at {self._count} bytes" if self._count else ""
-            raise judge_exception(error, self._address, self._retry_policy, so_far) from None
-        self._count += len(chunk)
-        return chunk
-
-    def refuse(self) -> NoReturn:
-        """Raise what a status other than 200 means, with what the API says of it."""
-        response = self._response
-        status = response.status_code
-        reason = f"HTTP {status} {response.reason or ''}".strip()
-        if status >= 500 or status in PASSING:
-            raise Interrupted(reason, seconds_asked(response.headers.get("Retry-After")))
-        said = " ".join(_message(self.read(CHUNK)).split())[:160]
-        reason += f" ({said})" if said else ""
-        raise Unavailable(shown(self._address), reason, absent=status in (404, 410))
-
-
-def _message(body: bytes) -> str:
-    """Return what an answer of the API says went wrong; empty where it says nothing."""
-    try:
-        said = json.loads(body)
-    except ValueError:
-        return ""
-    if not isinstance(said, dict):
-        return ""
-    return str(said.get("message") or said.get("error") or "")
-
-
-def _persist(ask: Callable[[], T], tries: Tries) -> T:
-    while True:
-        try:
-            return ask()
-        except Interrupted as problem:
-            tries.failed(problem, moved=False)
-
-
-def _listed(api: _Api, query: GdcQuery) -> list[GdcFile]:
-    """Return all files that a query names, sorted by id.
+def _post(client: Client, body: dict[str, Any], read: Callable[[requests.Response], T]) -> T:
+    """POST a request and read its answer.
 
     Raises:
-        Unavailable: the list is not to be had, is empty, or does not hold together.
+        Interrupted: the answer broke off.
+        Unavailable: no answer after all retries, or an error status.
     """
+    with client.request("POST", json=body) as response:
+        if response.status_code != 200:
+            client.refuse(response, _error_message(response))
+        return read(response)
+
+
+def _error_message(response: requests.Response) -> str:
+    """Return what an answer of the API says went wrong, or ''."""
+    try:
+        said = response.json()
+        return " ".join(str(said.get("message") or said.get("error") or "").split())[:160]
+    except (ValueError, AttributeError, OSError):
+        return ""
+
+
+def _list_files(base: str, request: Request, query: GdcQuery) -> list[GdcFile]:
+    """Return all files that match a query, sorted by id.
+
+    Raises:
+        Unavailable: the list could not be fetched, is empty or is inconsistent.
+    """
+    client = Client(f"{base}/files", request.key, request.retry_policy)
     files: dict[str, GdcFile] = {}
     start, total = 0, None
     while total is None or start < total:
-        hits, total = _persist(lambda start=start: _page(api, query, start), api.tries("files"))
+        try:
+            hits, total = _page(client, query, start)
+        except Interrupted as problem:
+            client.interrupted(problem)
+            continue
+        client.reset()
         if not hits:
             break
         files |= {file.id: file for file in hits}
         start += len(hits)
-    where = shown(f"{api.base}/files")
+    searched = ", ".join([*query.project, query.data_type, *filter(None, [query.workflow])])
     if not files:
-        raise Unavailable(where, f"no file fits the query ({_in_words(query)})", absent=True)
+        client.give_up(f"no file fits the query ({searched})", absent=True)
     if len(files) != total:
-        raise Unavailable(where, f"listed {len(files)} different files, {total} promised")
+        client.give_up(f"listed {len(files)} different files, {total} promised")
     size = sum(file.size for file in files.values())
-    log.info("%s: %d files, %.4g MB (%s)", api.key, len(files), size / 1e6, _in_words(query))
+    log.info("%s: %d files, %.4g MB (%s)", request.key, len(files), size / 1e6, searched)
     return sorted(files.values(), key=lambda file: file.id)
 
 
-def _in_words(query: GdcQuery) -> str:
-    return ", ".join([*query.project, query.data_type, *filter(None, [query.workflow])])
-
-
-def _page(api: _Api, query: GdcQuery, start: int) -> tuple[list[GdcFile], int]:
-    """Return the files from place ``start`` on, and how many there are in all."""
+def _page(client: Client, query: GdcQuery, start: int) -> tuple[list[GdcFile], int]:
+    """Return the files from position ``start`` on, and how many there are in all."""
     # Sorted, so that the pages of different answers fit together.
-    body = {"filters": filters(query), "fields": ",".join(FIELDS), "format": "JSON"}
+    body: dict[str, Any] = {"filters": filters(query), "fields": ",".join(FIELDS), "format": "JSON"}
     body |= {"size": PAGE, "from": start, "sort": "file_id:asc"}
-    with api.post("files", body) as answer:
-        text = answer.read()
+    text = _post(client, body, lambda response: b"".join(client.chunks(response)))
     try:
         said = json.loads(text)
         hits = [_described(hit) for hit in said["data"]["hits"]]
@@ -277,7 +205,7 @@ def _page(api: _Api, query: GdcQuery, start: int) -> tuple[list[GdcFile], int]:
         reason = f"malformed list of files ({type(error).__name__})"
         raise Interrupted(reason) from None
     if said.get("warnings"):
-        log.warning("%s: %s/files warns: %s", api.key, shown(api.base), said["warnings"])
+        log.warning("%s: %s warns: %s", client.label, client.where, said["warnings"])
     return hits, total
 
 
@@ -295,30 +223,35 @@ def _described(hit: dict[str, Any]) -> GdcFile:
         md5=hit["md5sum"].lower(),
         size=hit["file_size"],
         workflow=(hit.get("analysis") or {}).get("workflow_type"),
-        cases=sorted({case["submitter_id"] for case in cases}),
-        samples=[Sample(sample=name, type=kind) for name, kind in sorted(samples, key=str)],
-        aliquots=sorted(
-            {entity["entity_submitter_id"] for entity in hit.get("associated_entities") or []}
+        cases=tuple(sorted({case["submitter_id"] for case in cases})),
+        samples=tuple(Sample(sample=name, type=kind) for name, kind in sorted(samples, key=str)),
+        aliquots=tuple(
+            sorted(
+                {entity["entity_submitter_id"] for entity in hit.get("associated_entities") or []}
+            )
         ),
     )
 
 
-def _bring(api: _Api, files: Sequence[GdcFile], folder: Path) -> None:
-    """Ask for files, in batches, until all are in ``folder`` and right.
+def _download_files(base: str, request: Request, files: Sequence[GdcFile], folder: Path) -> None:
+    """Download files, in batches, until all are in ``folder`` with their MD5.
 
     Raises:
-        Unavailable: the API failed more often than is borne with, or gave a file wrong twice.
+        Unavailable: the retries are used up, or a file came wrong twice.
     """
-    pieces = _Pieces(folder, files, api)
-    tries = api.tries("data")
-    while missing := pieces.missing():
-        # A file that came wrong is asked for by itself.
-        batch = [file for file in missing if file.id in pieces.doubted][:1] or _batch(missing)
+    client = Client(f"{base}/data", request.key, request.retry_policy)
+    pieces = _Pieces(folder, files, client)
+    while missing := list(pieces.missing.values()):
+        # A file that came wrong is requested by itself.
+        batch = [file for file in missing if file.id in pieces.wrong][:1] or _batch(missing)
+        read = partial(pieces.take, batch)
         try:
-            with api.post("data", {"ids": [file.id for file in batch]}) as answer:
-                (pieces.take_one if len(batch) == 1 else pieces.take_many)(answer, batch)
+            _post(client, {"ids": [file.id for file in batch]}, read)
+            client.reset()
         except Interrupted as problem:
-            tries.failed(problem, moved=len(pieces.missing()) < len(missing))
+            if len(pieces.missing) < len(missing):
+                client.reset()
+            client.interrupted(problem)
 
 
 def _batch(files: Sequence[GdcFile]) -> list[GdcFile]:
@@ -330,29 +263,43 @@ def _batch(files: Sequence[GdcFile]) -> list[GdcFile]:
     return batch
 
 
+class _Body:
+    """The body of an answer as a file to read."""
+
+    def __init__(self, client: Client, response: requests.Response) -> None:
+        self._chunks = client.chunks(response)
+        self._rest = b""
+
+    def read(self, count: int) -> bytes:
+        while len(self._rest) < count and (chunk := next(self._chunks, b"")):
+            self._rest += chunk
+        piece, self._rest = self._rest[:count], self._rest[count:]
+        return piece
+
+
 class _Pieces:
-    """The folder of files that have come: each by its id, whole and of the published MD5."""
+    """The folder of downloaded files: each under its id, complete and with its published MD5."""
 
-    def __init__(self, folder: Path, files: Sequence[GdcFile], api: _Api) -> None:
-        self.folder, self.files = folder, files
-        self.doubted: set[str] = set()
-        self._key, self._where = api.key, shown(f"{api.base}/data")
+    def __init__(self, folder: Path, files: Sequence[GdcFile], client: Client) -> None:
+        self.folder, self._client = folder, client
+        self.wrong: set[str] = set()
         folder.mkdir(exist_ok=True)
-        had = {file.id for file in files if self._had(file)}
-        self._missing = {file.id: file for file in files if file.id not in had}
-        if had:
-            log.info("%s: %d of %d files are there already", api.key, len(had), len(files))
-        self._progress = Progress(api.key, len(files), "files")
-        if had:
-            self._progress.advance(len(had))
+        self.missing = {file.id: file for file in files if not self._is_there(file)}
+        self._progress = Progress(client.label, len(files), "files")
+        if there := len(files) - len(self.missing):
+            log.info("%s: %d of %d files are there already", client.label, there, len(files))
+            self._progress.advance(there)
 
-    def missing(self) -> list[GdcFile]:
-        """Return the files that have not come yet, in order."""
-        return list(self._missing.values())
+    def take(self, batch: Sequence[GdcFile], response: requests.Response) -> None:
+        """Take the answer to a request: a bare file or an archive."""
+        body = _Body(self._client, response)
+        if len(batch) == 1:
+            self._take_one(body, batch[0])
+        else:
+            self._take_many(body, batch)
 
-    def take_one(self, answer: _Body, batch: Sequence[GdcFile]) -> None:
+    def _take_one(self, answer: _Body, file: GdcFile) -> None:
         """Take the answer to one id: the bare file, or an archive of it."""
-        (file,) = batch
         temporary = self._temporary(file)
         size, md5 = _copied(answer, temporary)
         if md5 == file.md5 or not tarfile.is_tarfile(temporary):
@@ -361,14 +308,14 @@ class _Pieces:
             return self._settle(file, md5)
         archive = temporary.replace(self.folder / f"{file.id}.tar.part")
         with open(archive, "rb") as content:
-            self.take_many(content, batch)
+            self._take_many(content, [file])
         return archive.unlink()
 
-    def take_many(self, answer: Any, batch: Sequence[GdcFile]) -> None:
+    def _take_many(self, answer: Any, batch: Sequence[GdcFile]) -> None:
         """Take the answer to several ids, ``<id>/<name>`` in a tar.gz, each file as it comes.
 
-        Files that are not in it are asked for again: an archive that is cut between two members
-        looks like a whole one.
+        Files that are not in it are requested again: an archive that is cut between two members
+        looks complete.
         """
         wanted = {file.member: file for file in batch}
         try:
@@ -384,12 +331,12 @@ class _Pieces:
         if len(wanted) == len(batch):
             first = batch[0]
             more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
-            raise Interrupted(f"file {first.id} ({first.name}){more} asked for, none in the answer")
+            raise Interrupted(f"file {first.id} ({first.name}){more} requested, none in the answer")
 
     def _temporary(self, file: GdcFile) -> Path:
         return self.folder / f"{file.id}.part"
 
-    def _had(self, file: GdcFile) -> bool:
+    def _is_there(self, file: GdcFile) -> bool:
         path = self.folder / file.id
         if not path.is_file() or path.stat().st_size != file.size:
             return False
@@ -397,24 +344,22 @@ class _Pieces:
             return hashlib.file_digest(handle, "md5").hexdigest() == file.md5
 
     def _settle(self, file: GdcFile, md5: str) -> None:
-        """Give a file that has come its name, or doubt it."""
+        """Give a downloaded file its name if its MD5 is right; a second wrong one is refused."""
         temporary = self._temporary(file)
-        if md5 != file.md5:
-            temporary.unlink()
-            return self._doubt(file, f"its MD5 is {md5}, {file.md5} published")
-        temporary.replace(self.folder / file.id)
-        del self._missing[file.id]
-        self._progress.advance()
-        return None
-
-    def _doubt(self, file: GdcFile, reason: str) -> None:
-        if file.id in self.doubted:
-            raise Unavailable(self._where, f"file {file.id} ({file.name}): twice {reason}")
+        if md5 == file.md5:
+            temporary.replace(self.folder / file.id)
+            del self.missing[file.id]
+            self._progress.advance()
+            return
+        temporary.unlink()
+        what, reason = f"file {file.id} ({file.name})", f"its MD5 is {md5}, {file.md5} published"
+        if file.id in self.wrong:
+            self._client.give_up(f"{what}: twice {reason}")
         log.warning(
-            "%s: %s: file %s (%s): %s; asking once more",
-            *(self._key, self._where, file.id, file.name, reason),
+            "%s: %s: %s: %s; requesting it once more",
+            *(self._client.label, self._client.where, what, reason),
         )
-        self.doubted.add(file.id)
+        self.wrong.add(file.id)
 
 
 def _copied(source: Any, path: Path) -> tuple[int, str]:
@@ -432,7 +377,7 @@ def write_tar(path: Path, query: GdcQuery, files: Sequence[GdcFile], folder: Pat
     """Write manifest and files to one tar: equal inputs give equal bytes.
 
     Args:
-        path: the tar; its bytes are written over, in place.
+        path: the tar.
         query: what was asked for.
         files: what the manifest says of the files, sorted by id.
         folder: where each file lies under its id.

@@ -1,12 +1,11 @@
 """Kind ``generated``: a raw file that a keyed generator of this project writes.
 
-It stands where a real file cannot be had: in the demo and in tests. The file has the format of the
+It takes the place of a real file in the demo and in tests. The file has the format of the
 real one, its source says that it is generated, and its record names the generator and the seed.
 """
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -44,13 +43,12 @@ def _known(entry: FileEntry) -> None:
 
 @register("generated", needs=("generator", "seed"), allows=("part",), mirrored=False, check=_known)
 def _generated(request: Request) -> Delivery:
-    """Write the file beside the part file and copy it over."""
+    """Write the file in a folder of its own and move it to the part file."""
     entry = request.entry
     write = GENERATORS[str(entry.generator)]
     folder = request.part.parent
     with tempfile.TemporaryDirectory(dir=folder, prefix=".generated-") as temporary:
         made = Path(temporary) / entry.name
         write(made, entry.part or entry.role, int(entry.seed or 0))
-        # Over the part file's bytes, not in its place: its writer holds a lock on it.
-        shutil.copyfile(made, request.part)
+        made.replace(request.part)
     return Delivery(f"generator:{entry.generator}?seed={entry.seed}")

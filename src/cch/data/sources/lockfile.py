@@ -2,20 +2,17 @@
 
 JSON, ``{"source/file": {"sha256", "bytes", "address", "retrieved"}}``. Where the table publishes
 no digest, the entry is the pin: a later file with another digest is refused. Where it does, the
-entry only remembers where the file came from and when.
+entry only records where the file came from and when.
 """
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from cch.base.errors import CchError
-from cch.base.files import write_json
+from cch.base.files import process_lock, write_json
 
 
 class Pin(BaseModel):
@@ -46,7 +43,7 @@ def read_pins(lock: Path) -> dict[str, Pin]:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         what = f"{key}: {first['msg']}" if key else first["msg"]
-        todo = "mend it, or delete it to pin every file anew at its next fetch"
+        todo = "repair it, or delete it to pin every file again at its next fetch"
         raise CchError(lock, f"is no lock file of sources ({what})", todo) from None
 
 
@@ -60,21 +57,12 @@ def write_pin(lock: Path, key: str, pin: Pin, *, binding: bool) -> Pin:
         binding: whether an entry that is there already stands (no digest is published) or is
             replaced (a published digest has already decided).
     """
-    with _guarded(lock):
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the lock file, which every rewrite replaces: a lock on a replaced file excludes nobody.
+    with process_lock(lock.with_name(f".{lock.name}.guard")):
         pins = read_pins(lock)
         if binding and key in pins:
             return pins[key]
         pins[key] = pin
         write_json(lock, {name: pins[name].model_dump() for name in sorted(pins)})
     return pin
-
-
-@contextmanager
-def _guarded(lock: Path) -> Iterator[None]:
-    """Let one process at a time read and rewrite the lock file."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    # A file of its own: the lock file itself is replaced by every rewrite, and a lock on a
-    # replaced file keeps nobody out.
-    with open(lock.with_name(f".{lock.name}.guard"), "a") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        yield

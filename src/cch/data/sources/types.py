@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,7 @@ class Unavailable(Exception):
     ) -> None:
         self.where, self.reason = str(where), reason
         self.against_pin, self.absent = against_pin, absent
+        self.failures: tuple[Unavailable, ...] = (self,)
         super().__init__(f"{self.where}: {reason}" if self.where else reason)
 
 
@@ -109,9 +111,8 @@ class Expected:
 
 
 def _md5(path: Path) -> str:
-    import pooch
-
-    return pooch.file_hash(str(path), alg="md5")
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "md5").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Raw files that were taken in: what is there now must be what was fetched."""
+"""Check that raw files are still the ones that were fetched."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from cch.records.record import read_record
 
 
 def check_raw_files(paths: Iterable[str | Path]) -> None:
-    """Refuse raw files whose bytes are not those that their records name.
+    """Refuse raw files whose SHA-256 differs from that in their records.
 
     Raises:
-        CchError: a file changed since it was fetched or placed; the line says how to mend it.
+        CchError: a file changed since it was fetched or placed; the line says what to do.
     """
     for path in map(Path, paths):
         record = path.with_name(f"{path.name}.record.json")
-        taken = read_record(record)["raw"]["sha256"]
+        recorded = read_record(record)["raw"]["sha256"]
         found = sha256_file(path)
-        if found != taken:
+        if found != recorded:
             raise CchError(
                 path,
-                f"has changed since it was taken in (SHA-256 {found}, then {taken})",
+                f"has changed since it was fetched (SHA-256 {found}, then {recorded})",
                 f"delete it and {record.name}, and run again",
             )

@@ -1,8 +1,8 @@
-"""The ledger: every number that the paper prints, what is odd about it, and what ours says of it.
+"""The ledger: every number that the paper prints, checks on it, and our number beside it.
 
-``verify`` holds the transcription (``paper/claims.yaml``) against the paper's text. ``printed``
-makes numbers of it, ``checks`` is the register of checks on these numbers alone, found in
-``information``, ``tables``, ``fractions`` and ``settings``. ``build`` sets the flags beside the
-verdicts of the table documents and ``render`` writes them for readers. ``results/ledger.json`` is
-the truth; its fields stand in ``build``.
+``verify`` compares the transcription (``paper/claims.yaml``) with the paper's text. ``printed``
+parses its numbers. ``checks`` registers the checks on these numbers alone; they are in
+``information``, ``tables``, ``fractions`` and ``settings``. ``build`` joins their flags with the
+verdicts of the table documents, and ``render`` writes pages. ``results/ledger.json`` holds
+everything; ``build`` lists its fields.
 """

@@ -45,8 +45,7 @@ from cch.paper.ledger.checks import CHECKS, KINDS
 from cch.paper.ledger.printed import Paper, Printed, number
 from cch.paper.ledger.render import only
 from cch.tables.claims import Claims, load_claims
-from cch.tables.documents import read_document, relevant_deviations
-from cch.tables.render import FORMAT as TABLE_FORMAT
+from cch.tables.documents import Document, read_document, table_documents
 from cch.tables.render import VERDICTS as COMPARED
 
 FORMAT = "cch-ledger-1"
@@ -63,38 +62,22 @@ VERDICTS: dict[str, str] = {
     NONE: "these results have no such number",
 }
 
-_SETTINGS = ("setting", "count", "outputs", "cases")
+Documents = Mapping[str, Document]
+"""Table documents by path."""
 
 
-def build_ledger(
-    claims: Claims, documents: Mapping[str, Mapping[str, Any]] | None = None
-) -> dict[str, Any]:
+def build_ledger(claims: Claims, documents: Documents | None = None) -> dict[str, Any]:
     """Return the ledger; see the module docstring.
 
     Args:
         claims: the transcription.
-        documents: table documents by path; None or empty for the paper alone.
+        documents: our tables; None or empty for the paper alone.
     """
     paper = Paper(claims)
     outcome = run_checks(paper)
     flags = _named(outcome)
-    about, beside = _by_cell(flags, "cells"), _by_cell(flags, "beside")
-    impossible = {
-        cell for flag in flags if flag["kind"] == "contradiction" for cell in flag["cells"]
-    }
-    ours = {document["id"]: (path, document) for path, document in (documents or {}).items()}
-    cells = []
-    for cell in paper.cells.values():
-        found = _ours(cell, *ours[cell.table]) if cell.table in ours else None
-        cells.append(
-            _printed(cell, claims)
-            | {
-                "flags": about[cell.id],
-                "beside": beside[cell.id],
-                "verdict": ITSELF if cell.id in impossible else _verdict(found),
-                "ours": found,
-            }
-        )
+    ours = {document.id: (path, document) for path, document in (documents or {}).items()}
+    cells = _cells(paper, claims, flags, ours)
     return {
         "format": FORMAT,
         "paper": PAPER,
@@ -110,15 +93,42 @@ def build_ledger(
         "tables": [_table(name, claims, cells, flags, ours) for name in claims.tables],
         "cells": cells,
         "flags": flags,
-        "checks": [
-            {
-                "name": name,
-                "asks": CHECKS[name].asks,
-                "looked": outcome.looked[name],
-                "flags": sum(flag["check"] == name for flag in flags),
+        "checks": [_check(name, outcome, flags) for name in ORDER],
+    }
+
+
+def _cells(
+    paper: Paper,
+    claims: Claims,
+    flags: list[dict[str, Any]],
+    ours: Mapping[str, tuple[str, Document]],
+) -> list[dict[str, Any]]:
+    """Every printed cell with its flags, ours and the verdict."""
+    about, beside = _by_cell(flags, "cells"), _by_cell(flags, "beside")
+    impossible = {
+        cell for flag in flags if flag["kind"] == "contradiction" for cell in flag["cells"]
+    }
+    cells = []
+    for cell in paper.cells.values():
+        found = _ours(cell, *ours[cell.table]) if cell.table in ours else None
+        cells.append(
+            _printed(cell, claims)
+            | {
+                "flags": about[cell.id],
+                "beside": beside[cell.id],
+                "verdict": ITSELF if cell.id in impossible else _verdict(found),
+                "ours": found,
             }
-            for name in ORDER
-        ],
+        )
+    return cells
+
+
+def _check(name: str, outcome: Outcome, flags: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "asks": CHECKS[name].asks,
+        "looked": outcome.looked[name],
+        "flags": sum(flag["check"] == name for flag in flags),
     }
 
 
@@ -161,24 +171,21 @@ def _printed(cell: Printed, claims: Claims) -> dict[str, Any]:
     }
 
 
-def _ours(cell: Printed, path: str, document: Mapping[str, Any]) -> dict[str, Any] | None:
+def _ours(cell: Printed, path: str, document: Document) -> dict[str, Any] | None:
     """Our number for a printed cell; None where the document has no such cell."""
-    if cell.row == "notes":
-        stored = {note["cell"]["id"]: note["cell"] for note in document["notes"]}.get(cell.id)
-    else:
-        stored = document["cells"].get(f"{cell.row}/{cell.column}")
+    stored = document.cell(f"{cell.row}/{cell.column}")
     if stored is None:
         return None
     return {
-        "text": stored["text"],
-        "value": stored["value"],
-        "se": stored["se"],
-        "unit": stored["unit"],
-        "text_unit": stored.get("text_unit") or stored["unit"],
-        "n": stored["n"],
-        "setting": stored["query"]["kind"] in _SETTINGS,
-        "verdict": stored["verdict"],
-        "deviations": relevant_deviations(stored, document["deviations"]),
+        "text": stored.text,
+        "value": stored.value,
+        "se": stored.se,
+        "unit": stored.unit,
+        "text_unit": stored.printed_unit,
+        "n": stored.n,
+        "setting": stored.kind == "setting",
+        "verdict": stored.verdict,
+        "deviations": document.reaching(stored),
         "document": path,
     }
 
@@ -201,10 +208,10 @@ def _table(
     claims: Claims,
     cells: Iterable[Mapping[str, Any]],
     flags: Iterable[Mapping[str, Any]],
-    ours: Mapping[str, tuple[str, Mapping[str, Any]]],
+    ours: Mapping[str, tuple[str, Document]],
 ) -> dict[str, Any]:
     own = [cell for cell in cells if cell["table"] == name]
-    path, document = ours.get(name, (None, {"deviations": []}))
+    path, document = ours.get(name, (None, None))
     return {
         "id": name,
         "number": number(name),
@@ -214,7 +221,7 @@ def _table(
         "flagged": sum(bool(cell["flags"]) for cell in own),
         "flags": [flag["id"] for flag in flags if name in flag["tables"]],
         "counts": _counts(own),
-        "deviations": list(document["deviations"]),
+        "deviations": document.deviation_sentences if document else [],
         "document": path,
     }
 
@@ -222,7 +229,7 @@ def _table(
 def ledger_of(
     results: str | Path, table: str | None = None, checkout: Path = CHECKOUT
 ) -> dict[str, Any]:
-    """The ledger over a folder of results, or of the paper alone where there is no such folder.
+    """Return the ledger over a folder of results, or of the paper alone if there is no folder.
 
     Args:
         results: folder of the results.
@@ -242,26 +249,10 @@ def ledger_of(
     return found if table is None else only(found, table)
 
 
-def read_documents(results: str | Path) -> dict[str, dict[str, Any]]:
+def read_documents(results: str | Path) -> dict[str, Document]:
     """The table documents of a folder of results by path; empty where there are none.
 
     Raises:
         CchError: a document cannot be read.
     """
-    folder = Path(results) / "tables"
-    paths = (p for p in sorted(folder.glob("*.json")) if not p.name.endswith(".record.json"))
-    return {str(path): checked(path, read_document(path)) for path in paths}
-
-
-def checked(path: str | Path, document: Any) -> dict[str, Any]:
-    """The document, if it is a table's.
-
-    Raises:
-        CchError: it is of another format, or lacks a part that the ledger reads.
-    """
-    if not isinstance(document, dict) or document.get("format") != TABLE_FORMAT:
-        raise CchError(path, f"is no table of format {TABLE_FORMAT!r}", "delete it, build it again")
-    missing = {"id", "cells", "notes", "deviations"} - set(document)
-    if missing:
-        raise CchError(path, f"is no whole table: it has no {min(missing)!r}", "build it again")
-    return document
+    return {str(path): read_document(path) for path in table_documents(results)}

@@ -1,4 +1,4 @@
-"""Hold the transcription against the paper's text, number by number in the order of printing.
+"""Compare the transcription with the paper's text, number by number in the order of printing.
 
 The text is not in the repository: whoever has it passes its path. Of each table all numbers after
 its caption's first words are read in order, up to as many as were transcribed: the caption's notes,
@@ -46,7 +46,7 @@ class Difference:
 
 @dataclass
 class Outcome:
-    """What the comparison came to.
+    """Result of the comparison.
 
     Attributes:
         numbers: transcribed numbers that were compared, by table.

@@ -16,7 +16,17 @@ import numpy as np
 from cch.base.files import sha256_file
 from cch.config import Theory
 from cch.paper.theory.stage import PAPER_KAPPA, POINT_KAPPA, POINT_LAMBDA, read_simulation
-from cch.tables.render import FORMAT, format_value
+from cch.tables.documents import (
+    FORMAT,
+    Cell,
+    Column,
+    Document,
+    InputFile,
+    Member,
+    Note,
+    Row,
+    generated_cell,
+)
 
 
 class _Cells:
@@ -24,64 +34,45 @@ class _Cells:
 
     def __init__(self, document: str, path: str | Path) -> None:
         self.document, self.path = document, str(path)
-        self.inputs = [{"path": self.path, "sha256": sha256_file(path)}]
+        self.inputs = (InputFile(path=self.path, sha256=sha256_file(path)),)
 
-    def closed(
-        self, key: str, value: float | None, of: str, text: str | None = None
-    ) -> dict[str, Any]:
+    def closed(self, key: str, value: float | None, of: str, text: str | None = None) -> Cell:
         """A number in closed form; one without a value says why in ``text``."""
-        return self._cell(key, value, None, None, of, [], text)
+        identity, query = f"{self.document}/{key}", {"kind": "theory", "cell": key}
+        return generated_cell(identity, query, value, of, text=text, inputs=self.inputs)
 
-    def mean(self, key: str, values: Sequence[float], of: str, setting: str) -> dict[str, Any]:
+    def mean(self, key: str, values: Sequence[float], of: str, setting: str) -> Cell:
         """A mean over replications with its standard error."""
-        spread = float(np.std(values, ddof=1) / math.sqrt(len(values)))
-        members = [
-            {
-                "kind": "replication",
-                "id": f"{setting}/{number}",
-                "file": self.path,
-                "seed": number,
-                "value": value,
-            }
+        members = tuple(
+            Member(
+                kind="replication",
+                id=f"{setting}/{number}",
+                file=self.path,
+                seed=number,
+                value=value,
+            )
             for number, value in enumerate(values)
-        ]
-        return self._cell(key, float(np.mean(values)), spread, len(values), of, members, None)
-
-    def _cell(
-        self,
-        key: str,
-        value: float | None,
-        se: float | None,
-        n: int | None,
-        of: str,
-        members: list[dict[str, Any]],
-        text: str | None,
-    ) -> dict[str, Any]:
-        return {
-            "id": f"{self.document}/{key}",
-            "value": value,
-            "text": text or format_value(value, se, 4),
-            "unit": None,
-            "n": n,
-            "se": se,
-            "aggregation": of,
-            "query": {"kind": "theory", "cell": key},
-            "members": members,
-            "inputs": self.inputs,
-            "paper": None,
-            "verdict": "not in the paper",
-            "flags": [],
-        }
+        )
+        return generated_cell(
+            f"{self.document}/{key}",
+            {"kind": "theory", "cell": key},
+            float(np.mean(values)),
+            of,
+            se=float(np.std(values, ddof=1) / math.sqrt(len(values))),
+            members=members,
+            inputs=self.inputs,
+        )
 
 
-def risk_document(spec: Theory, path: str | Path) -> dict[str, Any]:
+def risk_document(spec: Theory, path: str | Path) -> Document:
     """Return the table ``theory``: asymptotic, exact and simulated risk of every setting.
 
     Raises:
         CchError: the simulation is missing or of another format.
     """
     make, content = _Cells("theory", path), read_simulation(path)
-    rows, cells = [], {}
+    rows: list[Row] = []
+    cells: list[Cell] = []
     for setting in content["settings"]:
         key = f"s{setting['sigma_12']:g}-k{setting['kappa']:g}-l{setting['lambda']:g}"
         label = (
@@ -89,8 +80,8 @@ def risk_document(spec: Theory, path: str | Path) -> dict[str, Any]:
             f"λ = {setting['lambda']:g}"
         )
         given = {name: setting[name] for name in ("sigma_12", "kappa", "lambda", "criterion")}
-        rows.append({"key": key, "label": label, **given})
-        cells |= {f"{key}/{name}": cell for name, cell in _risk_cells(make, key, setting)}
+        rows.append(Row(key=key, label=label, parameters=given))
+        cells += _risk_cells(make, key, setting)
     return _document(
         *("theory", "Theory", "Excess risk of the distilled student, in the limit and simulated"),
         "Excess risk (Eq. 5) of the student of Eq. 4 with the best linear teacher. Section 4.1's "
@@ -119,29 +110,25 @@ def _criterion_words(settings: Sequence[dict[str, Any]]) -> str:
     return ", ".join(f"{verdict} at σ12 = {value:g}" for value, verdict in said.items())
 
 
-def _risk_cells(
-    make: _Cells, key: str, setting: dict[str, Any]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _risk_cells(make: _Cells, key: str, setting: dict[str, Any]) -> Iterator[Cell]:
     values, asymptotic = setting["values"], setting["asymptotic"]
     equation = "Eq. 13" if setting["kappa"] > 1 else "Eqs. 25 to 30"
-    yield "asymptotic", make.closed(f"{key}/asymptotic", asymptotic, f"{equation} at n / p")
+    yield make.closed(f"{key}/asymptotic", asymptotic, f"{equation} at n / p")
     exact = "expected excess risk of least squares at this n and p, closed form"
-    yield "exact", make.closed(f"{key}/exact", setting["finite"], exact)
+    yield make.closed(f"{key}/exact", setting["finite"], exact)
     mean = "mean over replications of the excess risk of the fitted student"
-    yield "monte-carlo", make.mean(f"{key}/monte-carlo", values, mean, key)
+    yield make.mean(f"{key}/monte-carlo", values, mean, key)
     apart = [value - asymptotic for value in values]
-    yield "difference", make.mean(f"{key}/difference", apart, f"{mean}, less {equation}", key)
+    yield make.mean(f"{key}/difference", apart, f"{mean}, less {equation}", key)
     if setting["lambda"] == 0:
         return
     paired = f"{mean}, less that of λ = 0 in the same replication"
-    yield "change", make.mean(f"{key}/change", setting["changes"], paired, key)
+    yield make.mean(f"{key}/change", setting["changes"], paired, key)
     change = f"{equation} at this λ less at λ = 0"
-    yield "change-asymptotic", make.closed(f"{key}/change-asymptotic", setting["change"], change)
+    yield make.closed(f"{key}/change-asymptotic", setting["change"], change)
 
 
-def _threshold_notes(
-    make: _Cells, thresholds: Sequence[dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
+def _threshold_notes(make: _Cells, thresholds: Sequence[dict[str, Any]]) -> Iterator[Note]:
     for entry in thresholds:
         s, k, value = entry["sigma_12"], entry["kappa"], entry["break_even"]
         key = f"notes/break-even-s{s:g}-k{k:g}"
@@ -152,40 +139,35 @@ def _threshold_notes(
             "root in λ of Eq. 13 less its value at λ = 0",
             "all λ" if value is None else None,
         )
-        yield {
-            "label": f"Largest λ that helps at σ12 = {s:g}, κ = {k:g}{where}",
-            "cell": cell,
-        }
+        yield Note(label=f"Largest λ that helps at σ12 = {s:g}, κ = {k:g}{where}", cell=cell)
 
 
-def region_document(spec: Theory, path: str | Path) -> dict[str, Any]:
+def region_document(spec: Theory, path: str | Path) -> Document:
     """Return the table ``theory-region``: Eq. 17 beside simulation, point by point, and the shares.
 
     Raises:
         CchError: the simulation is missing or of another format.
     """
     make, content = _Cells("theory-region", path), read_simulation(path)
-    rows, cells = [], {}
+    rows: list[Row] = []
+    cells: list[Cell] = []
     slope = 2 * POINT_LAMBDA / (POINT_KAPPA - 1) / (1 + POINT_LAMBDA) ** 2
     for point in content["points"]:
         c, x, z = (point[k] for k in ("teacher_label", "student_label", "teacher_student"))
         key = f"c{c:g}-{point['number']}"
         label = f"ρ(t,y) = {c:g}, ρ(s,y) = {x:g}, ρ(t,s) = {z:g}"
         given = ("teacher_label", "student_label", "teacher_student", "criterion")
-        rows.append({"key": key, "label": label, **{name: point[name] for name in given}})
-        cells[f"{key}/margin"] = make.closed(f"{key}/margin", point["margin"], "Eq. 17, left side")
+        parameters = {name: point[name] for name in given}
+        rows.append(Row(key=key, label=label, parameters=parameters))
+        cells.append(make.closed(f"{key}/margin", point["margin"], "Eq. 17, left side"))
         scaled = [change / slope for change in point["changes"]]
-        cells[f"{key}/monte-carlo"] = make.mean(
-            f"{key}/monte-carlo",
-            scaled,
+        text = (
             f"mean over replications of the change of excess risk from λ = 0 to {POINT_LAMBDA:g} "
-            f"at κ = {POINT_KAPPA:g}, by what a unit of Eq. 17's left side makes of it",
-            key,
+            f"at κ = {POINT_KAPPA:g}, by what a unit of Eq. 17's left side makes of it"
         )
+        cells.append(make.mean(f"{key}/monte-carlo", scaled, text, key))
         criterion = "holds" if point["criterion"] else "fails"
-        cells[f"{key}/criterion"] = make.closed(
-            f"{key}/criterion", None, "I(t; s) > I(s; y)", criterion
-        )
+        cells.append(make.closed(f"{key}/criterion", None, "I(t; s) > I(s; y)", criterion))
     return _document(
         *("theory-region", "Region", "Where distillation helps and where the criterion says so"),
         "t = w1'x1 of the best linear teacher, s = w*'x2, y the label. Distillation helps for "
@@ -211,7 +193,7 @@ def area_key(teacher_label: float | None, best: bool, what: str) -> str:
     return f"notes/{what}-{place}-{'best' if best else 'bound'}"
 
 
-def _area_notes(make: _Cells, entries: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _area_notes(make: _Cells, entries: Sequence[dict[str, Any]]) -> Iterator[Note]:
     for entry in entries:
         c, best = entry["teacher_label"], entry["best"]
         where = "over all ρ(t,y)" if c is None else f"at ρ(t,y) = {c:g}"
@@ -222,22 +204,18 @@ def _area_notes(make: _Cells, entries: Sequence[dict[str, Any]]) -> Iterator[dic
             ("found", "share of the helping region where the criterion holds"),
             ("helps", "share of all possible correlations where distillation helps"),
         ):
-            yield {
-                "label": f"{teacher}, {where}: {words}",
-                "cell": make.closed(area_key(c, best, what), entry[what], of),
-            }
+            cell = make.closed(area_key(c, best, what), entry[what], of)
+            yield Note(label=f"{teacher}, {where}: {words}", cell=cell)
 
 
-def _flip_notes(
-    make: _Cells, spec: Theory, found: dict[str, float | None]
-) -> Iterator[dict[str, Any]]:
+def _flip_notes(make: _Cells, spec: Theory, found: dict[str, float | None]) -> Iterator[Note]:
     model = f"Appendix B's sampler at p = {spec.dimension}, best teacher"
     for what, words in (
         ("helps", "distillation helps for small λ"),
         ("criterion", "the criterion holds"),
     ):
         cell = make.closed(f"notes/flip-{what}", found[what], "root in σ12, closed forms")
-        yield {"label": f"{model}: σ12 above which {words}", "cell": cell}
+        yield Note(label=f"{model}: σ12 above which {words}", cell=cell)
 
 
 def _document(
@@ -248,28 +226,28 @@ def _document(
     *,
     row_label: str,
     columns: Sequence[tuple[str, str]],
-    rows: list[dict[str, Any]],
-    cells: dict[str, Any],
-    notes: list[dict[str, Any]],
-) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "id": name,
-        "kind": "table",
-        "number": number,
-        "title": title,
-        "caption": caption,
-        "study": None,
-        "row_label": row_label,
-        "deviations": [],
-        "columns": [
-            {"key": key, "label": label, "unit": None, "style": None} for key, label in columns
-        ],
-        "rows": rows,
-        "panels": [],
-        "cells": cells,
-        "notes": notes,
-    }
+    rows: Sequence[Row],
+    cells: Sequence[Cell],
+    notes: Sequence[Note],
+) -> Document:
+    return Document(
+        format=FORMAT,
+        id=name,
+        kind="table",
+        number=number,
+        title=title,
+        caption=caption,
+        study=None,
+        row_label=row_label,
+        deviations=(),
+        columns=tuple(
+            Column(key=key, label=label, unit=None, style=None) for key, label in columns
+        ),
+        rows=tuple(rows),
+        panels=(),
+        cells={cell.key: cell for cell in cells},
+        notes=tuple(notes),
+    )
 
 
 DOCUMENTS = {"theory": risk_document, "theory-region": region_document}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 
 from cch.paper.theory.documents import area_key
 from cch.paper.theory.region import edges, teacher_ratio
+from cch.tables.documents import Cell, Document, Row
 from cch.tables.figures import SPARE, STYLES
 
 BLUE, RED = STYLES["no-kd"]["color"], STYLES["kd"]["color"]
@@ -22,9 +23,6 @@ COLORS = (BLUE, RED, *SPARE[1:5])
 MARKERS = "osD^vP"
 PANEL = (2.45, 2.55)
 ASIDE = {"criterion": "#0072B2", "helps": "#9ECAE9", "hurts": "#F6C8A6"}
-
-Cell = Mapping[str, Any]
-Document = Mapping[str, Any]
 
 
 def draw_risk(document: Document) -> Figure:
@@ -38,23 +36,25 @@ def draw_risk(document: Document) -> Figure:
     Args:
         document: as ``cch.paper.theory.documents.risk_document`` makes it.
     """
-    rows = document["rows"]
-    values = sorted({row["sigma_12"] for row in rows})
+    rows = document.rows
+    values = sorted({row.parameters["sigma_12"] for row in rows})
     figure, axes = _frame(1 + len(values))
-    _draw_against_kappa(axes[0], document, [r for r in rows if r["sigma_12"] == values[-1]])
+    _draw_against_kappa(
+        axes[0], document, [r for r in rows if r.parameters["sigma_12"] == values[-1]]
+    )
     axes[0].set_title(f"(a) $\\sigma_{{12}}$ = {values[-1]:g}", fontsize=8)
     for number, (axis, value) in enumerate(zip(axes[1:], values, strict=True), start=1):
-        _draw_against_lambda(axis, document, [r for r in rows if r["sigma_12"] == value])
-        verdict = next(r["criterion"] for r in rows if r["sigma_12"] == value)
+        _draw_against_lambda(axis, document, [r for r in rows if r.parameters["sigma_12"] == value])
+        verdict = next(r.parameters["criterion"] for r in rows if r.parameters["sigma_12"] == value)
         axis.set_title(
             f"({'abcdefgh'[number % 8]}) $\\sigma_{{12}}$ = {value:g}: "
             f"criterion {'holds' if verdict else 'fails'}",
             fontsize=8,
         )
     axes[1].set_ylabel(r"Change of risk from $\lambda = 0$ (%)", fontsize=8)
-    count = {cell["n"] for cell in document["cells"].values() if cell["n"]}
+    count = {cell.n for cell in document.cells.values() if cell.n}
     figure.suptitle(
-        f"{document['title']}\nlines: asymptotic; points: mean of {max(count)} replications "
+        f"{document.title}\nlines: asymptotic; points: mean of {max(count)} replications "
         "± 2 standard errors",
         fontsize=8,
     )
@@ -78,18 +78,18 @@ def _spread(values: Iterable[float], count: int) -> list[float]:
     return [every[place] for place in dict.fromkeys(places.tolist())]
 
 
-def _points(document: Document, rows: Sequence[Cell], column: str, over: str) -> np.ndarray:
+def _points(document: Document, rows: Sequence[Row], column: str, over: str) -> np.ndarray:
     """(key value, value, standard error or 0) of a column's cells, sorted, (m, 3)."""
     found = []
     for row in rows:
-        if cell := document["cells"].get(f"{row['key']}/{column}"):
-            found.append((row[over], cell["value"], cell["se"] or 0.0))
+        if cell := document.cells.get(f"{row.key}/{column}"):
+            found.append((row.parameters[over], cell.value, cell.se or 0.0))
     return np.array(sorted(found)).reshape(-1, 3)
 
 
-def _draw_against_kappa(axis: Axes, document: Document, rows: Sequence[Cell]) -> None:
-    for number, lam in enumerate(_spread((row["lambda"] for row in rows), 3)):
-        chosen = [row for row in rows if row["lambda"] == lam]
+def _draw_against_kappa(axis: Axes, document: Document, rows: Sequence[Row]) -> None:
+    for number, lam in enumerate(_spread((row.parameters["lambda"] for row in rows), 3)):
+        chosen = [row for row in rows if row.parameters["lambda"] == lam]
         style = {"color": COLORS[number], "linewidth": 1.2}
         curve = _points(document, chosen, "asymptotic", "kappa")
         for part in (curve[curve[:, 0] < 1], curve[curve[:, 0] > 1]):
@@ -107,10 +107,10 @@ def _draw_against_kappa(axis: Axes, document: Document, rows: Sequence[Cell]) ->
     axis.legend(frameon=False, fontsize=6.5)
 
 
-def _draw_against_lambda(axis: Axes, document: Document, rows: Sequence[Cell]) -> None:
-    kappas = _spread((row["kappa"] for row in rows), 4)
+def _draw_against_lambda(axis: Axes, document: Document, rows: Sequence[Row]) -> None:
+    kappas = _spread((row.parameters["kappa"] for row in rows), 4)
     for number, kappa in enumerate(kappas):
-        chosen = [row for row in rows if row["kappa"] == kappa]
+        chosen = [row for row in rows if row.parameters["kappa"] == kappa]
         change = _points(document, chosen, "change-asymptotic", "lambda")
         if not len(change):
             continue
@@ -124,7 +124,7 @@ def _draw_against_lambda(axis: Axes, document: Document, rows: Sequence[Cell]) -
     axis.axhline(0, color="grey", linewidth=0.7, linestyle=":")
     axis.set_xscale("symlog", linthresh=0.1, linscale=0.5)
     axis.set_xlim(left=-0.01)
-    shown = sorted({row["lambda"] for row in rows})
+    shown = sorted({row.parameters["lambda"] for row in rows})
     axis.set_xticks(shown, [f"{value:g}" for value in shown])
     axis.minorticks_off()
     axis.set_xlabel(r"$\lambda$", fontsize=8)
@@ -190,16 +190,18 @@ def draw_region(document: Document) -> Figure:
     Args:
         document: as ``cch.paper.theory.documents.region_document`` makes it.
     """
-    values = list(dict.fromkeys(row["teacher_label"] for row in document["rows"]))
-    notes = {note["cell"]["id"].partition("/")[2]: note["cell"] for note in document["notes"]}
+    values = list(dict.fromkeys(row.parameters["teacher_label"] for row in document.rows))
+    notes = document.all_cells
     figure, axes = _frame(len(values))
     # The most negative correlation that is possible at the smallest rho(t, y), with a margin.
     low = -float(np.sqrt(1 - min(values) ** 2)) - 0.05
     for axis, value in zip(axes, values, strict=True):
         _draw_regions(axis, value)
-        _draw_signs(axis, document, [r for r in document["rows"] if r["teacher_label"] == value])
-        found = notes[area_key(value, True, "found")]["value"]
-        helps = notes[area_key(value, True, "helps")]["value"]
+        _draw_signs(
+            axis, document, [r for r in document.rows if r.parameters["teacher_label"] == value]
+        )
+        found = notes[area_key(value, True, "found")].value
+        helps = notes[area_key(value, True, "helps")].value
         axis.set_title(
             rf"$\rho(t, y)$ = {value:g}: helps in {helps:.0%},"
             "\n"
@@ -210,7 +212,7 @@ def draw_region(document: Document) -> Figure:
         axis.set_xticklabels(["0", "0.25", "0.5", "0.75", "1"])
         axis.set_xlabel(r"$\rho(s, y)$, student and label", fontsize=8)
     axes[0].set_ylabel(r"$\rho(t, s)$, teacher and student", fontsize=8)
-    figure.suptitle(document["title"], fontsize=8)
+    figure.suptitle(document.title, fontsize=8)
     handles = _region_handles(document)
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=6.5, frameon=False)
     return figure
@@ -234,14 +236,14 @@ def _draw_regions(axis: Axes, teacher_label: float) -> None:
     axis.plot(x, line, color="black", linewidth=0.9, linestyle="--", zorder=2)
 
 
-def _draw_signs(axis: Axes, document: Document, rows: Sequence[Cell]) -> None:
+def _draw_signs(axis: Axes, document: Document, rows: Sequence[Row]) -> None:
     for row in rows:
-        cell = document["cells"][f"{row['key']}/monte-carlo"]
-        place = ([row["student_label"]], [row["teacher_student"]])
+        cell = document.cells[f"{row.key}/monte-carlo"]
+        place = ([row.parameters["student_label"]], [row.parameters["teacher_student"]])
         if _undecided(cell):
             axis.plot(*place, "x", color="black", markersize=4, markeredgewidth=0.9, zorder=3)
             continue
-        fill = "black" if cell["value"] < 0 else "white"
+        fill = "black" if cell.value < 0 else "white"
         axis.plot(
             *place, "o", markersize=4, markerfacecolor=fill, markeredgecolor="black",
             markeredgewidth=0.8, zorder=3,
@@ -249,7 +251,7 @@ def _draw_signs(axis: Axes, document: Document, rows: Sequence[Cell]) -> None:
 
 
 def _undecided(cell: Cell) -> bool:
-    return bool(abs(cell["value"]) <= 2 * cell["se"])
+    return bool(abs(cell.value) <= 2 * cell.se)
 
 
 def _region_handles(document: Document) -> list[Any]:
@@ -265,7 +267,7 @@ def _region_handles(document: Document) -> list[Any]:
         Line2D([], [], marker="o", markerfacecolor="black", label="simulated: helps", **dot),
         Line2D([], [], marker="o", markerfacecolor="white", label="simulated: hurts", **dot),
     ]
-    simulated = (c for key, c in document["cells"].items() if key.endswith("/monte-carlo"))
+    simulated = (c for key, c in document.cells.items() if key.endswith("/monte-carlo"))
     if any(_undecided(cell) for cell in simulated):
         handles.append(Line2D([], [], marker="x", label="simulated: undecided", **dot))
     return handles

@@ -1,0 +1,98 @@
+"""Queries over the fusions of a study: a metric of an arm, and paired differences of two."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from cch.tables.documents import CellKind
+from cch.tables.queries.base import Answer, Query, register
+from cch.tables.queries.runs import add_differences, add_metric, judged
+from cch.tables.source import Source
+from cch.training.plan import Arm
+
+NONE = "this configuration fuses nothing here"
+
+
+class FusionQuery(Query):
+    """A query over the fusions of a study."""
+
+    unused: ClassVar[tuple[str, ...]] = ("information",)
+    arm: Arm
+    metric: str
+
+    def inputs(self, source: Source) -> set[str]:
+        """The fusions, where the study has any."""
+        return {source.runs_path("fusion")} if source.study.fusion else set()
+
+    def roles(self) -> tuple[str, ...]:
+        """The fusions, which are trained from no other runs."""
+        return ("fusion",)
+
+
+@register
+class FusionMetric(FusionQuery):
+    """Mean of a test metric over the fusions of one arm."""
+
+    kind: Literal["fusion"]
+
+    def answer(self, source: Source) -> Answer:
+        """Mean over seeds."""
+        found = Answer(aggregation=f"mean of test {self.metric} over seeds, last epoch")
+        if not source.study.fusion:
+            found.flags.append(NONE)
+            return found
+        add_metric(found, self.metric, *_arm(source, self.arm))
+        return found
+
+
+class PairedFusionQuery(FusionQuery):
+    """One arm minus another of the same seed."""
+
+    minus: Arm = "direct"
+
+    def difference(self, source: Source) -> Answer:
+        """Mean over seeds of the difference."""
+        found = Answer(
+            aggregation=f"mean over seeds of test {self.metric}, fusion {self.arm} minus "
+            f"{self.minus} of that seed",
+            signed=True,
+        )
+        if not source.study.fusion:
+            found.flags.append(NONE)
+            return found
+        first, second = _arm(source, self.arm), _arm(source, self.minus)
+        add_differences(found, self.metric, first, second)
+        return found
+
+
+@register
+class FusionDifference(PairedFusionQuery):
+    """Mean over seeds of one arm minus another."""
+
+    kind: Literal["fusion-difference"]
+
+    def answer(self, source: Source) -> Answer:
+        """Mean over seeds."""
+        return self.difference(source)
+
+
+@register
+class FusionEffect(PairedFusionQuery):
+    """Whether an arm does better than another, by the interval of that paired difference."""
+
+    kind: Literal["fusion-effect"]
+
+    def answer(self, source: Source) -> Answer:
+        """Helps, harms or undecided."""
+        return judged(self.difference(source), self.metric)
+
+    @property
+    def cell_kind(self) -> CellKind:
+        """A conclusion in words."""
+        return "conclusion"
+
+
+def _arm(source: Source, arm: str) -> tuple[str, list[dict[str, Any]]]:
+    """The path of the fusions, and the runs of an arm in order of seed."""
+    chosen = [run for run in source.runs("fusion") if run["arm"] == arm]
+    return source.runs_path("fusion"), sorted(chosen, key=lambda run: run["seed"])

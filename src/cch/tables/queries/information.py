@@ -1,0 +1,163 @@
+"""Queries over estimates: a quantity, the gap of two, and what the criterion says of it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from cch.config import Study
+from cch.tables.documents import CellKind, Member
+from cch.tables.queries.base import Answer, Query, register
+from cch.tables.source import Source
+
+
+class EstimateQuery(Query):
+    """A query over estimates of one estimator; no student is trained for them."""
+
+    unused: ClassVar[tuple[str, ...]] = ("distillation", "fusion", "seeds", "metric")
+    estimator: str
+
+    def inputs(self, source: Source) -> set[str]:
+        """The estimates, where this configuration makes them."""
+        return {source.estimates_path(self.estimator)} if self.estimated(source) else set()
+
+    def roles(self) -> tuple[str, ...]:
+        """Those whose representations are read."""
+        return ("teacher", "baseline")
+
+    def estimated(self, source: Source) -> bool:
+        """Whether this configuration uses the estimator."""
+        return self.estimator in source.study.information.estimators
+
+    def estimates(self, source: Source, quantity: str, level: str | None) -> list[dict[str, Any]]:
+        """Estimates of a quantity at a level, in order of seed; some quantities have no level."""
+        every = source.estimates(self.estimator, quantity)
+        return sorted(
+            (e for e in every if e["level"] is None or level is None or e["level"] == level),
+            key=lambda e: e["seed"],
+        )
+
+    def member(self, source: Source, estimate: dict[str, Any]) -> Member:
+        """An estimate as a member."""
+        return Member(
+            kind="estimate",
+            id=estimate["id"],
+            file=source.estimates_path(self.estimator),
+            seed=estimate["seed"],
+            value=estimate["value"],
+        )
+
+
+@register
+class Information(EstimateQuery):
+    """Mean of mutual-information estimates over runs, in nats, or their standard deviation."""
+
+    kind: Literal["information"]
+    measure: Literal["mean", "sd"] = "mean"
+    quantity: Literal["teacher-student", "student-label", "teacher-label"]
+    level: str | None = None
+
+    def answer(self, source: Source) -> Answer:
+        """Mean or standard deviation over runs."""
+        found = Answer(
+            aggregation=f"{self.measure} of estimates over runs",
+            unit="nats",
+            spread=self.measure == "sd",
+        )
+        if not self.estimated(source):
+            found.flags.append(_not_estimated(self.estimator))
+            return found
+        for estimate in self.estimates(source, self.quantity, self.level):
+            found.flags += [f"seed {estimate['seed']}: {flag}" for flag in estimate["flags"]]
+            if estimate["value"] is not None:
+                found.add(self.member(source, estimate))
+        return found
+
+    def at_first_level(self, study: Study) -> bool:
+        """Quantities without a degraded side; a teacher of one level has that level's input."""
+        own_teachers = study.degradation.kind == "modality"
+        without_level = ("student-label",) if own_teachers else ("student-label", "teacher-label")
+        return self.level is None and self.quantity in without_level
+
+
+class GapQuery(EstimateQuery):
+    """A query about I(teacher; student) - I(student; label), paired by run."""
+
+    level: str | None = None
+
+    def gap(self, source: Source) -> Answer:
+        """Mean over runs of the gap, in nats."""
+        found = Answer(
+            aggregation="mean over runs of I(teacher; student) minus I(student; label) of that run",
+            unit="nats",
+            signed=True,
+        )
+        if not self.estimated(source):
+            found.flags.append(_not_estimated(self.estimator))
+            return found
+        labels = {e["seed"]: e for e in self.estimates(source, "student-label", None)}
+        for estimate in self.estimates(source, "teacher-student", self.level):
+            other = labels.get(estimate["seed"])
+            if other is None or estimate["value"] is None or other["value"] is None:
+                found.flags.append(f"seed {estimate['seed']}: an estimate is missing")
+                continue
+            member = self.member(source, estimate | {"value": estimate["value"] - other["value"]})
+            minus = {"minus": other["id"], "minus_file": member.file}
+            found.add(member.model_copy(update=minus))
+        return found
+
+
+@register
+class Gap(GapQuery):
+    """Mean over runs of the gap, in nats."""
+
+    kind: Literal["gap"]
+
+    def answer(self, source: Source) -> Answer:
+        """Mean over runs."""
+        return self.gap(source)
+
+
+@register
+class Criterion(GapQuery):
+    """The criterion at a level: its verdict, or an end of the interval around the gap, in nats."""
+
+    kind: Literal["criterion"]
+    measure: Literal["verdict", "low", "high"]
+
+    def inputs(self, source: Source) -> set[str]:
+        """The estimates, and the calibration of the estimator where there is one."""
+        files = super().inputs(source)
+        if self.estimator in source.study.information.calibrated:
+            files.add(source.calibration_path(self.estimator))
+        return files
+
+    def answer(self, source: Source) -> Answer:
+        """The verdict, or the end of the interval."""
+        # SciPy's import is slow, and only answers need it; layouts import this module.
+        from cch.tables.verdict_cells import criterion
+
+        verdict = criterion(
+            source,
+            self.estimator,
+            self.estimates(source, "teacher-student", self.level),
+            self.estimates(source, "student-label", None),
+        )
+        found = Answer(members=self.gap(source).members, flags=list(verdict.flags))
+        if self.measure == "verdict":
+            found.text, found.aggregation = verdict.verdict, "where the gap's interval lies"
+            return found
+        found.exact, found.unit = getattr(verdict, self.measure), "nats"
+        found.signed = True
+        found.aggregation = f"{self.measure} end of the gap's {verdict.level:.0%} interval"
+        if found.exact is None:
+            found.flags.append("no interval")
+        return found
+
+    @property
+    def cell_kind(self) -> CellKind:
+        """A conclusion in words, or an end of the interval."""
+        return "conclusion" if self.measure == "verdict" else "measurement"
+
+
+def _not_estimated(estimator: str) -> str:
+    return f"not estimated in this configuration: {estimator}"
