@@ -20,7 +20,9 @@ rule calibrate:
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.calibrate_spec(w.study, w.estimator),
-        code=lambda w: PLAN.code("calibrate.py", PLAN.calibrate_spec(w.study, w.estimator)),
+        code=lambda w: PLAN.code(
+            "calibrate.py", PLAN.calibrate_spec(w.study, w.estimator)
+        ),
     script:
         "../scripts/calibrate.py"
 
@@ -43,6 +45,8 @@ rule estimate_null:
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.null_spec(w.entry, w.estimator),
-        code=lambda w: PLAN.code("estimate_null.py", PLAN.null_spec(w.entry, w.estimator)),
+        code=lambda w: PLAN.code(
+            "estimate_null.py", PLAN.null_spec(w.entry, w.estimator)
+        ),
     script:
         "../scripts/estimate_null.py"

@@ -20,6 +20,8 @@ rule estimate:
         gpu=GPUS,
     params:
         spec=lambda w: PLAN.estimate_spec(w.study, w.estimator),
-        code=lambda w: PLAN.code("estimate.py", PLAN.estimate_spec(w.study, w.estimator)),
+        code=lambda w: PLAN.code(
+            "estimate.py", PLAN.estimate_spec(w.study, w.estimator)
+        ),
     script:
         "../scripts/estimate.py"
