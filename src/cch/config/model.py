@@ -671,7 +671,7 @@ class Config(Model):
     plugins: list[str] = Field(
         [],
         description="Python files that add estimators, optimisers, kinds of dataset, readers or "
-        "kinds of source (docs/architecture.md, Adding).",
+        "kinds of source; see CONTRIBUTING.md.",
     )
     compute: Compute = Field(Compute(), description="What a job may use.")
     theory: Theory = Field(Theory(), description="What the target `theory` computes.")
