@@ -144,7 +144,7 @@ def test_inputs_and_momentum_are_refused_where_they_mean_nothing(study, change, 
         (
             {"studies": {"synthetic": {"training": {"optimizer": "rmsprop"}}}},
             "studies.synthetic.training.optimizer",
-            "'sgd', 'adam' or 'adamw', not 'rmsprop'",
+            "no optimizer 'rmsprop'; there are sgd, adam, adamw",
         ),
         (
             {"datasets": {"mnistm-a20": {"alpha": 1.2}}},
@@ -182,7 +182,7 @@ def test_inputs_and_momentum_are_refused_where_they_mean_nothing(study, change, 
         (
             {"studies": {"mnistm-a20": {"information": {"estimators": ["mine2"]}}}},
             "studies.mnistm-a20.information.estimators.0",
-            "not 'mine2'",
+            "no estimator 'mine2'; did you mean 'mine'?",
         ),
         (
             {"studies": {"mnistm-a20": {"split": {"kind": "random", "test": 0.7, "valid": 0.3}}}},

@@ -58,6 +58,7 @@ def _finite(value: Any) -> Any:
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 """Names become file names and targets: lower-case letters, digits and hyphens."""
 
+EstimatorName = Annotated[str, AfterValidator(ESTIMATORS.known)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Correlation = Annotated[float, Field(gt=-1, lt=1)]
@@ -459,7 +460,7 @@ class Calibration(Model):
 class Information(Model):
     """Which mutual-information estimates are made."""
 
-    estimators: list[Annotated[str, AfterValidator(ESTIMATORS.known)]] = Field(
+    estimators: list[EstimatorName] = Field(
         min_length=1,
         description="The first is the main one: the paper's tables and figures show it. There are "
         f"{', '.join(f'`{name}`' for name in ESTIMATORS)}, and those of plugins.",
@@ -652,7 +653,7 @@ class NullGaps(Model):
         min_length=2, description="Rows of each class; their sum is the number of rows."
     )
     columns: int = Field(ge=1, description="Columns of a representation.")
-    estimators: list[str] | None = Field(
+    estimators: list[EstimatorName] | None = Field(
         None, description="Estimators, with their default options; null: those of all studies."
     )
     repeats: int = Field(20, ge=2, description="Independent samples for each estimator.")
@@ -670,7 +671,7 @@ class Config(Model):
     plugins: list[str] = Field(
         [],
         description="Python files that add estimators, optimisers, kinds of dataset, readers or "
-        "kinds of source (docs/architecture.md, Adding).",
+        "kinds of source; see CONTRIBUTING.md.",
     )
     compute: Compute = Field(Compute(), description="What a job may use.")
     theory: Theory = Field(Theory(), description="What the target `theory` computes.")
