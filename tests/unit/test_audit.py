@@ -622,7 +622,7 @@ def test_the_null_of_lihc_is_derived_again(tmp_path, monkeypatch):
     path = "results/calibration/null-lihc/ksg.json"
     content = {"teacher-student": values[0].tolist(), "student-label": values[1].tolist()}
     write_json(path, {"values": content | {"gap": (values[0] - values[1]).tolist()}})
-    script = ROOT / "workflow" / "scripts" / "estimate_null.py"
+    script = ROOT / "workflow" / "scripts" / "tabulate_null.py"
     recorder = Recorder("estimate_null", script, [], {})
     recorder.facts["generator"] = {"kind": "null-gaps", "seed": 0}
     recorder.write("results/calibration/null-lihc/ksg.record.json", [path])
