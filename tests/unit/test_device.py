@@ -159,14 +159,14 @@ def test_a_job_of_the_workflow_takes_its_share_from_the_configuration(tmp_path, 
         log=[],
         threads=1,
         output=Namedlist(fromdict={"record": str(tmp_path / "x.record.json")}),
-        params={"code": "0"},
+        params={"code": "0", "spec": None},
         input=[],
-        rule="train",
+        rule="compare",
         config=overlay(raw_config(), {"compute": {"jobs_per_gpu": 3}}),
     )
-    with stage(job, "train"):
+    with stage(job, "compare"):
         assert device._sharing == {"jobs_per_gpu": 3}
-    assert json.loads((tmp_path / "x.record.json").read_text())["rule"] == "train"
+    assert json.loads((tmp_path / "x.record.json").read_text())["rule"] == "compare"
 
 
 def test_sharing_makes_nothing_stale():

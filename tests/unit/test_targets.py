@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from cch.audit.explain import tables
 from cch.base.errors import CchError, nearest
-from cch.base.files import digest
 from cch.cli import app
 from cch.workflow.planning import Plan
+from small_tree import RESULTS, TABLES
 from support import ROOT, raw_config
 
 PRESETS = [None, "demo", "open"]
@@ -80,17 +80,11 @@ def test_the_command_lists_targets():
     assert json.loads(done.output) == Plan(raw_config("demo"), ROOT).titles()
 
 
-def test_explain_without_a_cell_lists_the_tables_of_a_run(tmp_path):
+def test_explain_without_a_cell_lists_the_tables_of_a_run(tmp_path, small_run):
     with pytest.raises(CchError, match="holds no tables"):
         tables(tmp_path)
-    folder = tmp_path / "tables"
-    folder.mkdir()
-    for name in ("t", "u"):
-        content = {"number": name.upper(), "title": digest(name)[:4], "cells": {}, "notes": []}
-        (folder / f"{name}.json").write_text(json.dumps(content))
-        (folder / f"{name}.record.json").write_text("{}")
-    done = CliRunner().invoke(app, ["explain", "--results", str(tmp_path)])
+    done = CliRunner().invoke(app, ["explain", "--results", str(small_run() / RESULTS)])
     assert done.exit_code == 0
-    assert done.output.splitlines() == [
-        f"  {name}  {name.upper()}. {digest(name)[:4]}" for name in ("t", "u")
-    ]
+    lines = done.output.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(TABLES)
+    assert any(line.startswith("  table13 ") and " Table 13. " in line for line in lines)
