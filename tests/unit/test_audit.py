@@ -32,7 +32,7 @@ from cch.information.calibration_model import Case, CaseResult, Response
 from cch.information.units import to_bits
 from cch.records.record import Recorder
 from cch.tables import render
-from cch.tables.documents import parse_document, write_document
+from cch.tables.documents import format_value, parse_document, write_document
 from cch.tables.null_gaps import null_document
 from cch.training.metrics import evaluate
 from cch.workflow.planning import Plan
@@ -519,13 +519,11 @@ def test_rounding_is_the_renderers():
     values += [0.00005, 0.00015, 0.125, -0.00001, 0.0, 1e-300, 123456.00005, 2.5, 0.5]
     for value in values:
         for digits in (0, 2, 4):
-            assert printed(value, abs(value), digits) == render.format_value(
-                value, abs(value), digits
-            )
-            assert printed(value, None, digits, bits=True) == render.format_value(
+            assert printed(value, abs(value), digits) == format_value(value, abs(value), digits)
+            assert printed(value, None, digits, bits=True) == format_value(
                 to_bits(value), None, digits
             )
-    assert printed(None, None) == render.format_value(None)
+    assert printed(None, None) == format_value(None)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
@@ -622,7 +620,7 @@ def test_the_null_of_lihc_is_derived_again(tmp_path, monkeypatch):
     path = "results/calibration/null-lihc/ksg.json"
     content = {"teacher-student": values[0].tolist(), "student-label": values[1].tolist()}
     write_json(path, {"values": content | {"gap": (values[0] - values[1]).tolist()}})
-    script = ROOT / "workflow" / "scripts" / "estimate_null.py"
+    script = ROOT / "workflow" / "scripts" / "tabulate_null.py"
     recorder = Recorder("estimate_null", script, [], {})
     recorder.facts["generator"] = {"kind": "null-gaps", "seed": 0}
     recorder.write("results/calibration/null-lihc/ksg.record.json", [path])

@@ -252,7 +252,9 @@ class TestMarkdown:
     def test_equal_headings_are_told_apart_by_their_panel(self, document):
         document["columns"][0]["label"] = document["columns"][1]["label"] = "with KD"
         document["columns"][0]["unit"] = None
-        document["panels"] = [{"title": "λ = 0.2", "columns": ["kd"]}]
+        document["panels"] = [
+            {"key": "a", "title": "λ = 0.2", "y_label": "", "columns": ["kd"], "rows": []}
+        ]
         assert markdown_rows(to_markdown(document))[0] == [
             "γ",
             r"with KD \[mi-gap\] (nats)",

@@ -65,7 +65,7 @@ class _Runs(_Part):
     @property
     def code(self) -> list[str]:
         """Code that it names: the optimiser."""
-        trained = self.fusion if isinstance(self, FusionSpec) else self
+        trained: Any = self.fusion if isinstance(self, FusionSpec) else self
         return OPTIMIZERS.code([trained.training.optimizer])
 
     study: Name

@@ -53,8 +53,8 @@ def modules_behind(script: str | Path, named: Iterable[str] = ()) -> dict[str, P
     plugins = {name: Path(name).resolve() for name in named if name.endswith(".py")}
     found: dict[str, Path] = {}
     waiting = [name for name in named if name not in plugins]
-    for path in (Path(script), *plugins.values()):
-        waiting += _imports(path, package="")
+    for source in (Path(script), *plugins.values()):
+        waiting += _imports(source, package="")
     while waiting:
         name = waiting.pop()
         path = None if name in found else _module_path(name)

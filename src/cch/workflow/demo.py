@@ -16,7 +16,7 @@ from cch.base.files import process_lock
 from cch.workflow.events import TERMINAL
 
 RESULTS = "results/demo"
-LOG = f"{RESULTS}/demo.log"
+LOG = f"{RESULTS}/logs/demo.log"
 
 
 def run_demo(cores: int, directory: Path) -> int:
@@ -34,7 +34,7 @@ def run_demo(cores: int, directory: Path) -> int:
         raise CchError(
             CHECKOUT, "holds no Snakefile", "run the demo from a checkout of the project"
         )
-    (directory / RESULTS).mkdir(parents=True, exist_ok=True)
+    (directory / LOG).parent.mkdir(parents=True, exist_ok=True)
     try:
         with process_lock(directory / RESULTS / ".lock").acquire(timeout=0):
             status = _run_or_resume(cores, directory)

@@ -1,10 +1,10 @@
 """Kind ``gdc``: files of the Genomic Data Commons API, as one raw file.
 
-The API (https://docs.gdc.cancer.gov/API) lists the files that a query names, each with its MD5,
-and gives them in batches. What has come is kept in a folder beside the destination, so that an
-interrupted fetch asks for the missing files only. The raw file is an uncompressed tar that depends
-on nothing but the files: `MANIFEST` first, then ``<id>/<name>`` sorted by id, without times,
-owners or modes of their own.
+The API (https://docs.gdc.cancer.gov/API) lists the files that match a query, each with its MD5, and
+sends them in batches. Downloaded files are kept in a folder beside the destination, so that an
+interrupted fetch requests only the missing ones. The raw file is an uncompressed tar that depends
+only on the files: `MANIFEST` first, then ``<id>/<name>`` sorted by id, without times, owners or
+modes.
 
 `MANIFEST` is JSON: ``query`` as in the source table and ``files``, sorted by id, each as `GdcFile`.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cch.data.sources.types import GdcQuery
 
 API = "https://api.gdc.cancer.gov"
-"""Where the API is, for a file that names no address."""
+"""Address of the API if the source table has none."""
 
 MANIFEST = "manifest.json"
 """The first member of the tar."""
@@ -43,7 +43,7 @@ PAGE = 1000
 """Files listed in one answer."""
 
 BATCH_FILES, BATCH_BYTES = 100, 200_000_000
-"""Files asked for at once: at most so many, and no more once they are so large."""
+"""Limits of one batch: files and bytes."""
 
 CHUNK = 1 << 20
 """Bytes copied at a time."""
@@ -64,7 +64,7 @@ T = TypeVar("T")
 
 
 class Sample(BaseModel):
-    """A sample that a file rests on: its barcode and the GDC's sample type."""
+    """A sample that was measured: its barcode and the GDC's sample type."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -80,9 +80,9 @@ class GdcFile(BaseModel):
         name: its name, the last part of the tar member's.
         md5: as the GDC publishes it.
         size: in bytes.
-        workflow: the GDC's workflow type, or None where it names none.
+        workflow: the GDC's workflow type, or None.
         cases: barcodes of the cases, sorted.
-        samples: samples with their types, sorted; a tumour and its normal where it rests on both.
+        samples: samples with their types, sorted; there may be a tumour and its normal.
         aliquots: barcodes of the aliquots (or portions) that were measured, sorted.
     """
 
