@@ -327,9 +327,11 @@ def named_code(script: str, spec: Any) -> list[str]:
 
     Args:
         script: name of the job's script.
-        spec: the parameter ``spec`` of its rule.
+        spec: the parameter ``spec`` of its rule; a job without one names none.
     """
     found: list[str] = []
+    if spec is None:
+        return found
     if script in _NAMING:
         found = _NAMING[script](spec).code
     elif script == "study":
