@@ -64,6 +64,7 @@ def trained(done) -> Counter[str]:
     return Counter(part.what.partition(",")[0] for part in done.parts if part.kind == "run")
 
 
+@pytest.mark.slow
 def test_a_trained_run_passes_the_audit_strictly(tree):
     assert audit(RESULTS).lines(strict=True) == []
 
@@ -84,17 +85,16 @@ def test_a_trained_run_passes_the_audit_strictly(tree):
             "table13/1.5/difference",
             {"teacher": 3, "baseline": 3, "student": 3},
             {},
-            marks=pytest.mark.slow,
         ),
         pytest.param(
             f"calibration-{STUDY}/student-label-h0.5/ksg-bias",
             {"teacher": 2, "baseline": 2},
             # The case, and of both quantities that without information.
             {"calibration sample": 9},
-            marks=pytest.mark.slow,
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_cell_is_the_same_again_and_the_results_are_only_read(tree, cell, runs, counts):
     before = digests()
     done = recompute(cell, RESULTS)
@@ -323,6 +323,7 @@ def test_a_cell_that_was_not_run_says_so(tree):
         recompute("table13/0/kd", RESULTS)
 
 
+@pytest.mark.slow
 def test_a_stored_value_that_was_changed_is_not_reproduced(tree, made_before):
     path = f"{RESULTS}/information/{STUDY}/{ESTIMATOR}.json"
     tamper(path, lambda d: d["estimates"][0].update(value=d["estimates"][0]["value"] + 1e-12))
@@ -333,6 +334,7 @@ def test_a_stored_value_that_was_changed_is_not_reproduced(tree, made_before):
     assert any("within the tolerance" in line for line in done.lines())
 
 
+@pytest.mark.slow
 def test_stored_outputs_of_another_run_are_not_identical(tree, made_before):
     import h5py
 
@@ -344,6 +346,7 @@ def test_stored_outputs_of_another_run_are_not_identical(tree, made_before):
 
 
 @pytest.mark.parametrize("part", ["platform", "processor"])
+@pytest.mark.slow
 def test_elsewhere_a_tolerance_holds_and_is_said(tree, made_before, part):
     for role in ("teacher", "baseline", "student"):
         path = f"{RESULTS}/runs/{STUDY}/{role}.record.json"
@@ -401,6 +404,7 @@ def test_cells_of_other_kinds_are_refused_in_one_line(tree):
         recompute("table13/0/kd", RESULTS)
 
 
+@pytest.mark.slow
 def test_the_command_says_counts_and_keeps_files_where_asked(tree, made_before):
     run = CliRunner().invoke
     done = run(app, ["recompute", "table13", "0", "no-kd", "--results", RESULTS, "--keep", "new"])
