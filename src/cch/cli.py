@@ -171,6 +171,8 @@ def ledger(
     from cch.paper.ledger.build import ledger_of
     from cch.paper.ledger.render import as_table, flag_lines
 
+    if results != Path("results") and not results.is_dir():
+        raise CchError(results, "there is no such folder", "name a folder of results")
     found = ledger_of(results, table)
     if as_json:
         print(json.dumps(found, indent=1, ensure_ascii=False))

@@ -12,7 +12,7 @@ from cch.base.errors import CchError, nearest
 from cch.cli import app
 from cch.workflow.planning import Plan
 from small_tree import RESULTS, TABLES
-from support import ROOT, raw_config
+from support import ROOT, overlay, raw_config
 
 PRESETS = [None, "demo", "open"]
 
@@ -88,3 +88,16 @@ def test_explain_without_a_cell_lists_the_tables_of_a_run(tmp_path, small_run):
     lines = done.output.splitlines()
     assert [line.split()[0] for line in lines] == sorted(TABLES)
     assert any(line.startswith("  table13 ") and " Table 13. " in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["all", "audit", "theory", "table01"])
+def test_a_study_cannot_take_the_name_of_another_target(name):
+    change = {"studies": {name: raw_config("demo")["studies"]["synthetic"]}}
+    with pytest.raises(CchError, match=f"studies.{name}: is also the name of "):
+        Plan(overlay(raw_config("demo"), change), ROOT)
+
+
+def test_the_ledger_of_a_folder_that_is_not_there_is_refused(tmp_path):
+    done = CliRunner().invoke(app, ["ledger", "--results", str(tmp_path / "nope")])
+    assert isinstance(done.exception, CchError)
+    assert "there is no such folder" in str(done.exception)

@@ -117,6 +117,7 @@ class Plan:
         names = {name: layout.number for name, layout in self.layouts.items()}
         names |= dict.fromkeys(self.theory_targets(), "the theory")
         names |= dict.fromkeys(self.null_targets(), "null gaps")
+        names |= dict.fromkeys(OTHER_TARGETS, "another target")
         for name, number in names.items():
             if name in {*self.config.studies, *(s.group for s in self.config.studies.values())}:
                 raise CchError(f"studies.{name}", f"is also the name of {number}", "choose another")
