@@ -1,4 +1,4 @@
-"""Calibrate estimators at a study's sizes: results/calibration/<study>/<job>.json."""
+"""Calibrate an estimator at a study's sizes: results/calibration/<study>/<estimator>.json."""
 
 from cch.config.specs import CalibrateSpec
 from cch.information.calibration_stage import calibrate

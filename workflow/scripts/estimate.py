@@ -1,4 +1,4 @@
-"""Estimate mutual information: results/information/<study>/<job>.json."""
+"""Estimate mutual information: results/information/<study>/<estimator>.json."""
 
 from cch.config.specs import EstimateSpec
 from cch.information.stage import estimate
