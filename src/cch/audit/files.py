@@ -59,7 +59,7 @@ def _check_output(tree: Tree, report: Audit, recorded: Recorded, name: str, dige
 
 
 def _check_own_file(tree: Tree, report: Audit, name: str, digest: str) -> None:
-    """The file of one's own that a raw file is a copy of: it may be gone, but not another one."""
+    """Check the user file that a raw file was copied from: it may be gone, but not changed."""
     now = tree.digest(name)
     if now is not None and now != digest:
         report.wrong(

@@ -1,4 +1,4 @@
-"""The criterion for arrays of one's own: one student, one or several teachers, a label.
+"""The criterion for a user's own arrays: one student, one or several teachers, a label.
 
 The arrays are checked, I(teacher; student) and I(student; label) are estimated ``repeats`` times on
 the given rows (a run is another seed of the estimator, not other rows), the estimator is calibrated

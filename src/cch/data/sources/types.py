@@ -207,7 +207,7 @@ class FileEntry(Model):
     generator: str | None = Field(None, description="Which generator of this project writes it.")
     part: str | None = Field(None, description="Which part of what it makes; left out: the role.")
     seed: Annotated[int, Field(ge=0)] | None = Field(None, description="Of the generator.")
-    path: str | None = Field(None, description="Where a file of one's own lies.")
+    path: str | None = Field(None, description="Path of the user file that is copied.")
     query: GdcQuery | None = Field(None, description="What to ask the GDC API for.")
     options: dict[str, str | bool | int | float] | None = Field(
         None, description="What a kind of a plugin has to know."

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from cch.tables.documents import CellKind
 from cch.tables.queries.base import Answer, Query, register
-from cch.tables.queries.runs import add_differences, add_metric, judged
+from cch.tables.queries.runs import EffectOf, add_differences, add_metric
 from cch.tables.source import Source
 from cch.training.plan import Arm
 
@@ -50,7 +49,7 @@ class PairedFusionQuery(FusionQuery):
 
     minus: Arm = "direct"
 
-    def difference(self, source: Source) -> Answer:
+    def answer(self, source: Source) -> Answer:
         """Mean over seeds of the difference."""
         found = Answer(
             aggregation=f"mean over seeds of test {self.metric}, fusion {self.arm} minus "
@@ -71,25 +70,12 @@ class FusionDifference(PairedFusionQuery):
 
     kind: Literal["fusion-difference"]
 
-    def answer(self, source: Source) -> Answer:
-        """Mean over seeds."""
-        return self.difference(source)
-
 
 @register
-class FusionEffect(PairedFusionQuery):
+class FusionEffect(EffectOf, PairedFusionQuery):
     """Whether an arm does better than another, by the interval of that paired difference."""
 
     kind: Literal["fusion-effect"]
-
-    def answer(self, source: Source) -> Answer:
-        """Helps, harms or undecided."""
-        return judged(self.difference(source), self.metric)
-
-    @property
-    def cell_kind(self) -> CellKind:
-        """A conclusion in words."""
-        return "conclusion"
 
 
 def _arm(source: Source, arm: str) -> tuple[str, list[dict[str, Any]]]:

@@ -71,7 +71,7 @@ class PairedQuery(RunQuery):
         """Both, and the student's teacher."""
         return ("teacher", "baseline", "student")
 
-    def difference(self, source: Source) -> Answer:
+    def answer(self, source: Source) -> Answer:
         """Mean over seeds of the difference."""
         found = Answer(
             aggregation=f"mean over seeds of test {self.metric}, student minus baseline of that "
@@ -92,31 +92,33 @@ class PairedQuery(RunQuery):
         return found
 
 
+class EffectOf:
+    """Turns the paired difference of the class beside it into a conclusion."""
+
+    metric: str
+
+    def answer(self, source: Source) -> Answer:
+        """Helps, harms or undecided."""
+        return judged(super().answer(source), self.metric)  # type: ignore[misc]
+
+    @property
+    def cell_kind(self) -> CellKind:
+        """A conclusion in words."""
+        return "conclusion"
+
+
 @register
 class Difference(PairedQuery):
     """Mean over seeds of student minus baseline."""
 
     kind: Literal["difference"]
 
-    def answer(self, source: Source) -> Answer:
-        """Mean over seeds."""
-        return self.difference(source)
-
 
 @register
-class Effect(PairedQuery):
+class Effect(EffectOf, PairedQuery):
     """Whether distilling helped, by the interval of the paired difference over seeds."""
 
     kind: Literal["effect"]
-
-    def answer(self, source: Source) -> Answer:
-        """Helps, harms or undecided."""
-        return judged(self.difference(source), self.metric)
-
-    @property
-    def cell_kind(self) -> CellKind:
-        """A conclusion in words."""
-        return "conclusion"
 
 
 def selected_runs(
