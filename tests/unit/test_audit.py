@@ -630,7 +630,7 @@ def test_the_null_of_lihc_is_derived_again(tmp_path, monkeypatch):
     write_document(f"{table}.json", document)
     write_text(f"{table}.md", render.to_markdown(document))
     outputs = [f"{table}.json", f"{table}.md"]
-    Recorder("tabulate_lihc", script, [path], {}).write(f"{table}.record.json", outputs)
+    Recorder("tabulate_null", script, [path], {}).write(f"{table}.record.json", outputs)
     done = audit("results")
     assert done.lines(strict=True) == []
     assert done.counts["derived"] == len(document.cells)

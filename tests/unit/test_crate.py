@@ -222,7 +222,7 @@ def test_an_earlier_crate_does_not_go_into_the_next(run, tmp_path):
     export(RESULTS, tmp_path / "before.zip")
     shutil.copy(tmp_path / "before.zip", f"{RESULTS}/crate.zip")
     script = ROOT / "workflow" / "scripts" / "export.py"
-    recorder = Recorder("export_crate", script, [f"{RESULTS}/tables/table13.json"], {})
+    recorder = Recorder("export", script, [f"{RESULTS}/tables/table13.json"], {})
     recorder.write(f"{RESULTS}/crate.record.json", [f"{RESULTS}/crate.zip"])
     export(RESULTS, tmp_path / "after.zip")
     assert (tmp_path / "before.zip").read_bytes() == (tmp_path / "after.zip").read_bytes()

@@ -29,8 +29,8 @@ SOURCES = (
 
 NO_SOURCES = (".pyc", ".png")
 
-LATER = "export_crate"
-"""The rule that exports a crate; an earlier crate does not go into the next."""
+LATER = "export"
+"""The script that exports a crate; an earlier crate does not go into the next."""
 
 
 @dataclass(frozen=True)
