@@ -164,13 +164,23 @@ class MosiDataset(DatasetModel):
     modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "video")
 
 
-class CohortLabel(Model):
+class _Label(Model):
+    """What is said of a label, wherever it comes from."""
+
+    defined_by: str | None = Field(
+        None,
+        description="Modality or modalities that the classes were defined from, such as `mRNA "
+        "clusters`; said beside every result, since a teacher on that modality is favoured.",
+    )
+
+
+class CohortLabel(_Label):
     """Every case is labelled by the cohort (project) that it belongs to."""
 
     kind: Literal["cohort"] = Field(description="Picks this kind.")
 
 
-class TableLabel(Model):
+class TableLabel(_Label):
     """Labels are read from a source of their own, by case."""
 
     kind: Literal["table"] = Field(description="Picks this kind.")
@@ -182,6 +192,19 @@ class TableLabel(Model):
         description="Class by label as it stands in the source; cases with other labels are left "
         "out. Empty: every label is a class of its own.",
     )
+
+
+class SegmentRegions(Model):
+    """What copy-number segments are averaged over: genes, or bins of a fixed width."""
+
+    genes: Name | None = Field(None, description="Source of the genes' coordinates.")
+    bins: float | None = Field(None, gt=0, description="Width of a bin, in million base pairs.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> SegmentRegions:
+        if (self.genes is None) == (self.bins is None):
+            raise ValueError("needs one of `genes` and `bins`")
+        return self
 
 
 class TcgaDataset(DatasetModel):
@@ -201,8 +224,18 @@ class TcgaDataset(DatasetModel):
         description="Of several aliquots of a case's primary tumour: the first by barcode (vial, "
         "portion, plate), or their mean.",
     )
+    averaged: tuple[str, ...] = Field(
+        (),
+        description="Samples that a source gives as the mean of replicates; another sample of the "
+        "same primary tumour comes before them.",
+    )
     gene_names: Name | None = Field(
         None, description="Source that names Ensembl ids by gene symbol; null: ids are kept."
+    )
+    segments: SegmentRegions | None = Field(
+        None,
+        description="What copy-number segments are averaged over, weighted by the length of "
+        "overlap; null: no modality comes as segments.",
     )
 
     @property
