@@ -6,7 +6,7 @@ import math
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -79,6 +79,15 @@ class DatasetModel(Model):
     title: str
     modalities: ClassVar[Any]
     regression: ClassVar[bool] = False
+
+    def without_words(self) -> Self:
+        """Return the settings without what only tables say, so that no data depend on wording."""
+        return self.model_copy(update={"title": ""})
+
+    @property
+    def label_note(self) -> str | None:
+        """What tables say of the classes beside every result."""
+        return None
 
 
 class SyntheticDataset(DatasetModel):
@@ -237,6 +246,19 @@ class TcgaDataset(DatasetModel):
         description="What copy-number segments are averaged over, weighted by the length of "
         "overlap; null: no modality comes as segments.",
     )
+
+    def without_words(self) -> Self:
+        """Return the settings without title and ``label.defined_by``."""
+        label = self.label.model_copy(update={"defined_by": None})
+        return self.model_copy(update={"title": "", "label": label})
+
+    @property
+    def label_note(self) -> str | None:
+        """What the classes were defined from, if the configuration says so."""
+        if self.label.defined_by is None:
+            return None
+        defined_by = self.label.defined_by
+        return f"{self.title}: classes defined from {defined_by}, which favours a teacher on it"
 
     @property
     def modalities(self) -> tuple[str, ...]:
