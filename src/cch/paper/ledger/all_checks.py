@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cch.paper.ledger import fractions, information, settings, tables  # noqa: F401
+from cch.paper.ledger import (  # noqa: F401
+    classifiers,
+    fractions,
+    information,
+    order,
+    settings,
+    tables,
+)
 from cch.paper.ledger.checks import CHECKS, Flag
 from cch.paper.ledger.printed import Paper
 
@@ -28,9 +35,9 @@ def run_checks(paper: Paper) -> Outcome:
 
 
 ORDER = (
-    "entropy", "fano", "three-way", "negative", "unit",
-    "baseline", "agreement", "differences", "paired-error", "signs", "gap-size", "gap-noise",
-    "gain-noise",
+    "entropy", "fano", "hellman-raviv", "three-way", "data-processing", "negative", "unit",
+    "baseline", "agreement", "differences", "paired-error", "signs", "fano-gap", "order",
+    "gap-size", "gap-noise", "gain-noise",
     "granularity", "confusion", "majority",
     "stated", "covariance", "unstated",
 )  # fmt: skip

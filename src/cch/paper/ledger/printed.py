@@ -291,8 +291,21 @@ class Paper:
         )  # fmt: skip
 
 
+TINY = 1e-9
+"""Allowance for decimal numbers in binary."""
+
+
+def tolerance(*cells: Printed) -> float:
+    """Return how far a sum or difference of cells may be off by what is printed.
+
+    The larger of their roundings, added, and of two combined errors, where the paper prints errors.
+    """
+    rounding = sum(cell.claim.rounding for cell in cells)
+    return max(rounding, 2 * math.hypot(*(cell.claim.se or 0.0 for cell in cells))) + TINY
+
+
 def entropy(counts: tuple[int, ...]) -> float:
-    """Entropy in nats of class counts."""
+    """Return the entropy in nats of class counts."""
     total = sum(counts)
     return -sum(c / total * math.log(c / total) for c in counts if c)
 

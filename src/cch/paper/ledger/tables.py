@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from cch.paper.ledger.checks import Findings, Flag, check
-from cch.paper.ledger.printed import Gain, Paper, number
+from cch.paper.ledger.printed import TINY, Gain, Paper, number
 
 SWEEPS = {
     "table04": ("kd", "no-kd"),
@@ -16,9 +16,6 @@ SWEEPS = {
     "table13": ("kd", "no-kd"),
 }
 """Columns with and without KD of the tables whose rows are levels of noise or blur."""
-
-TINY = 1e-9  # of binary fractions
-
 
 TABLE_THREE = ("table03/vision/no-kd-f1", "table03/vision/kd-f1")
 
