@@ -18,14 +18,14 @@ from cch.paper.ledger.printed import Paper
 
 @dataclass
 class Outcome:
-    """All flags, and how often each check looked."""
+    """All flags, and the number of cases that each check examined."""
 
     flags: list[Flag] = field(default_factory=list)
     looked: dict[str, int] = field(default_factory=dict)
 
 
 def run_checks(paper: Paper) -> Outcome:
-    """Run every registered check in order of registration."""
+    """Run every registered check in the order of ``ORDER``."""
     outcome = Outcome()
     for name in ORDER:
         found = list(CHECKS[name].run(paper))
@@ -41,4 +41,4 @@ ORDER = (
     "granularity", "confusion", "majority",
     "stated", "covariance", "unstated",
 )  # fmt: skip
-"""The order in which flags are listed."""
+"""Order in which the checks run and their flags are listed."""

@@ -1,4 +1,4 @@
-"""Checks on information: bounds that hold for any estimator, in nats and in bits."""
+"""Checks of printed information against bounds that hold for any estimator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cch.paper.ledger.printed import (
 
 @check("entropy", "I(H; Y) is at most H(Y), in nats and in bits")
 def entropies(paper: Paper) -> Findings:
-    """Information with the label against the label's entropy."""
+    """Compare information with the label with the label's entropy."""
     for cell in paper.of_kind(LEVEL_KINDS):
         limit = paper.entropy(cell.table)
         if limit is None:
@@ -42,7 +42,7 @@ def entropies(paper: Paper) -> Findings:
 
 
 def _triples() -> Iterator[tuple[str, str, str]]:
-    """I(T; S), I(T; Y), I(S; Y) of one and the same teacher: rows without noise or blur."""
+    """Yield the cells of I(T; S), I(T; Y), I(S; Y) in rows without noise or blur."""
     for table, rows in (("table03", ("vision", "audio")), *((t, ("0",)) for t in SWEPT)):
         for row in rows:
             place = f"{table}/{row}"
@@ -62,7 +62,7 @@ SWEPT = ("table05", "table06", "table07", "table13")
 
 @check("three-way", "I(T; S) is at least I(T; Y) + I(S; Y) - H(Y)")
 def three_way(paper: Paper) -> Findings:
-    """The three quantities together: what both know of Y beyond H(Y) they must share."""
+    """Compare I(T; S) with the least that I(T; Y) and I(S; Y) allow."""
     for triple in _triples():
         if any(identity not in paper for identity in triple):
             continue
@@ -148,7 +148,7 @@ def _rise_flag(paper: Paper, cleaner: Printed, noisier: Printed) -> Flag:
 
 @check("negative", "Information is not negative")
 def negative(paper: Paper) -> Findings:
-    """Printed information below zero."""
+    """Find printed information below zero."""
     for cell in paper.of_kind(LEVEL_KINDS + PAIR_KINDS):
         if cell.value >= 0:
             yield None
@@ -157,15 +157,15 @@ def negative(paper: Paper) -> Findings:
         yield Flag(
             "negative",
             "caution",
-            f"{cell.place}: information below zero, an estimator's noise around none",
+            f"{cell.place}: information below zero, estimator noise around zero",
             f"{cell.claim.text}{ratio}",
             cells=(cell.id,),
         )
 
 
-@check("unit", "Information has a unit")
+@check("unit", "Printed information has a unit")
 def unit(paper: Paper) -> Findings:
-    """Tables that print information and name no unit."""
+    """Find tables that print information and name no unit."""
     without = {}
     for name, table in paper.claims.tables.items():
         columns = [key for key, said in table.units.items() if said == "unstated"]
