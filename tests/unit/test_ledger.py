@@ -230,7 +230,7 @@ def test_what_is_odd_is_flagged_with_its_arithmetic(check, cell, shown):
 
 def test_flags_of_whole_tables():
     shown = {(flag.check, table): flag for flag in flags() for table in flag.tables}
-    assert "no covariance at p = 100" in shown["covariance", "table09"].title
+    assert "no covariance matrix at p = 100" in shown["covariance", "table09"].title
     (theorem,) = [flag for flag in flags() if "theorem" in flag.title]
     assert theorem.arithmetic.startswith("Theorem 1: I(student; label); ")
     # Right for one output; wrong for three classes.

@@ -17,6 +17,7 @@ from cch.audit.report import Audit
 
 NUMBER = re.compile(r"(-?\d*\.?(\d*))\s*(?:±\s*(\d*\.?\d+))?")
 LN2 = math.log(2)
+CHECKS = ("data-processing", "hellman-raviv", "fano-gap", "order")
 IMAGE_LABELS = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
 """Class counts of the MNIST test set."""
 
@@ -84,26 +85,24 @@ def check_flags(
         report: takes what is wrong.
     """
     printed = Transcription(tables, texts)
-    wanted = [*rises(printed), *heads(printed), *fano_signs(printed), *reversals(printed)]
-    checks = {"data-processing", "hellman-raviv", "fano-gap", "order"}
-    stored = {_key(flag): flag for flag in flags if flag["check"] in checks}
-    for flagged in wanted:
-        flag = stored.pop((flagged.check, flagged.cells, flagged.beside), None)
-        where = ", ".join(sorted(flagged.cells or flagged.beside))
-        if flag is None:
-            report.wrong("ledger", name, f"{flagged.check}: lacks the flag about {where}")
+    derived = [*rises(printed), *heads(printed), *fano_signs(printed), *reversals(printed)]
+    wanted = {(one.check, one.cells, one.beside): one for one in derived}
+    for flag in flags:
+        if flag["check"] not in CHECKS:
             continue
-        report.count("paper flags")
+        key = flag["check"], frozenset(flag["cells"]), frozenset(flag["beside"])
+        flagged = wanted.pop(key, None)
+        if flagged is None:
+            report.wrong("ledger", name, f"{flag['id']}: the printed numbers do not give this flag")
+            continue
+        report.count("flags")
         for number in flagged.holds:
             if number not in flag["arithmetic"]:
                 said = f"{flag['id']}: its arithmetic does not give {number}"
                 report.wrong("ledger", name, said)
-    for flag in stored.values():
-        report.wrong("ledger", name, f"{flag['id']}: the printed numbers do not give this flag")
-
-
-def _key(flag: Mapping[str, Any]) -> tuple[str, frozenset[str], frozenset[str]]:
-    return flag["check"], frozenset(flag["cells"]), frozenset(flag["beside"])
+    for flagged in wanted.values():
+        where = ", ".join(sorted(flagged.cells or flagged.beside))
+        report.wrong("ledger", name, f"{flagged.check}: lacks the flag about {where}")
 
 
 def rises(printed: Transcription) -> Iterator[Flagged]:

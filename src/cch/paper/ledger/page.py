@@ -49,11 +49,11 @@ too many confusion matrices to list.
   rises with the noise is off by at least the rise, unless the frozen teacher keeps of the noisier
   input what it discards from the cleaner one. A rise within rounding or two printed errors is not
   reported.
-- **Order.** The paper suggests that a larger gap goes with a larger gain (Section 4.3). A pair of rows is
-  reversed where the larger gap has the smaller gain, both beyond rounding and two combined printed
-  errors. Between tables only gains in one metric are compared, and only where any mix of nats and
-  bits gives the gaps the same order. Tables 5 to 8 and 20 print no errors; there the order is that of
-  the printed numbers, and a reversal may be noise.
+- **Order.** The paper suggests that a larger gap goes with a larger gain (Section 4.3). A pair of
+  rows is reversed where the larger gap has the smaller gain, both beyond rounding and two combined
+  printed errors. Between tables only gains in one metric are compared, and only where any mix of
+  nats and bits gives the gaps the same order. Tables 5 to 8 and 20 print no errors; there the order
+  is that of the printed numbers, and a reversal may be noise.
 
 ## In short
 
