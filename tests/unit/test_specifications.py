@@ -170,8 +170,8 @@ def specifications(plan: Plan) -> dict[Job, Any]:
     jobs: dict[Job, Any] = {
         ("simulate_theory", ""): plan.simulate_spec(),
         ("tabulate_theory", ""): plan.theory_spec(),
-        ("ledger", ""): plan.ledger_spec(),
-        ("build_report", ""): plan.report_spec(),
+        ("ledger", ""): plan.ledger_digest(),
+        ("build_report", ""): plan.report_digest(),
     }
     jobs |= {("prepare", name): plan.prepare_spec(name) for name in plan.config.datasets}
     for dataset, selection in plan.selections:

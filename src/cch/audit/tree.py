@@ -142,7 +142,9 @@ class Tree:
         # Raw files and logs keep their suffix; what the rules make is known by its stem.
         raw = not name.startswith(f"{self.name}/")
         path = Path(name)
-        return (path.with_name(f"{path.name}{SUFFIX}") if raw else path.with_suffix(SUFFIX)).as_posix()
+        return (
+            path.with_name(f"{path.name}{SUFFIX}") if raw else path.with_suffix(SUFFIX)
+        ).as_posix()
 
     def digest(self, name: str) -> str | None:
         """SHA-256 of a file as it is now; None where it is missing."""
