@@ -129,7 +129,7 @@ def test_inputs_and_momentum_are_refused_where_they_mean_nothing(study, change, 
         ),
         (
             # The misspelled key is named, not the required one that is missing for it.
-            {"theory": None, "studies": {"mine": {"titel": "A study"}}},
+            {"studies": {"mine": {"titel": "A study"}}},
             "studies.mine.titel",
             "no such key; expected one of title",
         ),

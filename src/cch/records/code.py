@@ -28,10 +28,10 @@ NEUTRAL = frozenset({"base", "config", "records", "workflow"})
 
 Settings reach a job only as its parameter ``spec``, and Snakemake compares that text. Code that
 builds a model of the configuration itself must name every field, since a changed default would go
-unnoticed. `paths` names files, which are the rule's inputs and outputs. `base.files` and `records` write files and compute SHA-256, of
-which ids are made: ids name things, and no generator is seeded by one (`cch.data.rng` hashes its
-own keys). The rest reports, or chooses a device. What decides which numbers are computed, or in
-which order, does not belong in these packages.
+unnoticed. `paths` names files, which are the rule's inputs and outputs. `base.files` and `records`
+write files and compute SHA-256, of which ids are made: ids name things, and no generator is seeded
+by one (`cch.data.rng` hashes its own keys). The rest reports, or chooses a device. What decides
+which numbers are computed, or in which order, does not belong in these packages.
 """
 
 

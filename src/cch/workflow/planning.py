@@ -52,7 +52,7 @@ READS = {
 }
 
 OTHER_TARGETS = {
-    "all": "every study whose raw files are there or can be fetched, the theory, comparison, ledger, report",
+    "all": "every study whose raw files can be fetched, the theory, comparison, ledger, report",
     "theory": "the paper's formulas beside simulation; needs no data",
     "comparison": "every cell beside the paper's, on one page",
     "ledger": "checks of the paper's printed numbers, each beside our value",
