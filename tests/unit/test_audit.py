@@ -415,7 +415,19 @@ def test_what_is_gone(tree, gone):
         assert f"{gone}: is missing" in said
         assert "cells not derived again: 1; " in said
     else:
-        assert "the chain ends here, with no record" in said
+        # Named once, first, with the command that makes it again; not once for each cell.
+        first, *_, last = found()
+        data = f"{RESULTS}/{gone}".replace(".record.json", ".h5")
+        assert first.startswith(f"{RESULTS}/{gone}: is missing; it is the record of {data}, and ")
+        assert last.startswith("make again what is missing: snakemake") and gone in last
+        assert said.count("is the record of") == 1 and "the chain ends here" not in said
+
+
+def test_a_missing_record_of_a_table_is_said_once(tree):
+    Path(f"{RESULTS}/tables/table13.record.json").unlink()
+    lines = found()
+    assert [line for line in lines if "table13/" in line and "the record" in line] == []
+    assert lines[0].startswith(f"{RESULTS}/tables/table13.record.json: is missing")
 
 
 def test_a_chain_that_ends_nowhere(tree):
@@ -498,7 +510,7 @@ def test_folders_that_are_no_results_are_one_line(tree):
     with pytest.raises(CchError, match="empty: holds no records"):
         audit("empty")
     shutil.copytree(RESULTS, "copied")
-    with pytest.raises(CchError, match=r"copied: was made as results/small/"):
+    with pytest.raises(CchError, match=r"copied: was made as results/small; put the results back"):
         audit("copied")
 
 

@@ -634,6 +634,6 @@ def test_the_ledger_is_part_of_all():
     assert plan.ledger == ["results/demo/ledger.json", "results/demo/ledger.md"]
     assert set(plan.ledger) <= set(plan.everything())
     plan.check_target("ledger")
-    before = plan.ledger_spec()
+    before = plan.ledger_digest()
     plan.claims = claims_with({"table05/0.2/mi-gap": "0.1798"})
-    assert plan.ledger_spec() != before
+    assert plan.ledger_digest() != before
