@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cch.information.units import from_bits, to_bits
 from cch.paper.ledger.checks import Findings, Flag, check
@@ -48,7 +48,7 @@ def _mosei_pairs() -> Iterator[Pair]:
             yield accuracy, (*also, f"table02/{estimator}/{modality}-label")
 
 
-def _present(paper: Paper, pairs: Iterator[Pair]) -> Iterator[tuple[Printed, list[Printed]]]:
+def _present(paper: Paper, pairs: Iterable[Pair]) -> Iterator[tuple[Printed, list[Printed]]]:
     """The pairs of which the accuracy and some information are printed."""
     for accuracy, information in pairs:
         cells = [paper[identity] for identity in information if identity in paper]
@@ -85,7 +85,7 @@ def least_information(accuracy: Printed) -> float:
 def fano(paper: Paper) -> Findings:
     """Compare I(H; Y) with Fano's bound where the class counts are known."""
     mix = entropy(MNIST_TEST)
-    for accuracy, information in _present(paper, iter(IMAGES)):
+    for accuracy, information in _present(paper, IMAGES):
         cell, lower = information[0], least_information(accuracy)
         if cell.value + cell.claim.rounding >= lower:
             yield None
@@ -111,7 +111,7 @@ def fano_gap(paper: Paper) -> Findings:
 
     Raising I(S; Y) lowers the gap, so only a positive gap can change its sign.
     """
-    for accuracy, information in _present(paper, iter(IMAGES)):
+    for accuracy, information in _present(paper, IMAGES):
         lower = least_information(accuracy)
         for student in information:
             place = student.id.removesuffix("student-label")
@@ -162,7 +162,7 @@ def head_error(paper: Paper) -> Findings:
     the information may be of other rows than the accuracy. A smaller one says nothing. Weighted F1
     is no accuracy, and the fused networks are not those whose information is printed.
     """
-    for accuracy, information in _present(paper, iter((*IMAGES, *_mosei_pairs()))):
+    for accuracy, information in _present(paper, (*IMAGES, *_mosei_pairs())):
         cell = information[0]
         limit = paper.entropy(cell.table)
         if limit is None or cell.value > limit.nats:
