@@ -67,7 +67,7 @@ def test_the_rule_writes_what_was_looked_at_and_fails_where_something_is_wrong(r
 
 
 def chosen(folder: Path) -> list[str]:
-    """One cell with a value of each document, its kind of query in turn; one of each kind at least."""
+    """One cell with a value of each document, kinds of query in turn, and at least one of each."""
     often: Counter[str] = Counter()
     first: dict[str, str] = {}
     found = []
