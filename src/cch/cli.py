@@ -164,7 +164,7 @@ def ledger(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Print what is odd about the paper's numbers, and how many of them ours reproduce.
+    """Print contradictions among the paper's numbers, and how many numbers ours reproduce.
 
     Without results it reads the paper's numbers alone.
     """
