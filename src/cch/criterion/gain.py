@@ -345,9 +345,7 @@ def gain(values: Sequence[float], design: Design, drawn: np.ndarray | None) -> G
     corrected = None
     if design.kind == "splits":
         corrected = math.sqrt(spread * (1 / count + design.ratio))
-    return Gain(
-        mean, count, math.sqrt(cases + seeds), _freedom(parts), design.units, corrected
-    )
+    return Gain(mean, count, math.sqrt(cases + seeds), _freedom(parts), design.units, corrected)
 
 
 def _freedom(parts: Sequence[tuple[float, int]]) -> float:
@@ -372,28 +370,32 @@ def holm(p: Sequence[float]) -> list[float]:
     return found
 
 
-def effects(gains: Sequence[Gain | None], metric: str) -> list[Effect]:
+def effects(gains: Sequence[Gain | None], metric: str) -> list[tuple[Effect, float]]:
     """Return what distilling did at each level of a sweep; Holm corrects for their number.
 
     Args:
         gains: at each level; None where there is no error.
         metric: what they are differences of; only fractions can be equivalent.
+
+    Returns:
+        For each level the conclusion, and the corrected p-value of no difference.
     """
+    alpha = 1 - LEVEL
     known = [gain for gain in gains if gain is not None]
-    differs = iter(holm([gain.p for gain in known]))
-    equals = iter(
-        holm([gain.p_equivalent(MARGIN) for gain in known])
-        if metric in FRACTIONS
-        else [1.0] * len(known)
-    )
-    found: list[Effect] = []
-    for one in gains:
-        if one is None:
-            found.append("undecided")
+    differs = holm([gain.p for gain in known])
+    equals = [1.0] * len(known)
+    if metric in FRACTIONS:
+        equals = holm([gain.p_equivalent(MARGIN) for gain in known])
+    found: list[tuple[Effect, float]] = []
+    tested = iter(zip(known, differs, equals, strict=True))
+    for gain in gains:
+        if gain is None:
+            found.append(("undecided", 1.0))
             continue
-        p, equal = next(differs), next(equals)
-        if p <= 1 - LEVEL:
-            found.append("helps" if (one.mean > 0) != (metric in LOWER_IS_BETTER) else "harms")
-        else:
-            found.append("equivalent" if equal <= 1 - LEVEL else "undecided")
+        one, p, equal = next(tested)
+        better = (one.mean > 0) != (metric in LOWER_IS_BETTER)
+        said: Effect = "equivalent" if equal <= alpha else "undecided"
+        if p <= alpha:
+            said = "helps" if better else "harms"
+        found.append((said, p))
     return found

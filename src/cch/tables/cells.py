@@ -123,11 +123,14 @@ def build_cell(
     if found.text is not None:
         value, se, text = found.text, None, found.text
         verdict = compare_texts(text, claim, stand_in)
+        if found.interval:
+            text += f" {found.interval.text(query.digits)}"
     else:
         number, se = _summary(found)
         value = number
         text, verdict = _printed(number, se, found, query, claim, stand_in=stand_in, bits=bits)
-    counted = found.text is None and found.exact is None
+    # A conclusion is counted like the difference that it is about.
+    counted = found.exact is None and (found.text is None or found.interval is not None)
     return Cell(
         id=identity,
         study=source.name,
@@ -135,8 +138,9 @@ def build_cell(
         text=text,
         unit=found.unit,
         text_unit="bits" if bits else None,
-        n=len(found.values) if counted else None,
+        n=len(found.members if found.interval else found.values) if counted else None,
         se=se,
+        interval=found.interval,
         aggregation=found.aggregation,
         query=query.model_dump(mode="json"),
         members=tuple(found.members),
@@ -166,6 +170,8 @@ def _printed(
     """Text and verdict of a number, in the printed unit."""
     shown, shown_se = (to_bits(x) if bits and x is not None else x for x in (value, se))
     text = format_value(shown, shown_se, query.digits)
+    if found.interval:
+        text += f" {found.interval.text(query.digits)}"
     n = len(found.values)
     verdict = compare_numbers(shown, shown_se, n, claim, signed=found.signed, stand_in=stand_in)
     return text, verdict
