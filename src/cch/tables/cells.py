@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from cch.base.errors import CchError
 from cch.config import Config
 from cch.information.units import to_bits
-from cch.tables.claims import filled, titled
+from cch.tables.claims import Claims, filled, titled
 from cch.tables.compare import compare_numbers, compare_texts
 from cch.tables.documents import (
     FORMAT,
@@ -88,13 +89,20 @@ def _build_cells(spec: TableSpec, deviations: Sequence[Deviation]) -> dict[str, 
             f"{spec.name}/{key}",
             query,
             sources[study],
-            printed.get(key),
+            _with_runs(printed.get(key), spec.claims, study, query),
             deviations,
             stand_in=bool(spec.stand_ins),
             bits=layout.in_bits(key),
         )
         for key, study, query in layout.queries(config)
     }
+
+
+def _with_runs(claim: Claim | None, claims: Claims, study: str, query: Query) -> Claim | None:
+    """A printed cell with the n of its error: the table's, or what the paper says of the study."""
+    if claim is None or claim.se is None or claim.n is not None:
+        return claim
+    return replace(claim, n=claims.runs(study, hasattr(query, "estimator")))
 
 
 def build_cell(

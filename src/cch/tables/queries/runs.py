@@ -108,14 +108,13 @@ class EffectOf:
     """Turns the paired difference of the class beside it into a conclusion."""
 
     metric: str
-    level: str | None
 
     def answer(self, source: Source) -> Answer:
         """Helps, harms, equivalent or undecided."""
         found = super().answer(source)  # type: ignore[misc]
         levels = self.levels(source)  # type: ignore[attr-defined]
         sides = {level: self.sides(source, level) for level in levels}  # type: ignore[attr-defined]
-        return judged(found, source, self.metric, sides, getattr(self, "level", None))
+        return judged(found, source, self.metric, sides, level=getattr(self, "level", None))
 
     @property
     def cell_kind(self) -> CellKind:
