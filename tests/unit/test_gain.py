@@ -154,9 +154,10 @@ def test_cases_and_seeds_add_up_and_nothing_twice():
     seeds = np.array([-3.0, 5.0, 1.0, -4.0, 6.0])
     found = gain(seeds, fixed(5, 10_000), seeds + shared + own)
     cases = np.var((shared + own).mean(axis=1), ddof=1) * 10_000 / 9_999
-    spread = seeds.var(ddof=1) - (own - own.mean(axis=1, keepdims=True)).var(
-        axis=0, ddof=1
-    ).mean() * 5 / 4
+    spread = (
+        seeds.var(ddof=1)
+        - (own - own.mean(axis=1, keepdims=True)).var(axis=0, ddof=1).mean() * 5 / 4
+    )
     assert found.error == pytest.approx(math.sqrt(cases + spread / 5))
     assert found.corrected is None
 
@@ -249,7 +250,7 @@ def ridge(
     fitted, said = x[train], []
     gram = fitted.transpose(0, 2, 1) @ fitted + np.eye(columns + 1)
     for target in (y.astype(float), (y + teacher) / 2):
-        moments = (fitted.transpose(0, 2, 1) @ target[train][..., None])
+        moments = fitted.transpose(0, 2, 1) @ target[train][..., None]
         score = (x[test] @ np.linalg.solve(gram, moments))[..., 0]
         said.append(np.stack([1 - score, score], axis=2).astype(np.float32))
     return test, y[test], said

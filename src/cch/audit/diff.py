@@ -204,7 +204,11 @@ def _differences(a: dict[str, Any], b: dict[str, Any], tolerance: float) -> list
     """Which parts of a cell differ."""
     found = [key for key in COMPARED if not _same(a.get(key), b.get(key), tolerance)]
     # Within a tolerance, the text of a float may still be rounded to another one.
-    if tolerance and "value" not in found and (a.get("interval") or isinstance(a.get("value"), float)):
+    if (
+        tolerance
+        and "value" not in found
+        and (a.get("interval") or isinstance(a.get("value"), float))
+    ):
         found = [key for key in found if key != "text"]
     ends = zip(_interval(a), _interval(b), strict=True)
     if not all(_same(one, other, tolerance) for one, other in ends):

@@ -180,9 +180,7 @@ def _every_run(study: str, role: str, metric: str, facts: Facts) -> dict[str, np
     return found
 
 
-def weighted(
-    metric: str, logits: np.ndarray, label: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
+def weighted(metric: str, logits: np.ndarray, label: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """A metric of one run under weights of its rows.
 
     Args:
@@ -234,9 +232,7 @@ def _auc(log_p: np.ndarray, label: np.ndarray, weights: np.ndarray) -> np.ndarra
     return total / defined
 
 
-def conclusion(
-    intervals: Sequence[Again | None], at: int | None, metric: str
-) -> tuple[str, float]:
+def conclusion(intervals: Sequence[Again | None], at: int | None, metric: str) -> tuple[str, float]:
     """What distilling did at one of the levels of a sweep, and the corrected p-value.
 
     Args:

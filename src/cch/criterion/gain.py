@@ -139,7 +139,7 @@ def resampled(
     for seeds in sets:
         runs = np.flatnonzero(np.isin(seed, seeds) & finite)
         if len(runs):
-            measure = _MEASURES.get(metric, _Mean)(metric, logits[runs], label[seeds[0]])
+            measure = _MEASURES[metric](metric, logits[runs], label[seeds[0]])
             parts.append((runs, design.unit[seeds[0]], measure))
     start = 0
     for weights in design.weights(key, draws):
@@ -161,7 +161,6 @@ class _Mean:
         elif metric == "mse":
             self.values = (logits[:, :, 0].astype(np.float64) - label) ** 2
         else:
-            assert metric == "cross_entropy", metric
             chosen = _log_probabilities(logits)[:, np.arange(len(label)), label]
             self.values = -chosen
 
@@ -263,7 +262,14 @@ def _log_probabilities(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True))
 
 
-_MEASURES = {"weighted_f1": _F1, "macro_f1": _F1, "auc": _AUC}
+_MEASURES: dict[str, type[_Mean] | type[_F1] | type[_AUC]] = {
+    "accuracy": _Mean,
+    "cross_entropy": _Mean,
+    "mse": _Mean,
+    "weighted_f1": _F1,
+    "macro_f1": _F1,
+    "auc": _AUC,
+}
 
 
 # Errors
