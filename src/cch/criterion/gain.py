@@ -329,7 +329,7 @@ class Gain:
 
 
 def gain(values: Sequence[float], design: Design, drawn: np.ndarray | None) -> Gain | None:
-    """Return a gain with its error; None below two seeds.
+    """Return a gain with its error; None below two seeds or two cases.
 
     Args:
         values: (S,) difference of each seed on all its test rows.
@@ -338,13 +338,15 @@ def gain(values: Sequence[float], design: Design, drawn: np.ndarray | None) -> G
             draws.
     """
     count = len(values)
-    if count < 2:
+    if count < 2 or design.units < 2:
         return None
     mean, spread = float(np.mean(values)), float(np.var(values, ddof=1))
     if design.kind == "draws" or drawn is None:
         return Gain(mean, count, math.sqrt(spread / count), count - 1)
+    # Draws in which the metric is defined for no seed count for nothing.
+    drawn = drawn[~np.isnan(drawn).all(axis=1)]
     means = np.nanmean(drawn, axis=1)
-    cases = float(np.nanvar(means, ddof=1)) * design.units / max(1, design.units - 1)
+    cases = float(means.var(ddof=1)) * design.units / (design.units - 1)
     own = np.nanvar(drawn - means[:, None], axis=0, ddof=1).mean() * count / (count - 1)
     seeds = max(0.0, spread - float(own)) / count
     parts = [(cases, design.units - 1), (seeds, count - 1)]
@@ -359,9 +361,7 @@ def _freedom(parts: Sequence[tuple[float, int]]) -> float:
     total = sum(variance for variance, _ in parts)
     if not total:
         return math.inf
-    if any(variance and freedom < 1 for variance, freedom in parts):
-        return 0.0
-    return total**2 / sum(v**2 / freedom for v, freedom in parts if v)
+    return total**2 / sum(v**2 / freedom for v, freedom in parts)
 
 
 # Verdicts
