@@ -10,10 +10,16 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from cch.audit.gains import conclusion, weighted
+from cch.audit.gains import Again, conclusion, weighted
+from cch.config import load
 from cch.criterion import gain as module
 from cch.criterion.gain import Design, Gain, effects, gain, holm, resampled
+from cch.tables.cells import build_cell
+from cch.tables.queries import read_query
+from cch.tables.source import Source
 from cch.training.metrics import evaluate
+from cch.training.store import write_runs
+from support import overlay, raw_config
 
 CLASSIFIED = ("accuracy", "weighted_f1", "macro_f1", "auc", "cross_entropy")
 
@@ -43,7 +49,9 @@ def outputs(classes: int, runs: int = 4, rows: int = 40, ties: bool = False):
 
 def by_scikit_learn(metric: str, logits: np.ndarray, label: np.ndarray, w: np.ndarray) -> float:
     kept, said = w > 0, logits.argmax(axis=1)
-    p = np.exp(logits.astype(float) - logits.max(axis=1, keepdims=True))
+    # Ties are those of the stored metric: its steps, in its order.
+    shifted = logits.astype(float) - logits.max(axis=1, keepdims=True)
+    p = np.exp(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
     p /= p.sum(axis=1, keepdims=True)
     if metric == "accuracy":
         return metrics.accuracy_score(label, said, sample_weight=w)
@@ -213,8 +221,6 @@ def test_what_distilling_did_is_corrected_for_the_levels(given, metric, said):
 
 
 def test_the_audits_conclusions_are_the_same():
-    from cch.audit.gains import Again
-
     generator = np.random.default_rng(0)
     for _ in range(200):
         made = [
@@ -309,7 +315,7 @@ def clustered(generator: np.random.Generator, seeds: int, videos: int, each: int
     moved = moved + 0.05 * generator.normal(size=(seeds, 1))
     said = []
     for change in (0.0, moved):
-        margin = base + change + 0.5 * generator.normal(size=(seeds, len(video)))
+        margin = base + change + 0.2 * generator.normal(size=(seeds, len(video)))
         margin = np.where(label == 1, margin, -margin)
         said.append(np.stack([-margin, margin], axis=2).astype(np.float32))
     return label, video, said
@@ -319,8 +325,8 @@ def clustered(generator: np.random.Generator, seeds: int, videos: int, each: int
 @pytest.mark.parametrize("seeds", [5, 10])
 def test_seeds_and_videos_crossed_cover_where_the_spread_over_seeds_does_not(seeds):
     generator = np.random.default_rng(seeds)
-    worlds, videos, each = 300, 40, 10
-    sizes = 1 + 0.5**2, 1 + 0.5**2 + 0.3**2 + 0.5**2 + 0.05**2
+    worlds, videos, each = 300, 40, 20
+    sizes = 1 + 0.2**2, 1 + 0.2**2 + 0.3**2 + 0.5**2 + 0.05**2
     truth = stats.norm.cdf(0.62 / math.sqrt(sizes[1])) - stats.norm.cdf(0.6 / math.sqrt(sizes[0]))
     hits = {"naive": 0, "ours": 0}
     for world in range(worlds):
@@ -333,3 +339,78 @@ def test_seeds_and_videos_crossed_cover_where_the_spread_over_seeds_does_not(see
         hits["ours"] += covers(gain(values, design, moved).interval, truth)
     assert hits["naive"] / worlds < 0.70
     assert 0.93 <= hits["ours"] / worlds <= 0.98
+
+
+# Cells
+
+
+@pytest.fixture
+def splits(tmp_path, monkeypatch):
+    """A cohort of forty patients, a hundred random splits, and models that never change.
+
+    The student is right on three patients more than the baseline, and on others.
+    """
+    monkeypatch.chdir(tmp_path)
+    change = {"studies": {"brca": {"seeds": 100, "degradation": {"levels": [0, 0.4]}}}}
+    source = Source(load(overlay(raw_config(), change)), "brca")
+    generator = np.random.default_rng(0)
+    rows = np.stack([np.sort(generator.permutation(40)[:4]) for _ in range(100)])
+    label = np.arange(40) % 2
+    right_on = {"baseline": np.arange(40) < 20, "student": np.arange(40) >= 17}
+    for role, correct in right_on.items():
+        logits = np.eye(2, dtype=np.float32)[np.where(correct, label, 1 - label)][rows]
+        runs = [
+            {
+                "id": f"{role}-{level}-{seed}",
+                "role": role,
+                "seed": seed,
+                "level": level,
+                "temperature": 2.0 if role == "student" else 1.0,
+                "weight": 0.5 if role == "student" else 0.0,
+                "diverged": None,
+                "metrics": evaluate(logits[seed], label[rows[seed]], "classification"),
+            }
+            for level in ([None] if role == "baseline" else ["0", "0.4"])
+            for seed in range(100)
+        ]
+        arrays = {
+            "logits": np.concatenate([logits] * (len(runs) // 100)),
+            "test_rows": rows,
+            "test_label": label[rows],
+        }
+        header = {"study": "brca", "task": "classification", "train_rows": 36}
+        write_runs(source.runs_path(role), header, runs, arrays)
+    return source
+
+
+PAIR = {"metric": "accuracy", "level": "0", "temperature": 2, "weight": 0.5}
+
+
+def test_a_hundred_splits_of_forty_patients_decide_nothing(splits):
+    answer = read_query({"kind": "effect", **PAIR}, "a cell").answer(splits)
+    apart = read_query({"kind": "difference", **PAIR}, "a cell").answer(splits)
+    low, high = over_seeds(np.array(apart.values))
+    assert low > 0  # by s/√100 distilling helps
+    assert (answer.text, answer.interval.design, answer.interval.units) == (
+        "undecided",
+        "splits",
+        40,
+    )
+    assert answer.interval.high - answer.interval.low > 2 * (high - low)
+    assert answer.interval.corrected[0] < 0 < answer.interval.corrected[1]
+    # Two levels alike: Holm doubles the p-value of each, and leaves that of the difference.
+    assert answer.interval.p == pytest.approx(min(1.0, 2 * apart.interval.p))
+    assert "40 cases resampled over 100 splits" in apart.aggregation
+
+
+def test_a_cell_prints_its_interval_and_the_papers_error(splits):
+    query = read_query({"kind": "difference", **PAIR}, "a cell")
+    cell = build_cell("t/r/c", query, splits, None)
+    values = np.array([member.value for member in cell.members])
+    assert cell.se == pytest.approx(values.std(ddof=1) / 10)
+    assert cell.text == (
+        f"{cell.value:.4f} ± {cell.se:.4f} [{cell.interval.low:.4f}, {cell.interval.high:.4f}]"
+    )
+    effect = build_cell("t/r/c", read_query({"kind": "effect", **PAIR}, "a cell"), splits, None)
+    assert (effect.value, effect.n) == ("undecided", 100)
+    assert effect.text == f"undecided {effect.interval.text()}"
