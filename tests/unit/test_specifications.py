@@ -157,6 +157,7 @@ def configuration() -> dict[str, Any]:
     raw["studies"]["brca"]["split"] = {"kind": "random", "test": 0.2, "valid": 0.1}
     raw["studies"]["own"] = copy.deepcopy(raw["studies"]["brca"])
     raw["studies"]["own"] |= {"dataset": "own", "teacher": "a", "student": "b"}
+    raw["studies"]["own"]["fusion"]["training"]["optimizer"] = "sgd"  # which has a momentum
     files = {name: {"file": f"{name}.tsv"} for name in "abc"}
     own = {"kind": "matrices", "title": "Own", "files": files, "labels": {"file": "own.tsv"}}
     raw["datasets"] |= {"own": own, "mosi": {"kind": "mosi"}, "kipan": None, "lihc": None}
@@ -170,8 +171,8 @@ def specifications(plan: Plan) -> dict[Job, Any]:
     jobs: dict[Job, Any] = {
         ("simulate_theory", ""): plan.simulate_spec(),
         ("tabulate_theory", ""): plan.theory_spec(),
-        ("ledger", ""): plan.ledger_spec(),
-        ("build_report", ""): plan.report_spec(),
+        ("ledger", ""): plan.ledger_digest(),
+        ("build_report", ""): plan.report_digest(),
     }
     jobs |= {("prepare", name): plan.prepare_spec(name) for name in plan.config.datasets}
     for dataset, selection in plan.selections:
