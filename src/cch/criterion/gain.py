@@ -243,17 +243,14 @@ def _areas(
     A tie counts a half.
     """
     found = np.empty((len(weights), len(order)))
-    rows = order.shape[1]
-    step = max(1, CHUNK // (len(weights) * rows))
-    for start in range(0, len(order), step):
-        some = slice(start, start + step)
-        ranked = weights[:, order[some]].astype(np.float64)  # (draws, r, n)
-        mine = own[order[some]]
-        below = np.zeros((*ranked.shape[:2], rows + 1))
-        np.cumsum(np.where(mine, 0.0, ranked), axis=2, out=below[:, :, 1:])
-        before = np.take_along_axis(below, first[None, some], axis=2)
-        before += np.take_along_axis(below, last[None, some] + 1, axis=2)
-        found[:, some] = np.where(mine, ranked * before, 0.0).sum(axis=2) / 2
+    draws, rows = weights.shape
+    by_row = np.ascontiguousarray(weights.T)
+    below = np.zeros((rows + 1, draws), np.float32)
+    for run, places in enumerate(order):
+        ranked, mine = by_row[places], own[places]
+        np.cumsum(np.where(mine[:, None], 0, ranked), axis=0, out=below[1:])
+        before = below[first[run, mine]] + below[last[run, mine] + 1]
+        found[:, run] = np.einsum("nd,nd->d", ranked[mine], before, dtype=np.float64) / 2
     return found
 
 
