@@ -197,12 +197,27 @@ def test_the_value_of_a_cell(tree, sealed):
         ("0/kd", {"id": "table13/1.5/kd"}, "is stored as table13/1.5/kd"),
         ("0/kd", {"members": []}, "rests on [], derived again on"),
         ("0/kd", {"paper": None}, "the paper's value is '', transcribed as '0.8484 ± 0.0019'"),
+        ("0/difference", {"interval": None}, "interval is None, derived again {'low'"),
+        ("0/difference", {"text": "0.0167 ± 0.0385"}, "text is '0.0167 ± 0.0385', printed again"),
         ("0/kd", {"inputs": [{"path": "x", "sha256": "0"}]}, "rests on x 0, the record of its"),
     ],
 )
 def test_a_part_of_a_cell(tree, key, change, what):
     edit_json(f"{TABLE}.json", lambda d: d["cells"][key].update(change))
     assert any(line.startswith(f"table13/{key}: {what}") for line in found())
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("high", 0.5), ("p", 0.01), ("units", 4), ("design", "draws")]
+)
+def test_a_part_of_an_interval(tree, part, value):
+    name = f"criterion-{STUDY}"
+    key = "0/effect-t3-w0.5"
+    path = f"{RESULTS}/tables/{name}.json"
+    edit_json(path, lambda d: d["cells"][key]["interval"].update({part: value}))
+    seal(path)
+    said = f"{name}/{key}: {part} is {value!r}, derived again"
+    assert any(line.startswith(said) for line in found())
 
 
 def test_a_cell_that_asks_for_another_level(tree):

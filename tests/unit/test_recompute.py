@@ -220,6 +220,13 @@ def test_a_student_rests_on_its_own_level_and_treatment():
     assert study.information.runs == 1 and study.information.calibration is None
 
 
+def test_a_conclusion_rests_on_every_level_of_its_sweep():
+    query = {"kind": "effect", "metric": "accuracy", "level": "1.5"}
+    study, _ = cut(query | {"temperature": 3.0, "weight": 0.5})
+    assert study.degradation.levels == load(raw_config()).studies[STUDY].degradation.levels
+    assert (study.distillation.temperatures, study.distillation.weights) == ([3], [0.5])
+
+
 @pytest.mark.parametrize(
     ("query", "roles"),
     [

@@ -103,6 +103,8 @@ def cut_study(study: Study, query: Query, cases: Sequence[Mapping[str, Any]]) ->
 def _levels(study: Study, query: Query, calibrated: bool) -> list[float]:
     """The levels of degradation that a query needs."""
     every, level = study.degradation.levels, getattr(query, "level", None)
+    if query.every_level:
+        return every
     # A level that was not run has cells too, of what depends on none.
     levels = [one for one in every if level in (None, level_name(one))] or every[:1]
     if query.at_first_level(study):

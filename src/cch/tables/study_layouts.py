@@ -159,7 +159,8 @@ def criterion_layout(name: str, study: Study) -> Layout:
         caption="The interval (95 %) spans the gap as estimated and with its calibrated bias taken "
         "off, and holds run-to-run spread and calibrated noise. The criterion holds where all of "
         "it is above zero and fails where all of it is below. Distilling helps or harms where the "
-        "95 % interval of the paired difference over seeds excludes zero.",
+        "paired difference is beyond its error over test cases and seeds, corrected by Holm for "
+        "the levels of a column, and is equivalent where the difference is surely below 0.01.",
         study=name,
         own=True,
         row_label=study.degradation.symbol,
