@@ -85,9 +85,10 @@ def test_every_lower_bound_meets_every_upper_one():
 
 def test_holm_by_hand():
     # Sorted: 0.001, 0.02, 0.03, 0.2 against 0.05/4, 0.05/3; 0.02 is kept, and all after it.
-    found = list(holm_errors([0.03, 0.001, 0.2, 0.02], 0.05))
+    p = [0.03, 0.001, 0.2, 0.02]
+    found = list(holm_errors(map(math.log, p), 0.05))
     assert found == pytest.approx([0.05 / 3, 0.05 / 4, 0.05 / 3, 0.05 / 3])
-    rejected = [p < error for p, error in zip([0.03, 0.001, 0.2, 0.02], found, strict=True)]
+    rejected = [one < error for one, error in zip(p, found, strict=True)]
     assert rejected == [False, True, False, False]
 
 

@@ -232,17 +232,13 @@ def gap(query: Query, place: Place, facts: Facts) -> Derived:
     return mean_of([(a["id"], b["id"], a["value"] - b["value"]) for a, b in pairs], "nats")
 
 
-@derives("criterion")
-def criterion(query: Query, place: Place, facts: Facts) -> Derived:
-    """The interval around the gap and where it lies, by the rule atop ``cch.criterion.gap``."""
+@derives("gap-interval")
+def gap_interval(query: Query, place: Place, facts: Facts) -> Derived:
+    """An end of the interval around the gap, by the rule atop ``cch.criterion.gap``."""
     pairs = _pairs(query, place, facts)
     members = [(a["id"], b["id"], a["value"] - b["value"]) for a, b in pairs]
     ends = _interval(query, pairs, place, facts)
-    if query["measure"] == "verdict":
-        low, high = ends if ends else (-math.inf, math.inf)
-        said = "holds" if low > 0 else "fails" if high < 0 else "undecided"
-        return Derived(said, members=members)
-    value = ends[query["measure"] == "high"] if ends else None
+    value = ends[query["end"] == "high"] if ends else None
     return Derived(value, members=members, unit="nats")
 
 

@@ -465,6 +465,7 @@ class Information(Model):
         description="The first is the main one: the paper's tables and figures show it. There are "
         f"{', '.join(f'`{name}`' for name in ESTIMATORS)}, and those of plugins.",
     )
+    bounds: list[EstimatorName] = Field([], description="Estimators of bounds.")
     runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
     rows: Rows = Field(
         "test",

@@ -36,7 +36,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import log_ndtr, ndtri
 
 from cch.base.errors import CchError
 from cch.information.units import Nats
@@ -104,13 +104,13 @@ class Claim:
         return (self.below.error > 0) + (self.above.error > 0)
 
     @property
-    def p(self) -> float:
-        """Smallest error at which the margin is above zero."""
+    def log_p(self) -> float:
+        """Logarithm of the smallest error at which the margin is above zero: p itself may be 0."""
         apart = self.below.mean - self.above.mean
         if not self.uncertain:
-            return 0.0 if apart > 0 else 1.0
+            return -math.inf if apart > 0 else 0.0
         z = apart / (self.below.error + self.above.error)
-        return min(1.0, self.uncertain * float(ndtr(-z)))
+        return min(0.0, math.log(self.uncertain) + float(log_ndtr(-z)))
 
     def at(self, error: float) -> tuple[Nats, Nats]:
         """Return the lower and the upper bound that hold together but for ``error``."""
@@ -234,7 +234,7 @@ def decide(
     """
     if not 0.5 < confidence < 1:
         raise CchError("criterion", f"confidence is {confidence!r}, expected between 0.5 and 1")
-    errors = holm_errors((c.p for some in given.values() for c in some), 1 - confidence)
+    errors = holm_errors((c.log_p for some in given.values() for c in some), 1 - confidence)
     verdicts = {}
     for level, some in given.items():
         tested = [_tested(claim, next(errors)) for claim in some]
@@ -246,17 +246,17 @@ def decide(
     return verdicts
 
 
-def holm_errors(p: Iterable[float], error: float) -> Iterable[float]:
+def holm_errors(log_p: Iterable[float], error: float) -> Iterable[float]:
     """Yield the error at which Holm's procedure tests each hypothesis, in the order given.
 
     The hypothesis of the i-th smallest p of m is tested at error / (m - i + 1); once one is kept,
     those after it are held against its error. So one is rejected exactly where its p is below.
     """
-    values = np.fromiter(p, dtype=float)
+    values = np.fromiter(log_p, dtype=float)
     tested, step = np.empty(len(values)), 0
     for place in np.argsort(values, kind="stable"):
         tested[place] = error / (len(values) - step)
-        if values[place] < tested[place]:
+        if values[place] < math.log(tested[place]):
             step += 1
     yield from tested.tolist()
 
@@ -271,7 +271,7 @@ def _tested(claim: Claim, error: float) -> GroundVerdict:
         lower=low,
         upper=high,
         confidence=1 - error,
-        p=claim.p,
+        p=math.exp(claim.log_p),
         by=f"{claim.ground}: {claim.by}",
         runs=claim.runs,
     )

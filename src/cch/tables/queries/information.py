@@ -1,11 +1,11 @@
-"""Queries over estimates: a quantity, the gap of two, and what the criterion says of it."""
+"""Queries over estimates: a quantity, the gap of two, and its interval."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
 from cch.config import Study
-from cch.tables.documents import CellKind, Member
+from cch.tables.documents import Member
 from cch.tables.queries.base import Answer, Query, register
 from cch.tables.source import Source
 
@@ -23,6 +23,10 @@ class EstimateQuery(Query):
     def roles(self) -> tuple[str, ...]:
         """Those whose representations are read."""
         return ("teacher", "baseline")
+
+    def estimators(self, study: Study) -> tuple[str, ...]:
+        """Its own."""
+        return (self.estimator,)
 
     def estimated(self, source: Source) -> bool:
         """Whether this configuration uses the estimator."""
@@ -118,21 +122,21 @@ class Gap(GapQuery):
 
 
 @register
-class Criterion(GapQuery):
-    """The criterion at a level: its verdict, or an end of the interval around the gap, in nats."""
+class GapInterval(GapQuery):
+    """An end of the 95 % interval around an estimator's gap, in nats."""
 
-    kind: Literal["criterion"]
-    measure: Literal["verdict", "low", "high"]
+    kind: Literal["gap-interval"]
+    end: Literal["low", "high"]
 
     def inputs(self, source: Source) -> set[str]:
         """The estimates, and the calibration of the estimator where there is one."""
         files = super().inputs(source)
-        if self.estimator in source.study.information.calibrated:
+        if self.estimated(source) and self.estimator in source.study.information.calibrated:
             files.add(source.calibration_path(self.estimator))
         return files
 
     def answer(self, source: Source) -> Answer:
-        """The verdict, or the end of the interval."""
+        """The end of the interval."""
         # SciPy's import is slow, and only answers need it; layouts import this module.
         from cch.tables.verdict_cells import criterion
 
@@ -143,20 +147,12 @@ class Criterion(GapQuery):
             self.estimates(source, "student-label", None),
         )
         found = Answer(members=self.gap(source).members, flags=list(verdict.flags))
-        if self.measure == "verdict":
-            found.text, found.aggregation = verdict.verdict, "where the gap's interval lies"
-            return found
-        found.exact, found.unit = getattr(verdict, self.measure), "nats"
+        found.exact, found.unit = getattr(verdict, self.end), "nats"
         found.signed = True
-        found.aggregation = f"{self.measure} end of the gap's {verdict.level:.0%} interval"
+        found.aggregation = f"{self.end} end of the gap's {verdict.level:.0%} interval"
         if found.exact is None:
             found.flags.append("no interval")
         return found
-
-    @property
-    def cell_kind(self) -> CellKind:
-        """A conclusion in words, or an end of the interval."""
-        return "conclusion" if self.measure == "verdict" else "measurement"
 
 
 def _not_estimated(estimator: str) -> str:
