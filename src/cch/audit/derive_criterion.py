@@ -74,7 +74,8 @@ def criterion(query: Query, place: Place, facts: Facts) -> Derived:
     if ends is not None and ends[0] > ends[1]:
         said, ground = "holds", grounds[ends]
     elif (exact := _closed_form(level, place, facts)) is not None:
-        said, ground, ends = ("holds" if exact[0] > exact[1] else "fails"), "closed form", exact
+        ends, ground = exact[:2], "closed form"
+        said = "holds" if exact[0] > exact[1] else "fails"
     if measure in ("verdict", "ground"):
         return Derived(said if measure == "verdict" else ground, members=members)
     value = None
@@ -83,6 +84,15 @@ def criterion(query: Query, place: Place, facts: Facts) -> Derived:
     if value is None or not math.isfinite(value):
         return Derived(None, n=0, members=members, unit="nats")
     return Derived(value, members=members, unit="nats")
+
+
+@derives("linear-margin")
+def linear_margin(query: Query, place: Place, facts: Facts) -> Derived:
+    """I(t; s) - I(s; y) of the means of the features, which is what the best linear models see."""
+    exact = _closed_form(query["level"], place, facts)
+    if exact is None:
+        return Derived(None, n=0, members=[], unit="nats")
+    return Derived(exact[2] - exact[1], members=[], unit="nats")
 
 
 def _bounds(place: Place, facts: Facts) -> list[Entry]:
@@ -174,8 +184,8 @@ def _holm(claims: list[Claim]) -> None:
         left -= claim.log_p < math.log(claim.alpha)
 
 
-def _closed_form(level: str, place: Place, facts: Facts) -> tuple[float, float] | None:
-    """I(X1; X2) and I(X2; Y) of Appendix B's sampler; None for other data.
+def _closed_form(level: str, place: Place, facts: Facts) -> tuple[float, float, float] | None:
+    """I(X1; X2), I(X2; Y) and the means' I(X1; X2) of Appendix B's sampler; None for other data.
 
     Its covariances are diagonal in one basis: the mean of the features, and what is orthogonal.
     """
@@ -195,4 +205,4 @@ def _closed_form(level: str, place: Place, facts: Facts) -> tuple[float, float] 
         )
         if times
     ]
-    return sum(shared), 0.5 * math.log1p(p * t**2 / own2)
+    return sum(shared), 0.5 * math.log1p(p * t**2 / own2), shared[0]

@@ -19,4 +19,8 @@ def closed_form(study: Study, dataset: Dataset, level: float) -> ClosedForm | No
     from cch.information.gaussian import SyntheticModel
 
     model = SyntheticModel(dataset.features, level, dataset.sigma_13, dataset.sigma_23)
-    return ClosedForm(model.teacher_student_nats(), model.student_label_nats())
+    return ClosedForm(
+        model.teacher_student_nats(),
+        model.student_label_nats(),
+        model.linear_teacher_student_nats(),
+    )

@@ -128,11 +128,14 @@ class ClosedForm:
 
     Attributes:
         teacher_student: I(X1; X2), possibly infinite.
-        student_label: I(X2; Y).
+        student_label: I(X2; Y); the same for the best linear representation of X2.
+        linear: I(E[Y | X1]; E[Y | X2]), of the best linear representations, which Theorem 1
+            compares; None where it is not known.
     """
 
     teacher_student: float
     student_label: float
+    linear: float | None = None
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,18 @@ BOUNDS = {
 
 def criterion_by_level(source: Source) -> dict[str, GroundVerdict]:
     """Decide the criterion at every level of a study; see ``cch.criterion.ground``."""
-    study, dataset = source.study, source.config.datasets[source.study.dataset]
-    closed: dict[str, ClosedForm] = {}
-    for level in study.degradation.levels:
-        if (found := closed_form(study, dataset, level)) is not None:
-            closed[level_name(level)] = found
-    names = map(level_name, study.degradation.levels)
+    closed = closed_forms(source)
+    names = map(level_name, source.study.degradation.levels)
     return decide({name: _claims(source, name, closed.get(name)) for name in names}, closed)
+
+
+def closed_forms(source: Source) -> dict[str, ClosedForm]:
+    """What is known exactly of a study's inputs, by level."""
+    study, dataset = source.study, source.config.datasets[source.study.dataset]
+    found = {
+        level_name(level): closed_form(study, dataset, level) for level in study.degradation.levels
+    }
+    return {name: exact for name, exact in found.items() if exact is not None}
 
 
 def bounds_at(source: Source, level: str) -> list[Entry]:

@@ -145,7 +145,12 @@ def _gap_column(estimator: str) -> ColumnLayout:
 def criterion_layout(name: str, study: Study) -> Layout:
     """Return the table of the hypothesis, level by level: the criterion beside the effect."""
     main = study.information.estimators[0]
-    columns = [*_criterion_columns(), _gap_column(main), *_interval_columns(main)]
+    columns = _criterion_columns()
+    if study.degradation.kind == "modality":
+        label = "margin, linear representations"
+        query = {"kind": "linear-margin"}
+        columns.append(ColumnLayout(key="linear-margin", label=label, unit="nats", query=query))
+    columns += [_gap_column(main), *_interval_columns(main)]
     columns += [
         ColumnLayout(
             key=f"effect-{key}", label=f"distilling ({text})", query={"kind": "effect", **query}
@@ -159,8 +164,9 @@ def criterion_layout(name: str, study: Study) -> Layout:
         "exceeds an upper bound of I(S; Y), by bound (b) where a lower bound of I(T; S | Y) "
         "exceeds the held-out cross-entropy of Y from T. The margin is lower less upper bound. All "
         "of a table hold together at 95 % (Holm). Bounds are means over runs. A closed form is of "
-        "the inputs; only it can say that the criterion fails. The gap by "
-        f"{main} with its 95 % interval is evidence and decides nothing.",
+        "the inputs, or of their best linear representations, which Theorem 1 compares; nothing "
+        f"else can say that the criterion fails. The gap by {main} with its 95 % interval is "
+        "evidence and decides nothing.",
         study=name,
         own=True,
         row_label=study.degradation.symbol,

@@ -11,6 +11,30 @@ from cch.tables.source import Source
 
 
 @register
+class LinearMargin(Query):
+    """I(t; s) - I(s; y) of the best linear representations in closed form, in nats (Theorem 1)."""
+
+    unused: ClassVar[tuple[str, ...]] = (
+        *("distillation", "fusion", "seeds", "metric", "information"),
+        *("network", "training"),
+    )
+    kind: Literal["linear-margin"]
+    level: str
+
+    def answer(self, source: Source) -> Answer:
+        """The margin; none where no closed form is known."""
+        from cch.tables.ground_cells import closed_forms
+
+        exact = closed_forms(source).get(self.level)
+        found = Answer(unit="nats", signed=True, aggregation="closed form")
+        if exact is None or exact.linear is None:
+            found.flags.append("no closed form is known of these data")
+        else:
+            found.exact = exact.linear - exact.student_label
+        return found
+
+
+@register
 class Criterion(Query):
     """The criterion at a level by bounds and closed forms: the verdict, or what it rests on."""
 
@@ -42,7 +66,7 @@ class Criterion(Query):
         # SciPy's import is slow, and only answers need it; layouts import this module.
         from cch.tables.ground_cells import bounds_at, criterion_by_level
 
-        verdict = criterion_by_level(source)[self.level]
+        verdict = source.once("criterion", lambda: criterion_by_level(source))[self.level]
         found = Answer(flags=list(verdict.flags))
         for entry in bounds_at(source, self.level):
             about = {"kind": "estimate", "id": entry["id"], "seed": entry["seed"]}
