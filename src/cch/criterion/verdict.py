@@ -166,7 +166,7 @@ def _teacher(name: str, mutual: Measured, verdict: Verdict) -> dict[str, Any]:
         "name": name,
         "columns": mutual.estimates[0].dx,
         **verdict.to_json(),
-        "flags": verdict.flags + mutual.flags(),
+        "flags": verdict.flags + verdict.sensitivity_flags + mutual.flags(),
         "information": mutual.to_json(),
     }
 
@@ -319,7 +319,7 @@ def as_table(document: dict[str, Any]) -> Table:
         pad_edge=False,
     )
     table.add_column("teacher", overflow="fold")
-    for name in ("I_TS\n(nats)", "I_SL\n(nats)", "gap\n(nats)", "calibrated\ngap (nats)"):
+    for name in ("I_TS\n(nats)", "I_SL\n(nats)", "gap\n(nats)", "debiased\n(nats)"):
         table.add_column(name, justify="right", no_wrap=True)
     level = document["teachers"][0]["level"]
     table.add_column(f"{100 * level:g} % interval\n(nats)", justify="right", no_wrap=True)
@@ -328,17 +328,25 @@ def as_table(document: dict[str, Any]) -> Table:
     for teacher in document["teachers"]:
         sides = (teacher["teacher_student"], teacher["student_label"])
         means = [None if side is None else side["mean"] for side in sides]
-        amounts = [*means, teacher["gap"], teacher["calibrated_gap"]]
+        amounts = [*means, teacher["gap"]]
         low, high = teacher["low"], teacher["high"]
         interval = "unknown" if low is None else f"{_text(low)} to {_text(high)}"
+        span = teacher["sensitivity"]
+        ends = [None, None] if span is None else [span["low"], span["high"]]
+        debiased = "unknown" if span is None else " to ".join(map(_end, ends))
         table.add_row(
             escape(teacher["name"]),
             *map(_text, amounts),
+            debiased,
             interval,
             teacher["verdict"],
             str(teacher["runs"]),
         )
     return table
+
+
+def _end(nats: float | None) -> str:
+    return "open" if nats is None else f"{nats:.4f}"
 
 
 def _text(nats: float | None) -> str:
