@@ -52,11 +52,19 @@ def test_where_no_bound_decides_nothing_is_said_and_never_fails():
 
 
 def test_the_error_of_a_bound_is_read_off_its_limit():
-    side = Side.of_bound(2.0, 1.8, 0.975)
+    side = Side.of_bound(1.8, 0.975, 2.0)
     assert side.error == pytest.approx(0.2 / stats.norm.ppf(0.975))
-    assert Side.of_bound(2.0, 2.2, 0.975).error == pytest.approx(side.error)
+    assert Side.of_bound(2.2, 0.975, 2.0).error == pytest.approx(side.error)
+    assert Side.of_bound(1.8, 0.975, 2.0, 9).error == pytest.approx(0.2 / stats.t.ppf(0.975, 9))
     with pytest.raises(CchError, match="confidence"):
-        Side.of_bound(2.0, 1.8, 1.0)
+        Side.of_bound(1.8, 1.0, 2.0)
+
+
+def test_few_rows_make_a_wide_allowance():
+    few = Claim("bound (a)", "e, f", Side(3.0, 0.1, 9), Side(2.0, 0.1, 99))
+    low, high = few.at(0.05)
+    assert (3.0 - low, high - 2.0) == pytest.approx([0.1 * stats.t.ppf(0.975, 9)] * 2)
+    assert few.p == pytest.approx(2 * stats.t.sf(5, 9))
 
 
 def test_the_allowance_of_a_mean_over_runs_does_not_shrink():
@@ -84,12 +92,18 @@ def test_every_lower_bound_meets_every_upper_one():
 
 
 def test_holm_by_hand():
-    # Sorted: 0.001, 0.02, 0.03, 0.2 against 0.05/4, 0.05/3; 0.02 is kept, and all after it.
+    # Sorted: 0.001, 0.02, 0.03, 0.2 against 0.05/4, 0.05/3; 0.02 is not accepted, nor any after it.
     p = [0.03, 0.001, 0.2, 0.02]
-    found = list(holm_errors(map(math.log, p), 0.05))
+    given = [claim(stats.norm.isf(one), 1.0, 0.0, 0.0) for one in p]
+    assert [one.p for one in given] == pytest.approx(p)
+    found = holm_errors(given, 0.05)
     assert found == pytest.approx([0.05 / 3, 0.05 / 4, 0.05 / 3, 0.05 / 3])
-    rejected = [one < error for one, error in zip(p, found, strict=True)]
-    assert rejected == [False, True, False, False]
+
+
+def test_claims_too_sure_for_a_float_are_still_in_order():
+    given = [claim(5.0 + 50 * step, 0.1, 0.0, 0.0) for step in (0, 2, 1)]
+    assert [one.p for one in given] == [0.0] * 3
+    assert holm_errors(given, 0.05) == pytest.approx([0.05, 0.05 / 3, 0.05 / 2])
 
 
 def test_holm_covers_grounds_and_levels_and_the_margin_agrees_with_it():

@@ -12,19 +12,19 @@ from typing import Any
 
 import h5py
 import numpy as np
-from scipy.special import log_ndtr
+from scipy.special import stdtr, stdtrit
 
 from cch.audit.derive import Derived, Place, Query, derives
 from cch.audit.facts import Facts
 from cch.base.errors import CchError
 
-NORMAL = statistics.NormalDist()
 ALPHA = 0.05
 LOWER = {"bound (a)": "teacher-student", "bound (b)": "teacher-student-given-label"}
 UPPER = "label-given-teacher"
 
-Side = tuple[float, float]
-"""Mean of a bound and its standard error."""
+Side = tuple[float, float, float]
+"""Mean of a bound, its standard error and the degrees of freedom of that."""
+EXACT = (0.0, math.inf)
 Entry = dict[str, Any]
 
 
@@ -41,21 +41,26 @@ class Claim:
     @property
     def uncertain(self) -> int:
         """Sides with an error."""
-        return sum(error > 0 for _, error in (self.low, self.high))
+        return sum(side[1] > 0 for side in (self.low, self.high))
 
     @property
-    def log_p(self) -> float:
-        """Log of the probability of such a margin where the criterion does not hold."""
+    def degrees(self) -> float:
+        """Degrees of freedom of both sides."""
+        return min(self.low[2], self.high[2])
+
+    @property
+    def order(self) -> tuple[float, float]:
+        """Probability of such a margin where the criterion does not hold, and minus its size."""
         apart, error = self.low[0] - self.high[0], self.low[1] + self.high[1]
         if not self.uncertain:
-            return 0.0 if apart <= 0 else -math.inf
-        return min(0.0, math.log(self.uncertain) + float(log_ndtr(-apart / error)))
+            return (0.0, -math.inf) if apart > 0 else (1.0, math.inf)
+        return min(1.0, self.uncertain * float(stdtr(self.degrees, -apart / error))), -apart / error
 
     @property
     def ends(self) -> tuple[float, float]:
         """Both bounds at ``alpha``."""
-        z = -NORMAL.inv_cdf(self.alpha / self.uncertain) if self.uncertain else 0.0
-        return self.low[0] - z * self.low[1], self.high[0] + z * self.high[1]
+        t = -float(stdtrit(self.degrees, self.alpha / self.uncertain)) if self.uncertain else 0.0
+        return self.low[0] - t * self.low[1], self.high[0] + t * self.high[1]
 
 
 @derives("criterion")
@@ -115,7 +120,7 @@ def _claims(entries: list[Entry], place: Place, facts: Facts) -> Iterator[Claim]
         exact, upper = _closed_form(level, place, facts), {}
         if exact is not None:
             runs = {entry["seed"] for entry in here}
-            upper["bound (a)"] = [dict.fromkeys(runs, (exact[1], 0.0))]
+            upper["bound (a)"] = [dict.fromkeys(runs, (exact[1], *EXACT))]
         else:
             upper["bound (a)"] = _entropies(here, place, facts)
         upper["bound (b)"] = _by_estimator(here, UPPER)
@@ -132,15 +137,15 @@ def _by_estimator(entries: Iterable[Entry], quantity: str) -> list[dict[int, Sid
     found: dict[str, dict[int, Side]] = {}
     for entry in entries:
         if entry["quantity"] == quantity:
-            mean = entry["fit"]["mean"]
-            error = abs(mean - entry["value"]) / NORMAL.inv_cdf(entry["confidence"])
-            found.setdefault(entry["estimator"], {})[entry["seed"]] = mean, error
+            mean, degrees = entry["fit"]["mean"], entry["fit"].get("degrees_of_freedom", math.inf)
+            error = abs(mean - entry["value"]) / float(stdtrit(degrees, entry["confidence"]))
+            found.setdefault(entry["estimator"], {})[entry["seed"]] = mean, error, degrees
     return list(found.values())
 
 
 def _mean(sides: Iterable[Side]) -> Side:
-    means, errors = zip(*sides, strict=True)
-    return statistics.fmean(means), statistics.fmean(errors)
+    means, errors, degrees = zip(*sides, strict=True)
+    return statistics.fmean(means), statistics.fmean(errors), min(degrees)
 
 
 def _entropies(entries: list[Entry], place: Place, facts: Facts) -> list[dict[int, Side]]:
@@ -173,15 +178,15 @@ def _entropy(labels: np.ndarray) -> Side:
     error = math.sqrt(sum(p * (-math.log(p) - mean) ** 2 for p in shares) / n)
     mean += (len(counts) - 1) / (2 * n)
     most = math.log(len(counts))
-    return (most, 0.0) if mean >= most else (mean, error)
+    return (most, *EXACT) if mean >= most else (mean, error, math.inf)
 
 
 def _holm(claims: list[Claim]) -> None:
     """Holm's procedure: the smallest p first, each at what is left of ``ALPHA``."""
     left = len(claims)
-    for claim in sorted(claims, key=lambda claim: claim.log_p):
+    for claim in sorted(claims, key=lambda claim: claim.order):
         claim.alpha = ALPHA / left
-        left -= claim.log_p < math.log(claim.alpha)
+        left -= claim.order[0] < claim.alpha
 
 
 def _closed_form(level: str, place: Place, facts: Facts) -> tuple[float, float, float] | None:

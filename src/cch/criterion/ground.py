@@ -13,13 +13,13 @@ criterion I(T; S) > I(S; Y) holds where one of these does:
 
 No upper bound of I(T; S) holds for every distribution, so "fails" is said only by a closed form.
 
-**Error.** A bound is a mean over held-out rows less (or plus) an allowance at a confidence c. Its
-allowance at another confidence is that times z(c') / z(c), z the normal quantile. A claim at error
-alpha takes each side that is not known exactly at error alpha / 2, so that both hold together.
+**Error.** A bound is a statistic of held-out rows less (or plus) its allowance: its standard error
+times Student's t at a confidence. A claim at error alpha takes each side that is not known exactly
+at error alpha / 2, so that both hold together; both get the fewer degrees of freedom of the two.
 
 **Runs.** The claim is about the mean over runs. Runs share rows, so their bounds are dependent in
-an unknown way. The allowance of the mean is the mean of the allowances: the standard deviation of
-a mean is at most the mean of the standard deviations, whatever the dependence.
+an unknown way. The error of the mean is the mean of the errors: the standard deviation of a mean is
+at most the mean of the standard deviations, whatever the dependence. It gets the fewest degrees.
 
 **Several claims.** Holm's procedure (Scandinavian Journal of Statistics 6 (1979) 65) over all
 grounds, estimators and levels of a sweep, or all teachers, keeps the probability of any false
@@ -31,12 +31,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from scipy.special import log_ndtr, ndtri
+from scipy.special import stdtr, stdtrit
 
 from cch.base.errors import CchError
 from cch.information.units import Nats
@@ -55,29 +55,39 @@ class Side:
 
     Attributes:
         mean: without an allowance.
-        error: standard error, so that the allowance at confidence c is z(c) times it; 0 for what
-            is known exactly.
+        error: standard error; 0 for what is known exactly.
+        degrees: degrees of freedom of the error.
     """
 
     mean: Nats
     error: float = 0.0
+    degrees: float = math.inf
 
     @classmethod
-    def of_bound(cls, mean: float, limit: float, confidence: float) -> Side:
-        """Return the side of a bound ``limit``, one-sided at ``confidence``, around ``mean``.
+    def of_bound(
+        cls, limit: float, confidence: float, mean: float, degrees: float | None = None
+    ) -> Side:
+        """Return the side of a bound.
+
+        Args:
+            limit: what the bound says, nats.
+            confidence: of the limit, one-sided.
+            mean: the bound without its allowance.
+            degrees: degrees of freedom of the allowance; None for a normal one.
 
         Raises:
             CchError: the confidence is not between 0.5 and 1.
         """
         if not 0.5 < confidence < 1:
             raise CchError("bound", f"has confidence {confidence!r}, expected 0.5 to 1")
-        return cls(Nats(mean), abs(mean - limit) / float(ndtri(confidence)))
+        degrees = math.inf if degrees is None else degrees
+        return cls(Nats(mean), abs(mean - limit) / float(stdtrit(degrees, confidence)), degrees)
 
     @classmethod
     def over_runs(cls, runs: Sequence[Side]) -> Side:
         """Return the side of the mean over runs, whatever their dependence."""
         mean, error = (np.mean([getattr(run, part) for run in runs]) for part in ("mean", "error"))
-        return cls(Nats(float(mean)), float(error))
+        return cls(Nats(float(mean)), float(error), min(run.degrees for run in runs))
 
 
 @dataclass(frozen=True)
@@ -104,17 +114,26 @@ class Claim:
         return (self.below.error > 0) + (self.above.error > 0)
 
     @property
-    def log_p(self) -> float:
-        """Logarithm of the smallest error at which the margin is above zero: p itself may be 0."""
-        apart = self.below.mean - self.above.mean
+    def degrees(self) -> float:
+        """Degrees of freedom of both allowances."""
+        return min(self.below.degrees, self.above.degrees)
+
+    @property
+    def apart(self) -> float:
+        """How many errors lie between the sides."""
+        difference = self.below.mean - self.above.mean
         if not self.uncertain:
-            return -math.inf if apart > 0 else 0.0
-        z = apart / (self.below.error + self.above.error)
-        return min(0.0, math.log(self.uncertain) + float(log_ndtr(-z)))
+            return math.copysign(math.inf, difference) if difference else -math.inf
+        return difference / (self.below.error + self.above.error)
+
+    @property
+    def p(self) -> float:
+        """Smallest error at which the margin is above zero; it may be too small for a float."""
+        return min(1.0, max(1, self.uncertain) * float(stdtr(self.degrees, -self.apart)))
 
     def at(self, error: float) -> tuple[Nats, Nats]:
         """Return the lower and the upper bound that hold together but for ``error``."""
-        reach = -float(ndtri(error / max(1, self.uncertain)))
+        reach = -float(stdtrit(self.degrees, error / max(1, self.uncertain)))
         low, high = (
             side.mean + sign * reach * side.error if side.error else side.mean
             for side, sign in ((self.below, -1), (self.above, 1))
@@ -237,7 +256,7 @@ def decide(
     """
     if not 0.5 < confidence < 1:
         raise CchError("criterion", f"confidence is {confidence!r}, expected between 0.5 and 1")
-    errors = holm_errors((c.log_p for some in given.values() for c in some), 1 - confidence)
+    errors = iter(holm_errors([one for some in given.values() for one in some], 1 - confidence))
     verdicts = {}
     for level, some in given.items():
         tested = [_tested(claim, next(errors)) for claim in some]
@@ -249,19 +268,19 @@ def decide(
     return verdicts
 
 
-def holm_errors(log_p: Iterable[float], error: float) -> Iterable[float]:
-    """Yield the error at which Holm's procedure tests each hypothesis, in the order given.
+def holm_errors(every: Sequence[Claim], error: float) -> list[float]:
+    """Return the error at which Holm's procedure tests each claim, in the order given.
 
-    The hypothesis of the i-th smallest p of m is tested at error / (m - i + 1); once one is kept,
-    those after it are held against its error. So one is rejected exactly where its p is below.
+    The claim of the i-th smallest p of m is tested at error / (m - i + 1); once one is not
+    accepted, those after it are held against its error. So one is accepted exactly where its p is
+    below.
     """
-    values = np.fromiter(log_p, dtype=float)
-    tested, step = np.empty(len(values)), 0
-    for place in np.argsort(values, kind="stable"):
-        tested[place] = error / (len(values) - step)
-        if values[place] < math.log(tested[place]):
-            step += 1
-    yield from tested.tolist()
+    tested, left = [0.0] * len(every), len(every)
+    # Where p is too small for a float, the distance in errors tells the order.
+    for place in sorted(range(len(every)), key=lambda i: (every[i].p, -every[i].apart)):
+        tested[place] = error / left
+        left -= every[place].p < tested[place]
+    return tested
 
 
 def _tested(claim: Claim, error: float) -> GroundVerdict:
@@ -274,7 +293,7 @@ def _tested(claim: Claim, error: float) -> GroundVerdict:
         lower=low,
         upper=high,
         confidence=1 - error,
-        p=math.exp(claim.log_p),
+        p=claim.p,
         by=f"{claim.ground}: {claim.by}",
         runs=claim.runs,
     )

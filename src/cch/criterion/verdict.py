@@ -24,7 +24,7 @@ from cch import __version__
 from cch.base.errors import CchError
 from cch.base.files import sha256_file
 from cch.base.progress import Progress
-from cch.criterion.gap import Verdict, judge
+from cch.criterion.gap import GapEstimate, judge
 from cch.criterion.ground import (
     CONFIDENCE,
     Claim,
@@ -214,7 +214,9 @@ def _claims(inputs: VerdictInputs, bounds: Bounds) -> list[Claim]:
         quantity: [
             None
             if one.value is None or one.confidence is None
-            else Side.of_bound(one.fit["mean"], one.value, one.confidence)
+            else Side.of_bound(
+                one.value, one.confidence, one.fit["mean"], one.fit.get("degrees_of_freedom")
+            )
             for one in some
         ]
         for quantity, some in bounds.items()
@@ -243,7 +245,7 @@ class Judged:
     decided: GroundVerdict
     bounds: Bounds
     mutual: Measured
-    evidence: Verdict
+    evidence: GapEstimate
 
     @property
     def rank(self) -> tuple[float, float, str]:
@@ -261,7 +263,9 @@ class Judged:
             "flags": self.decided.flags + self._bound_flags(),
             "bounds": {name: [one.to_json() for one in some] for name, some in self.bounds.items()},
             "evidence": self.evidence.to_json()
-            | {"flags": self.evidence.flags + self.mutual.flags()},
+            | {
+                "flags": self.evidence.flags + self.evidence.sensitivity_flags + self.mutual.flags()
+            },
             "information": self.mutual.to_json(),
         }
 

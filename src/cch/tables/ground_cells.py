@@ -84,7 +84,10 @@ def _sides(entries: Iterable[Entry], quantity: str, runs: Iterable[int]) -> dict
 
 def side_of(entry: Entry) -> Side:
     """The side of a stored bound."""
-    return Side.of_bound(entry["fit"]["mean"], entry["value"], entry["confidence"])
+    fit = entry["fit"]
+    return Side.of_bound(
+        entry["value"], entry["confidence"], fit["mean"], fit.get("degrees_of_freedom")
+    )
 
 
 def _entropies(source: Source, rows: int, runs: Iterable[int]) -> dict[str, Sides]:

@@ -1,7 +1,7 @@
 """The tables and figures that every study of a configuration gets, without an entry anywhere.
 
-``sweep-<study>``, ``criterion-<study>``, and where the study has them ``fusion-<study>`` and
-``calibration-<study>``.
+``sweep-<study>``, ``criterion-<study>``, and where the study has them ``fusion-<study>``,
+``calibration-<study>`` and ``sensitivity-<study>``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from cch.config import Study
 from cch.tables.layout import ColumnLayout, Layout, NoteLayout, PanelLayout, RowLayout
-from cch.training.plan import Arm
+from cch.training.plan import Arm, level_name
 
 ARMS: dict[Arm, str] = {
     "direct": "direct",
@@ -42,6 +42,7 @@ def study_layouts(name: str, study: Study) -> dict[str, Layout]:
         layouts[f"fusion-{name}"] = fusion_layout(name, study)
     if study.information.calibrated:
         layouts[f"calibration-{name}"] = calibration_layout(name, study)
+        layouts[f"sensitivity-{name}"] = sensitivity_layout(name, study)
     return layouts
 
 
@@ -254,6 +255,8 @@ def calibration_layout(name: str, study: Study) -> Layout:
     for letter, (quantity, title) in zip("ab", QUANTITIES.items(), strict=True):
         cases = [_case_row(quantity, *case, estimators) for case in _cases(quantity, study)]
         rows += cases + _varied_rows(quantity, study)
+        if quantity == "teacher-student":
+            rows += _later_rows(study)
         panels.append(
             PanelLayout(
                 key=letter,
@@ -267,9 +270,9 @@ def calibration_layout(name: str, study: Study) -> Layout:
     return Layout(
         number=f"Calibration {name}",
         title=f"{study.title}: estimators on known truth",
-        caption="Samples of known information at this study's own rows, columns, spectrum and "
-        "class mix; the first case is its own pair with one side permuted. The sd is the noise of "
-        "a single estimate, n is the number of samples.",
+        caption="Samples of known information on a subsample of this study's rows, with its "
+        "columns, spectrum and class mix; the first case is its own pair with one side permuted. "
+        "The sd is the noise of a single estimate, n is the number of samples.",
         study=name,
         own=True,
         kind="calibration",
@@ -311,9 +314,11 @@ def _case_row(
     heading: str,
     estimators: Sequence[str],
     options: dict[str, Any] | None = None,
+    level: str | None = None,
 ) -> RowLayout:
-    """One case; at settings of an estimator where ``options`` are given."""
+    """One case; at settings of an estimator where ``options`` are given, at a later level."""
     query = {"kind": "calibration", "quantity": quantity, "case": case, "options": options or {}}
+    query["level"] = level
     cells = {"truth": query | {"estimator": estimators[0], "measure": "truth"}}
     for estimator in estimators:
         for measure in MEASURES:
@@ -323,7 +328,18 @@ def _case_row(
     if options:
         key += "".join(f"-{option}-{value:g}" for option, value in options.items())
         label += "".join(f", {option} = {value:g}" for option, value in options.items())
+    if level is not None:
+        key, label = f"{key}@{level}", f"{label}, level {level}"
     return RowLayout(key=key, label=label, cells=cells)
+
+
+def _later_rows(study: Study) -> list[RowLayout]:
+    """The cases of I(teacher; student) at the levels after the first."""
+    return [
+        _case_row("teacher-student", *case, study.information.calibrated, level=level_name(level))
+        for level in study.degradation.levels[1:]
+        for case in _cases("teacher-student", study)
+    ]
 
 
 def _varied_rows(
@@ -337,3 +353,34 @@ def _varied_rows(
         for values in itertools.product(*grid.values())
         for case in _cases(quantity, study)
     ]
+
+
+# Sensitivity
+
+
+def sensitivity_layout(name: str, study: Study) -> Layout:
+    """Return the table of what the estimates come to, level by level, once bias is taken off."""
+    spans = {**QUANTITIES, "gap": "gap"}
+    return Layout(
+        number=f"Sensitivity {name}",
+        title=f"{study.title}: what bias can do to the estimates",
+        caption="A quantity's ends: the truths at which its estimator gives what it gave, within "
+        "95 % noise of estimate and calibration (table calibration). The gap's ends: every "
+        "combination of raw and debiased estimates. An end is open where the estimator no longer "
+        "responds, or nothing that was tried gave as much. A debiased number rests on the family "
+        "of the samples, which is not known of a study's own: this is no verdict.",
+        study=name,
+        own=True,
+        row_label=study.degradation.symbol,
+        columns=[
+            ColumnLayout(
+                key=f"{estimator}-{of}-{end}",
+                label=f"{label} {end}, {estimator}",
+                unit="nats",
+                query={"kind": "sensitivity", "estimator": estimator, "of": of, "end": end},
+            )
+            for estimator in study.information.calibrated
+            for of, label in spans.items()
+            for end in ("low", "high")
+        ],
+    )

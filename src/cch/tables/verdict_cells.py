@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cch.criterion.gap import Verdict, judge
+from cch.criterion.gap import GapEstimate, judge
 from cch.information.calibration_model import CaseResult, Response
 from cch.tables.compare import half_width
 
@@ -22,8 +22,8 @@ def criterion(
     estimator: str,
     teacher_student: list[dict[str, Any]],
     student_label: list[dict[str, Any]],
-) -> Verdict:
-    """Judge the criterion from a study's estimates and its calibration; see ``cch.criterion.gap``.
+) -> GapEstimate:
+    """Return a study's gap at one level, with its calibration; see ``cch.criterion.gap``.
 
     Args:
         source: the study's files.
@@ -34,20 +34,25 @@ def criterion(
     labels = {entry["seed"]: entry["value"] for entry in student_label}
     pairs = [(e["value"], labels[e["seed"]]) for e in teacher_student if e["seed"] in labels]
     ours, theirs = zip(*pairs, strict=True) if pairs else ((), ())
-    responses = [response(source, estimator, q) for q in ("teacher-student", "student-label")]
-    return judge(ours, theirs, *responses)
+    level = teacher_student[0]["level"] if teacher_student else None
+    return judge(
+        ours,
+        theirs,
+        response(source, estimator, "teacher-student", level),
+        response(source, estimator, "student-label", None),
+    )
 
 
-def response(source: Source, estimator: str, quantity: str) -> Response | None:
-    """How an estimator errs at the study's sizes; None where it was not calibrated."""
+def response(source: Source, estimator: str, quantity: str, level: str | None) -> Response | None:
+    """How an estimator responds for a level's pair; None where it was not calibrated."""
     if estimator not in source.study.information.calibrated:
         return None
     cases = [
         CaseResult.from_json(entry)
         for entry in source.calibration(estimator)
-        if entry["quantity"] == quantity and not entry["options"]
+        if (entry["quantity"], entry["level"], entry["options"]) == (quantity, level, {})
     ]
-    return Response.of(cases)
+    return Response.of(cases) if cases else None
 
 
 def effect(differences: list[float], lower_is_better: bool) -> tuple[str, float, float]:

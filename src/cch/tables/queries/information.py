@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cch.config import Study
 from cch.tables.documents import Member
 from cch.tables.queries.base import Answer, Query, register
 from cch.tables.source import Source
+
+if TYPE_CHECKING:
+    from cch.criterion.gap import GapEstimate
 
 
 class EstimateQuery(Query):
@@ -121,12 +124,8 @@ class Gap(GapQuery):
         return self.gap(source)
 
 
-@register
-class GapInterval(GapQuery):
-    """An end of the 95 % interval around an estimator's gap, in nats."""
-
-    kind: Literal["gap-interval"]
-    end: Literal["low", "high"]
+class JudgedQuery(GapQuery):
+    """A query about the gap with what its calibration says of it."""
 
     def inputs(self, source: Source) -> set[str]:
         """The estimates, and the calibration of the estimator where there is one."""
@@ -135,17 +134,61 @@ class GapInterval(GapQuery):
             files.add(source.calibration_path(self.estimator))
         return files
 
-    def answer(self, source: Source) -> Answer:
-        """The end of the interval."""
+    def judged(self, source: Source) -> GapEstimate:
+        """The gap at the level, its interval and sensitivity."""
         # SciPy's import is slow, and only answers need it; layouts import this module.
         from cch.tables.verdict_cells import criterion
 
-        verdict = criterion(
+        return criterion(
             source,
             self.estimator,
             self.estimates(source, "teacher-student", self.level),
             self.estimates(source, "student-label", None),
         )
+
+
+@register
+class Sensitivity(JudgedQuery):
+    """An end of what a quantity or the gap comes to at a level once bias is taken off, in nats.
+
+    Of a quantity it is the truths at which its estimator gives what it gave; of the gap, all
+    combinations of raw and debiased estimates.
+    """
+
+    kind: Literal["sensitivity"]
+    of: Literal["teacher-student", "student-label", "gap"]
+    end: Literal["low", "high"]
+
+    def answer(self, source: Source) -> Answer:
+        """The end in nats, ``open`` where there is none, or that nothing can be read."""
+        gap = self.judged(source)
+        sides = {"teacher-student": gap.teacher_student, "student-label": gap.student_label}
+        side = sides.get(self.of)
+        span = gap.sensitivity if self.of == "gap" else side and side.debiased
+        found = Answer(
+            members=self.gap(source).members,
+            flags=gap.flags + gap.sensitivity_flags,
+            aggregation=f"{self.end} end of the debiased {self.of}",
+        )
+        unread = span is None or (self.of != "gap" and span.low is None)
+        found.exact = None if unread else getattr(span, self.end)
+        if found.exact is None:
+            found.text = "no reading" if unread else "open"
+        else:
+            found.unit, found.signed = "nats", self.of == "gap"
+        return found
+
+
+@register
+class GapInterval(JudgedQuery):
+    """An end of the 95 % interval around an estimator's gap, in nats."""
+
+    kind: Literal["gap-interval"]
+    end: Literal["low", "high"]
+
+    def answer(self, source: Source) -> Answer:
+        """The end of the interval."""
+        verdict = self.judged(source)
         found = Answer(members=self.gap(source).members, flags=list(verdict.flags))
         found.exact, found.unit = getattr(verdict, self.end), "nats"
         found.signed = True
