@@ -25,9 +25,11 @@ from cch.tables.cells import build_document
 from cch.tables.claims import load_claims
 from cch.tables.documents import parse_document
 from cch.tables.figures import draw_calibration, draw_null_gaps
+from cch.tables.layout import layout_inputs
 from cch.tables.layouts import all_layouts
 from cch.tables.null_gaps import null_document
 from cch.tables.render import to_csv, to_latex, to_markdown
+from cch.tables.source import Source
 from cch.tables.spec import table_spec
 from cch.training.store import write_runs
 from cch.workflow.planning import Plan
@@ -243,6 +245,47 @@ def test_what_is_not_calibrated_has_no_document():
     one = {"studies": {"synthetic": {"information": {"calibration": {"estimators": ["ksg"]}}}}}
     layout = Plan(overlay(raw_config(), one), ROOT).layouts["calibration-synthetic"]
     assert [column.key for column in layout.columns] == ["truth", "ksg-mean", "ksg-bias", "ksg-sd"]
+
+
+LIKE = {"like": "mnistm-a20"}
+
+
+def sharing(**change):
+    """A configuration in which a second image study is calibrated like the first."""
+    both = {"dataset": "mnistm-a20", "information": {"estimators": ["ksg"], "options": {}}}
+    second = both | {"information": both["information"] | {"calibration": LIKE}}
+    return overlay(
+        raw_config(), {"studies": {"mnistm-a20": both, "mnistm-a18": overlay(second, change)}}
+    )
+
+
+def test_studies_of_one_shape_share_one_calibration():
+    plan = Plan(sharing(), ROOT)
+    assert [s.output for s in plan.steps("mnistm-a20") if s.stage == "calibrate"] == [
+        "results/calibration/mnistm-a20/ksg.json"
+    ]
+    assert not [s for s in plan.steps("mnistm-a18") if s.stage == "calibrate"]
+    assert "calibration-mnistm-a18" not in plan.layouts
+    source = Source(plan.config, "mnistm-a18")
+    assert source.calibration_path("ksg") == "results/calibration/mnistm-a20/ksg.json"
+    layout = plan.layouts["sensitivity-mnistm-a18"]
+    assert "results/calibration/mnistm-a20/ksg.json" in layout_inputs(layout, plan.config)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network": {"hidden": [64, 32]}}, "is of another shape \\(columns\\)"),
+        ({"information": {"limit": 100}}, "is of another shape \\(limit\\)"),
+        ({"information": {"options": {"ksg": {"k": 7}}}}, "is of another shape \\(ksg\\)"),
+        ({"degradation": {"levels": [0, 9]}}, "is of another shape \\(levels\\)"),
+        ({"information": {"calibration": {"like": "other"}}}, "'other' is no study with a calib"),
+        ({"information": {"calibration": {"like": "mnistm-a18"}}}, "'mnistm-a18' is no study with"),
+    ],
+)
+def test_studies_of_other_shapes_share_nothing(change, words):
+    with pytest.raises(CchError, match=words):
+        load(sharing(**change))
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,9 @@ def test_a_label_that_the_student_knows_wholly_is_flagged_at_its_bound(cch, tmp_
     (teacher,) = document["teachers"]
     assert teacher["entropy"] == pytest.approx(math.log(2))
     assert teacher["verdict"] == "fails"
-    assert any("outside the calibrated range" in flag for flag in teacher["flags"])
+    debiased = teacher["student_label"]["debiased"]
+    assert debiased["high"] == pytest.approx(math.log(2))
+    assert any("beyond a known bound" in flag for flag in teacher["flags"])
 
 
 # What is printed

@@ -55,15 +55,20 @@ def cell_config(
     source = Source(config.model_copy(update={"results": results}), name)
     study = source.study
     files, cases = [source.runs_path(role) for role in query.roles()], []
+    studies: dict[str, Study] = {}
     for estimator in query.estimators(study):
         if source.estimates_path(estimator) in query.inputs(source):
             files.append(source.estimates_path(estimator))
         calibration = source.calibration_path(estimator)
         if calibration in inputs:
-            files.append(calibration)
             cases = [one for one in calibrations(calibration) if _asked_for(one, query)]
+            if shared := study.information.shared_with:
+                studies[shared] = cut_study(config.studies[shared], query, cases)
+                files += [source.paths.runs(shared, role) for role in query.roles()]
+            files.append(calibration)
+    studies[name] = cut_study(study, query, cases)
     kept = {
-        "studies": {name: cut_study(study, query, cases)},
+        "studies": studies,
         "datasets": {study.dataset: config.datasets[study.dataset]},
     }
     return config.model_copy(update=kept), files

@@ -197,6 +197,12 @@ def _inputs_below(folder: str, place: Place, facts: Facts) -> list[str]:
     return [item["path"] for item in place.cell["inputs"] if item["path"].startswith(below)]
 
 
+def _calibrations(place: Place, facts: Facts) -> list[str]:
+    """The calibrations that a cell rests on: of its study, or of another that serves it."""
+    below = facts.path("calibration", "")
+    return [item["path"] for item in place.cell["inputs"] if item["path"].startswith(below)]
+
+
 def _estimates(
     query: Query, quantity: str, level: str | None, place: Place, facts: Facts
 ) -> list[dict[str, Any]]:
@@ -299,7 +305,7 @@ class Curve:
 def _curves(query: Query, place: Place, facts: Facts) -> dict[str, Curve]:
     """The curves of both quantities at the level of a cell, where they were calibrated."""
     curves = {}
-    for name in _inputs_below("calibration", place, facts):
+    for name in _calibrations(place, facts):
         results = facts.calibration(name, query["estimator"])
         for quantity, level in (("teacher-student", query["level"]), ("student-label", None)):
             mine = [
@@ -418,7 +424,7 @@ def calibration(query: Query, place: Place, facts: Facts) -> Derived:
     wanted = (query["quantity"], query["case"], query["options"])
     results = [
         entry
-        for name in _inputs_below("calibration", place, facts)
+        for name in _calibrations(place, facts)
         for entry in facts.calibration(name, query["estimator"])
     ]
     for entry in results:

@@ -62,8 +62,8 @@ class Source:
         return [entry for entry in entries if (entry["estimator"], entry["quantity"]) == wanted]
 
     def calibration_path(self, estimator: str) -> str:
-        """The file of an estimator's calibration."""
-        return self.paths.calibration(self.name, estimator)
+        """The file of an estimator's calibration; studies of one shape may share it."""
+        return self.paths.calibration(self.config.calibrated_on(self.name), estimator)
 
     def calibration(self, estimator: str) -> list[dict[str, Any]]:
         """All calibration results of an estimator."""

@@ -41,7 +41,8 @@ def study_layouts(name: str, study: Study) -> dict[str, Layout]:
     if study.fusion:
         layouts[f"fusion-{name}"] = fusion_layout(name, study)
     if study.information.calibrated:
-        layouts[f"calibration-{name}"] = calibration_layout(name, study)
+        if study.information.shared_with is None:
+            layouts[f"calibration-{name}"] = calibration_layout(name, study)
         layouts[f"sensitivity-{name}"] = sensitivity_layout(name, study)
     return layouts
 

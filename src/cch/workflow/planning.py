@@ -238,7 +238,7 @@ class Plan:
         for name in spec.information.estimators:
             given, out = self.estimate_spec(study, name), paths.information(study, name)
             steps.append(Step(stage="estimate", spec=given, inputs=seen, output=out))
-        for name in spec.information.calibrated:
+        for name in spec.information.calibrated if not spec.information.shared_with else []:
             given, out = self.calibrate_spec(study, name), paths.calibration(study, name)
             steps.append(Step(stage="calibrate", spec=given, inputs=seen, output=out))
         return steps
