@@ -186,7 +186,8 @@ def write_drawn_runs(
             for run, outputs in zip(runs, logits, strict=True)
         ]
         path = plan.paths.runs(name, role)
-        arrays = {"logits": logits, "test_label": label}
+        rows = np.tile(np.arange(TRAIN, TRAIN + TEST), (study.seeds, 1))
+        arrays = {"logits": logits, "test_label": label, "test_rows": rows}
         write_runs(path, header | {"role": role}, entries, arrays)
         inputs = [data] if role != "student" else [data, plan.paths.runs(name, "teacher")]
         record(plan, "train", inputs, [path], given, device="cpu")

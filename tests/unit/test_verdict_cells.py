@@ -1,13 +1,12 @@
-"""What a study's cells say of the criterion and of the gain, beside numbers worked out by hand."""
+"""What a study's cells say of the criterion, beside numbers worked out by hand."""
 
 import math
 
 import pytest
-from scipy import stats
 
 from cch.criterion.gap import Span
 from cch.information.calibration_model import Case, CaseResult
-from cch.tables.verdict_cells import criterion, effect
+from cch.tables.verdict_cells import criterion
 
 
 class Study:
@@ -90,24 +89,3 @@ def test_runs_are_paired_by_seed_and_missing_ones_left_out():
     found = criterion(Study(CASES, ()), "e", teacher, student)
     assert found.runs == 2
     assert found.gap == pytest.approx((1.5 + 2.0) / 2)
-
-
-@pytest.mark.parametrize(
-    ("differences", "lower", "word"),
-    [
-        ([0.02, 0.03, 0.025], False, "helps"),
-        ([0.02, 0.03, 0.025], True, "harms"),
-        ([-0.02, -0.03, -0.025], False, "harms"),
-        ([-0.02, -0.03, -0.025], True, "helps"),
-        ([0.02, -0.03, 0.01], False, "undecided"),
-        ([0.5], False, "undecided"),
-    ],
-)
-def test_an_effect_is_where_its_interval_lies(differences, lower, word):
-    assert effect(differences, lower)[0] == word
-
-
-def test_the_interval_of_an_effect_is_students():
-    _, low, high = effect([0.01, 0.03], lower_is_better=False)
-    reach = stats.t.ppf(0.975, 1) * 0.01
-    assert (low, high) == (pytest.approx(0.02 - reach), pytest.approx(0.02 + reach))

@@ -111,12 +111,12 @@ def cut_study(study: Study, query: Query, cases: Sequence[Mapping[str, Any]]) ->
 def _levels(study: Study, query: Query, calibrated: bool) -> list[float]:
     """The levels of degradation that a query needs."""
     every, level = study.degradation.levels, getattr(query, "level", None)
+    if query.every_level:
+        return every
     # A level that was not run has cells too, of what depends on none.
     levels = [one for one in every if level in (None, level_name(one))] or every[:1]
     if query.at_first_level(study):
         levels = every[:1]
-    if query.every_level:
-        levels = every
     if calibrated or (query.estimators(study) and study.degradation.kind != "modality"):
         # Calibrations have the sizes of this level, and it is where a teacher of all levels is
         # asked for the label.

@@ -14,7 +14,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
@@ -22,6 +22,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from cch.audit.facts import Facts
+from cch.audit.gains import Pair, conclusion, interval
 from cch.base.errors import CchError
 
 UNSTATED = "?"
@@ -48,7 +49,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Derived:
-    """What a cell must hold. ``text`` is None where it follows from value and error."""
+    """What a cell must hold. ``text`` is None where it follows from value, error and interval."""
 
     value: float | str | None
     se: float | None = None
@@ -56,6 +57,7 @@ class Derived:
     members: Sequence[Member] | None = None
     text: str | None = None
     unit: str | None = UNSTATED
+    interval: dict[str, Any] | None = None
 
 
 Rule = Callable[[Query, Place, Facts], Derived]
@@ -119,35 +121,70 @@ def metric(query: Query, place: Place, facts: Facts) -> Derived:
     return mean_of([(run["id"], None, run["metrics"][query["metric"]]) for run in runs])
 
 
-def _differences(query: Query, place: Place, facts: Facts) -> list[Member]:
-    name = query["metric"]
+def _pairs_of_runs(query: Query, place: Place, facts: Facts) -> list[Pair]:
+    """Students with the baselines of their seeds."""
     rivals = {run["seed"]: run for run in _runs(query, "baseline", place, facts)}
-    return [
-        (run["id"], rival["id"], run["metrics"][name] - rival["metrics"][name])
-        for run in _runs(query, "student", place, facts)
-        if (rival := rivals.get(run["seed"]))
-    ]
+    runs = _runs(query, "student", place, facts)
+    return [(run, rivals[run["seed"]]) for run in runs if run["seed"] in rivals]
+
+
+def _members(pairs: Sequence[Pair], query: Query) -> list[Member]:
+    name = query["metric"]
+    return [(a["id"], b["id"], a["metrics"][name] - b["metrics"][name]) for a, b in pairs]
+
+
+STUDENTS, FUSIONS = ("student", "baseline"), ("fusion", "fusion")
+
+
+def _apart(
+    pairs: Sequence[Pair], roles: tuple[str, str], query: Query, place: Place, facts: Facts
+) -> Derived:
+    """Mean of a paired difference, and its interval."""
+    found = interval(place.study, roles, query["metric"], pairs, facts)
+    stored = found and found.stored(found.p)
+    return replace(mean_of(_members(pairs, query)), interval=stored)
 
 
 @derives("difference")
 def difference(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean over seeds of student minus baseline."""
-    return mean_of(_differences(query, place, facts))
+    return _apart(_pairs_of_runs(query, place, facts), STUDENTS, query, place, facts)
 
 
 @derives("effect")
 def effect(query: Query, place: Place, facts: Facts) -> Derived:
-    """Whether the 95 % interval of the paired difference excludes zero, and on which side."""
-    return _judged(_differences(query, place, facts), query)
+    """What distilling did, among all levels of its treatment."""
+    treatment = (query["temperature"], query["weight"])
+    levels = [None]
+    if query["level"] is not None:
+        levels = list(
+            dict.fromkeys(
+                run["level"]
+                for run in facts.runs(place.study, "student")
+                if (run["temperature"], run["weight"]) == treatment
+            )
+        )
+    sweep = {one: _pairs_of_runs(query | {"level": one}, place, facts) for one in levels}
+    return _judged(sweep, query["level"], STUDENTS, query, place, facts)
 
 
-def _judged(members: list[Member], query: Query) -> Derived:
-    found, said = mean_of(members), "undecided"
-    if found.n and found.n > 1 and isinstance(found.value, float) and found.se is not None:
-        reach = float(stdtrit(found.n - 1, 0.975)) * found.se
-        better = -found.value if query["metric"] == "mse" else found.value
-        said = "helps" if better - reach > 0 else "harms" if better + reach < 0 else "undecided"
-    return Derived(said, members=members)
+def _judged(
+    sweep: dict[str | None, list[Pair]],
+    level: str | None,
+    roles: tuple[str, str],
+    query: Query,
+    place: Place,
+    facts: Facts,
+) -> Derived:
+    metric = query["metric"]
+    intervals = [interval(place.study, roles, metric, pairs, facts) for pairs in sweep.values()]
+    at = list(sweep).index(level) if level in sweep else None
+    said, p = conclusion(intervals, at, metric)
+    found = None if at is None else intervals[at]
+    members = _members(sweep.get(level, []), query)
+    if found is None:
+        return Derived(said, members=members)
+    return Derived(said, n=len(members), members=members, interval=found.stored(p))
 
 
 def _fusions(arm: str, metric: str, place: Place, facts: Facts) -> dict[int, dict[str, Any]]:
@@ -166,26 +203,25 @@ def fusion(query: Query, place: Place, facts: Facts) -> Derived:
     return mean_of([(run["id"], None, run["metrics"][query["metric"]]) for run in runs])
 
 
-def _arms_apart(query: Query, place: Place, facts: Facts) -> list[Member]:
-    name = query["metric"]
-    rivals = _fusions(query["minus"], name, place, facts)
-    return [
-        (run["id"], rivals[seed]["id"], run["metrics"][name] - rivals[seed]["metrics"][name])
-        for seed, run in _fusions(query["arm"], name, place, facts).items()
-        if seed in rivals
-    ]
+def _pairs_of_arms(query: Query, place: Place, facts: Facts) -> list[Pair]:
+    """Fusions of an arm with those of another of their seeds."""
+    first, second = (
+        _fusions(query[arm], query["metric"], place, facts) for arm in ("arm", "minus")
+    )
+    return [(run, second[seed]) for seed, run in first.items() if seed in second]
 
 
 @derives("fusion-difference")
 def fusion_difference(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean over seeds of one arm minus another."""
-    return mean_of(_arms_apart(query, place, facts))
+    return _apart(_pairs_of_arms(query, place, facts), FUSIONS, query, place, facts)
 
 
 @derives("fusion-effect")
 def fusion_effect(query: Query, place: Place, facts: Facts) -> Derived:
     """Whether an arm helps over another."""
-    return _judged(_arms_apart(query, place, facts), query)
+    pairs = _pairs_of_arms(query, place, facts)
+    return _judged({None: pairs}, None, FUSIONS, query, place, facts)
 
 
 # Information

@@ -11,7 +11,7 @@ import yaml
 from cch import CHECKOUT
 from cch.audit import derive, derive_criterion, derive_generated, printed
 from cch.audit.derive import Derived, NotDerivable, Place
-from cch.audit.facts import Facts, same
+from cch.audit.facts import Facts, near, same
 from cch.audit.files import Chains, check_cell_files, check_code, check_files
 from cch.audit.ledger import check_ledger
 from cch.audit.report import Audit
@@ -201,6 +201,7 @@ def _compare(report: Audit, place: Place, derived: Derived) -> None:
             report.wrong("cell", identity, f"{key} is {cell[key]!r}, derived again {value!r}")
     if derived.unit != derive.UNSTATED and cell["unit"] != derived.unit:
         report.wrong("cell", identity, f"unit is {cell['unit']!r}, derived again {derived.unit!r}")
+    _compare_interval(report, identity, cell.get("interval"), derived.interval)
     if derived.members is None:
         return
     stored = [(m["id"], m.get("minus"), m["value"]) for m in cell["members"]]
@@ -214,18 +215,35 @@ def _compare(report: Audit, place: Place, derived: Derived) -> None:
             report.wrong("cell", identity, f"{name} gives {ours!r}, derived again {again!r}")
 
 
+def _compare_interval(
+    report: Audit, identity: str, stored: dict[str, Any] | None, derived: dict[str, Any] | None
+) -> None:
+    """The interval of a paired difference against the one derived."""
+    if stored is None or derived is None:
+        if stored is not derived:
+            report.wrong("cell", identity, f"interval is {stored}, derived again {derived}")
+        return
+    for part, value in derived.items():
+        said = stored.get(part, False if part == "grouped" else None)
+        pairs = zip(said, value, strict=True) if said and part == "corrected" else [(said, value)]
+        if not all(near(ours, again) for ours, again in pairs):
+            report.wrong("cell", identity, f"{part} is {said!r}, derived again {value!r}")
+
+
 def _check_text(report: Audit, place: Place, derived: Derived) -> None:
     """The printed text follows from the value that was derived."""
     cell, text = place.cell, derived.text
     if text is None:
         bits = cell.get("text_unit") == "bits"
+        digits = cell["query"].get("digits", printed.DIGITS)
         text = (
             derived.value
             if isinstance(derived.value, str)
-            else printed.printed(
-                derived.value, derived.se, cell["query"].get("digits", printed.DIGITS), bits
-            )
+            else printed.printed(derived.value, derived.se, digits, bits)
         )
+        if derived.interval:
+            ends = (printed.printed(derived.interval[end], None, digits) for end in ("low", "high"))
+            text += f" [{', '.join(ends)}]"
     if cell["text"] != text:
         where = f"{place.document['id']}/{place.key}"
         report.wrong("text", where, f"text is {cell['text']!r}, printed again {text!r}")

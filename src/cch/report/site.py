@@ -140,7 +140,7 @@ def _moves(cell: Cell | None, first: Cell | None) -> bool:
     """Whether a choice leads to another conclusion than the first one."""
     if cell is None or first is None:
         return False
-    return cell.kind == "conclusion" and cell.text != first.text
+    return cell.kind == "conclusion" and cell.value != first.value
 
 
 def _changes(own: Any, base: Any, path: str = "") -> list[str]:

@@ -90,12 +90,13 @@ class Source:
 
     def inputs(self, files: Iterable[str]) -> tuple[InputFile, ...]:
         """Files with their digests, sorted, as a cell lists them."""
-        found = []
-        for path in sorted(files):
-            if path not in self._digests:
-                self._digests[path] = sha256_file(path)
-            found.append(InputFile(path=path, sha256=self._digests[path]))
-        return tuple(found)
+        return tuple(InputFile(path=path, sha256=self.digest(path)) for path in sorted(files))
+
+    def digest(self, path: str) -> str:
+        """SHA-256 of a file."""
+        if path not in self._digests:
+            self._digests[path] = sha256_file(path)
+        return self._digests[path]
 
 
 def setting(config: Config, study_name: str, path: str) -> Any:

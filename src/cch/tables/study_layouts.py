@@ -168,7 +168,9 @@ def criterion_layout(name: str, study: Study) -> Layout:
         "of a table hold together at 95 % (Holm). Bounds are means over runs. A closed form is of "
         "the inputs, or of their best linear representations, which Theorem 1 compares; nothing "
         f"else can say that the criterion fails. The gap by {main} with its 95 % interval is "
-        "evidence and decides nothing.",
+        "evidence and decides nothing. Distilling helps or harms where the paired difference is "
+        "beyond its error over test cases and seeds, corrected by Holm for the levels of a column, "
+        "and is equivalent where the difference is surely below 0.01.",
         study=name,
         own=True,
         row_label=study.degradation.symbol,

@@ -1,20 +1,14 @@
-"""Cells about the hypothesis itself: does the criterion hold, and did distilling help?"""
+"""Cells about the hypothesis itself: does the criterion hold?"""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from cch.criterion.gap import GapEstimate, judge
 from cch.information.calibration_model import CaseResult, Response
-from cch.tables.compare import half_width
 
 if TYPE_CHECKING:
     from cch.tables.source import Source
-
-HELPS, HARMS, UNDECIDED = "helps", "harms", "undecided"
 
 
 def criterion(
@@ -53,24 +47,3 @@ def response(source: Source, estimator: str, quantity: str, level: str | None) -
         if (entry["quantity"], entry["level"], entry["options"]) == (quantity, level, {})
     ]
     return Response.of(cases) if cases else None
-
-
-def effect(differences: list[float], lower_is_better: bool) -> tuple[str, float, float]:
-    """Say whether distilling helped, by the 95 % interval of paired differences over seeds.
-
-    Args:
-        differences: student minus baseline of each seed.
-        lower_is_better: for errors.
-
-    Returns:
-        helps, harms or undecided; and the interval (not finite below two seeds).
-    """
-    n = len(differences)
-    if n < 2:
-        return UNDECIDED, -math.inf, math.inf
-    mean, se = float(np.mean(differences)), float(np.std(differences, ddof=1) / math.sqrt(n))
-    reach = half_width(se, n)
-    low, high = mean - reach, mean + reach
-    if low > 0 or high < 0:
-        return (HELPS if (low > 0) != lower_is_better else HARMS), low, high
-    return UNDECIDED, low, high
