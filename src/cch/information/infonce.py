@@ -253,7 +253,11 @@ class Embeddings(Networks):
             x, y = (initial_layers(network, d, options.embedding, 1, generator) for d in columns)
             y[1] = tuple(torch.zeros_like(part) for part in y[1])
             drawn.append([part for w, b in (*x, *y) for part in (w.T, b[None])])
-        shapes = [[padded(size) if size > 1 else 1 for size in one.shape] for one in drawn[0]]
+        # Biases, every second part, stay one row; a side of one column is padded like any other.
+        shapes = [
+            (1 if place % 2 else padded(one.shape[0]), padded(one.shape[1]))
+            for place, one in enumerate(drawn[0])
+        ]
         tensors = [torch.zeros(len(drawn), *shape) for shape in shapes]
         for member, parts in enumerate(drawn):
             for tensor, values in zip(tensors, parts, strict=True):
