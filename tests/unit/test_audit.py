@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cch.audit.derive import RULES, Derived, _error_at, derives
+from cch.audit.derive import RULES, Derived, _curve, _reading, derives
 from cch.audit.metrics import metrics_again
 from cch.audit.printed import (
     check_csv,
@@ -28,6 +28,7 @@ from cch.base.errors import CchError
 from cch.base.files import sha256_file, write_json, write_text
 from cch.cli import app
 from cch.config.specs import NullTableSpec
+from cch.criterion.gap import judge
 from cch.information.calibration_model import Case, CaseResult, Response
 from cch.information.units import to_bits
 from cch.records.record import Recorder
@@ -603,21 +604,26 @@ def test_metrics_of_regression_and_of_outputs_that_are_not_finite():
     assert metrics_again(logits * np.inf, label, "regression") == {"mse": None}
 
 
-def test_bias_and_noise_are_those_of_the_response():
+def test_readings_and_noise_are_those_of_the_response():
     rng = np.random.Generator(np.random.PCG64(3))
     for _ in range(50):
         # Noise as large as the steps, so that means fall and are pooled.
         results = [
             CaseResult(
-                Case("gaussian", "teacher-student", truth, 100, 2, 2),
+                Case("gaussian", "teacher-student", truth, 100, 2, 2, bound=1.9),
                 (truth + rng.normal(0, 0.6, 4)).tolist(),
             )
             for truth in (0.0, 0.5, 1.0, 1.5, 2.0)
         ]
-        reading = Response.of(results).at(0.8)
-        bias, noise, repeats = _error_at([r.to_json() for r in results], 0.8)
-        assert (bias, noise) == pytest.approx((reading.bias, reading.noise), rel=1e-12)
-        assert repeats == 4
+        values = rng.normal(0.8, 0.8, 3)
+        response, curve = Response.of(results), _curve([r.to_json() for r in results])
+        found = judge(values.tolist(), [0.0] * 3, response, None).teacher_student
+        read = _reading(values.tolist(), curve)
+        if read is None:
+            assert found.debiased.low is None
+        else:
+            assert read == pytest.approx((found.debiased.low, found.debiased.high), rel=1e-12)
+        assert curve.noise(values.mean()) == pytest.approx(found.noise, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cch.criterion.gap import Verdict, judge
+from cch.criterion.gap import GapEstimate, judge
 from cch.information.calibration_model import CaseResult, Response
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ def criterion(
     estimator: str,
     teacher_student: list[dict[str, Any]],
     student_label: list[dict[str, Any]],
-) -> Verdict:
-    """Judge the criterion from a study's estimates and its calibration; see ``cch.criterion.gap``.
+) -> GapEstimate:
+    """Return a study's gap at one level, with its calibration; see ``cch.criterion.gap``.
 
     Args:
         source: the study's files.
@@ -28,17 +28,22 @@ def criterion(
     labels = {entry["seed"]: entry["value"] for entry in student_label}
     pairs = [(e["value"], labels[e["seed"]]) for e in teacher_student if e["seed"] in labels]
     ours, theirs = zip(*pairs, strict=True) if pairs else ((), ())
-    responses = [response(source, estimator, q) for q in ("teacher-student", "student-label")]
-    return judge(ours, theirs, *responses)
+    level = teacher_student[0]["level"] if teacher_student else None
+    return judge(
+        ours,
+        theirs,
+        response(source, estimator, "teacher-student", level),
+        response(source, estimator, "student-label", None),
+    )
 
 
-def response(source: Source, estimator: str, quantity: str) -> Response | None:
-    """How an estimator errs at the study's sizes; None where it was not calibrated."""
+def response(source: Source, estimator: str, quantity: str, level: str | None) -> Response | None:
+    """How an estimator responds for a level's pair; None where it was not calibrated."""
     if estimator not in source.study.information.calibrated:
         return None
     cases = [
         CaseResult.from_json(entry)
         for entry in source.calibration(estimator)
-        if entry["quantity"] == quantity and not entry["options"]
+        if (entry["quantity"], entry["level"], entry["options"]) == (quantity, level, {})
     ]
-    return Response.of(cases)
+    return Response.of(cases) if cases else None

@@ -109,6 +109,10 @@ class Query(Model):
         """The roles whose runs it rests on, each after those that it is trained from."""
         return ()
 
+    def estimators(self, study: Study) -> tuple[str, ...]:
+        """The estimators whose estimates it rests on."""
+        return ()
+
     def at_first_level(self, study: Study) -> bool:
         """Whether it is answered at the first level of degradation, whatever others there are."""
         return False
