@@ -356,6 +356,34 @@ def test_a_ledger_that_lacks_a_cell_or_miscounts(tree):
     assert f"{path}: the counts of all are not those of its cells" in lines
 
 
+def test_flags_of_the_paper_that_are_edited_left_out_or_made_up(tree):
+    path = f"{RESULTS}/ledger.json"
+    checks = ("data-processing", "hellman-raviv", "fano-gap", "order")
+
+    def arithmetic(ledger):
+        for flag in ledger["flags"]:
+            if flag["check"] in checks:
+                flag["arithmetic"] = flag["arithmetic"].replace("= ", "= 1")
+
+    edit_json(path, arithmetic)
+    seal(path)
+    lines = found()
+    for check in checks:
+        assert any(x.startswith(f"{path}: {check}-1: its arithmetic does not") for x in lines)
+
+    def about_another(ledger):
+        for flag in ledger["flags"]:
+            if flag["check"] in checks:
+                flag["beside"] = ["table16/kipan-kich/cases"]
+
+    edit_json(path, about_another)
+    seal(path)
+    lines = found()
+    for check in checks:
+        assert f"{path}: {check}-1: the printed numbers do not give this flag" in lines
+        assert any(x.startswith(f"{path}: {check}: lacks the flag about table") for x in lines)
+
+
 def test_a_ledger_that_is_gone_or_cut_short(tree):
     path = Path(f"{RESULTS}/ledger.json")
     text = path.read_text(encoding="utf-8")
@@ -388,7 +416,19 @@ def test_what_is_gone(tree, gone):
         assert f"{gone}: is missing" in said
         assert "cells not derived again: 1; " in said
     else:
-        assert "the chain ends here, with no record" in said
+        # Named once, first, with the command that makes it again; not once for each cell.
+        first, *_, last = found()
+        data = f"{RESULTS}/{gone}".replace(".record.json", ".h5")
+        assert first.startswith(f"{RESULTS}/{gone}: is missing; it is the record of {data}, and ")
+        assert last.startswith("make again what is missing: snakemake") and gone in last
+        assert said.count("is the record of") == 1 and "the chain ends here" not in said
+
+
+def test_a_missing_record_of_a_table_is_said_once(tree):
+    Path(f"{RESULTS}/tables/table13.record.json").unlink()
+    lines = found()
+    assert [line for line in lines if "table13/" in line and "the record" in line] == []
+    assert lines[0].startswith(f"{RESULTS}/tables/table13.record.json: is missing")
 
 
 def test_a_chain_that_ends_nowhere(tree):
@@ -471,7 +511,7 @@ def test_folders_that_are_no_results_are_one_line(tree):
     with pytest.raises(CchError, match="empty: holds no records"):
         audit("empty")
     shutil.copytree(RESULTS, "copied")
-    with pytest.raises(CchError, match=r"copied: was made as results/small/"):
+    with pytest.raises(CchError, match=r"copied: was made as results/small; put the results back"):
         audit("copied")
 
 

@@ -160,6 +160,7 @@ def configuration() -> dict[str, Any]:
     raw["studies"]["brca"]["split"] = {"kind": "random", "test": 0.2, "valid": 0.1}
     raw["studies"]["own"] = copy.deepcopy(raw["studies"]["brca"])
     raw["studies"]["own"] |= {"dataset": "own", "teacher": "a", "student": "b"}
+    raw["studies"]["own"]["fusion"]["training"]["optimizer"] = "sgd"  # which has a momentum
     # One more of the same shape.
     raw["studies"]["own-too"] = copy.deepcopy(raw["studies"]["own"])
     files = {name: {"file": f"{name}.tsv"} for name in "abc"}
@@ -175,8 +176,8 @@ def specifications(plan: Plan) -> dict[Job, Any]:
     jobs: dict[Job, Any] = {
         ("simulate_theory", ""): plan.simulate_spec(),
         ("tabulate_theory", ""): plan.theory_spec(),
-        ("ledger", ""): plan.ledger_spec(),
-        ("build_report", ""): plan.report_spec(),
+        ("ledger", ""): plan.ledger_digest(),
+        ("build_report", ""): plan.report_digest(),
     }
     jobs |= {("prepare", name): plan.prepare_spec(name) for name in plan.config.datasets}
     for dataset, selection in plan.selections:

@@ -192,7 +192,9 @@ def _read(folder: Path) -> _Tables:
                 cells[f"{path.stem}/{key}"] = note["cell"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CchError(
-                path, f"is no table document ({error!r})", "delete it and build it again"
+                path,
+                f"is no table document ({type(error).__name__}: {error})",
+                "delete it and build it again",
             ) from None
     return _Tables(folder, [path.stem for path in paths], cells)
 

@@ -752,10 +752,12 @@ def _check_shared_calibration(name: str, study: Study, studies: dict[str, Study]
 def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
     """Raise ValueError where a study asks for what its dataset will not hold."""
     where = f"studies.{name}"
-    if study.training.optimizer in ("adam", "adamw") and study.training.momentum:
-        raise ValueError(
-            f"{where}.training.momentum: {study.training.optimizer} has none; leave it out"
-        )
+    trained = {"training": study.training}
+    if study.fusion:
+        trained["fusion.training"] = study.fusion.training
+    for key, training in trained.items():
+        if training.optimizer in ("adam", "adamw") and training.momentum:
+            raise ValueError(f"{where}.{key}.momentum: {training.optimizer} has none; leave it out")
     held = dataset.modalities
     for role in ("teacher", "student"):
         if getattr(study, role) not in held:
