@@ -79,7 +79,7 @@ def test_a_trained_run_passes_the_audit_strictly(tree):
         (
             f"criterion-{STUDY}/1.5/ksg-low",
             {"teacher": 2, "baseline": 2},
-            {"estimate": 8, "calibration sample": 12},
+            {"estimate": 8, "calibration sample": 18},
         ),
         pytest.param(
             "table13/1.5/difference",
