@@ -111,6 +111,7 @@ def test_overlays_that_replace_the_configuration_lie_over_nothing(tmp_path):
         ("mosei-vision", {"split": {"kind": "random", "test": 0.2}}, "the dataset's own split"),
         ("synthetic", {"inputs": "standardised"}, "every draw is a sample of its own"),
         ("mosei-vision", {"training": {"momentum": 0.9}}, "adamw has none"),
+        ("brca", {"fusion": {"training": {"momentum": 0.9}}}, "fusion.training.momentum: adam has"),
     ],
 )
 def test_inputs_and_momentum_are_refused_where_they_mean_nothing(study, change, expected):
@@ -124,6 +125,12 @@ def test_inputs_and_momentum_are_refused_where_they_mean_nothing(study, change, 
         (
             {"studies": {"synthetic": {"trainning": {}}}},
             "studies.synthetic.trainning",
+            "no such key; expected one of title",
+        ),
+        (
+            # The misspelled key is named, not the required one that is missing for it.
+            {"studies": {"mine": {"titel": "A study"}}},
+            "studies.mine.titel",
             "no such key; expected one of title",
         ),
         (
