@@ -488,7 +488,6 @@ class Information(Model):
         "I(teacher; student | label) from below. `classifier`: H(label | teacher) from above and "
         "I(student; label) from below; for classes alone.",
     )
-    bounds: list[EstimatorName] = Field([], description="Estimators of bounds.")
     runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
     rows: Rows = Field(
         "test",
