@@ -12,6 +12,7 @@ from typing import Any
 from cch.audit.derive import Place
 from cch.base.errors import CchError
 from cch.config import Calibration, Config, Study, load
+from cch.config.registry import BOUNDS
 from cch.tables.queries import KINDS, Query, read_query
 from cch.tables.source import Source
 from cch.training.plan import level_name
@@ -86,8 +87,10 @@ def cut_study(study: Study, query: Query, cases: Sequence[Mapping[str, Any]]) ->
         if (value := getattr(query, part, None)) is not None
     }
     kept = estimator or asked.estimators[0]
+    bound = kept in BOUNDS
     information = {
-        "estimators": [kept],
+        "estimators": asked.estimators[:1] if bound else [kept],
+        "bounds": [kept] if bound else [],
         "options": {name: some for name, some in asked.options.items() if name == kept},
         "runs": runs,
         "calibration": cut_calibration(asked.calibration, query, cases),
