@@ -65,6 +65,7 @@ def test_rows_labels_and_parts(tmp_path, made):
             expected = np.concatenate([made[name][video] for video in "acdb"])
             np.testing.assert_array_equal(dataset.values(name), expected.astype(np.float32))
         assert dataset.notes["funnel"]["train"] == {"videos": 3, "utterances": 8, "positive": 3}
+        np.testing.assert_array_equal(dataset.group, [0] * 3 + [1] * 4 + [2] + [3] * 2)
         assert dataset.notes["videos in neither part"] == 1
         assert dataset.notes["values set to 0"] == {"audio -inf": 1}
 

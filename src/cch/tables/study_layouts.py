@@ -1,7 +1,7 @@
 """The tables and figures that every study of a configuration gets, without an entry anywhere.
 
-``sweep-<study>``, ``criterion-<study>``, and where the study has them ``fusion-<study>`` and
-``calibration-<study>``.
+``sweep-<study>``, ``criterion-<study>``, and where the study has them ``fusion-<study>``,
+``calibration-<study>`` and ``sensitivity-<study>``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from cch.config import Study
 from cch.tables.layout import ColumnLayout, Layout, NoteLayout, PanelLayout, RowLayout
-from cch.training.plan import Arm
+from cch.training.plan import Arm, level_name
 
 ARMS: dict[Arm, str] = {
     "direct": "direct",
@@ -41,7 +41,9 @@ def study_layouts(name: str, study: Study) -> dict[str, Layout]:
     if study.fusion:
         layouts[f"fusion-{name}"] = fusion_layout(name, study)
     if study.information.calibrated:
-        layouts[f"calibration-{name}"] = calibration_layout(name, study)
+        if study.information.shared_with is None:
+            layouts[f"calibration-{name}"] = calibration_layout(name, study)
+        layouts[f"sensitivity-{name}"] = sensitivity_layout(name, study)
     return layouts
 
 
@@ -144,9 +146,13 @@ def _gap_column(estimator: str) -> ColumnLayout:
 
 def criterion_layout(name: str, study: Study) -> Layout:
     """Return the table of the hypothesis, level by level: the criterion beside the effect."""
-    columns: list[ColumnLayout] = []
-    for estimator in study.information.estimators:
-        columns += [_gap_column(estimator), *_criterion_columns(estimator)]
+    main = study.information.estimators[0]
+    columns = _criterion_columns()
+    if study.degradation.kind == "modality":
+        label = "margin, linear representations"
+        query = {"kind": "linear-margin"}
+        columns.append(ColumnLayout(key="linear-margin", label=label, unit="nats", query=query))
+    columns += [_gap_column(main), *_interval_columns(main)]
     columns += [
         ColumnLayout(
             key=f"effect-{key}", label=f"distilling ({text})", query={"kind": "effect", **query}
@@ -156,10 +162,15 @@ def criterion_layout(name: str, study: Study) -> Layout:
     return Layout(
         number=f"Criterion {name}",
         title=f"{study.title}: what the criterion says and what distilling did",
-        caption="The interval (95 %) spans the gap as estimated and with its calibrated bias taken "
-        "off, and holds run-to-run spread and calibrated noise. The criterion holds where all of "
-        "it is above zero and fails where all of it is below. Distilling helps or harms where the "
-        "95 % interval of the paired difference over seeds excludes zero.",
+        caption="The criterion I(T; S) > I(S; Y) holds by bound (a) where a lower bound of I(T; S) "
+        "exceeds an upper bound of I(S; Y), by bound (b) where a lower bound of I(T; S | Y) "
+        "exceeds the held-out cross-entropy of Y from T. The margin is lower less upper bound. All "
+        "of a table hold together at 95 % (Holm). Bounds are means over runs. A closed form is of "
+        "the inputs, or of their best linear representations, which Theorem 1 compares; nothing "
+        f"else can say that the criterion fails. The gap by {main} with its 95 % interval is "
+        "evidence and decides nothing. Distilling helps or harms where the paired difference is "
+        "beyond its error over test cases and seeds, corrected by Holm for the levels of a column, "
+        "and is equivalent where the difference is surely below 0.01.",
         study=name,
         own=True,
         row_label=study.degradation.symbol,
@@ -167,17 +178,36 @@ def criterion_layout(name: str, study: Study) -> Layout:
     )
 
 
-def _criterion_columns(estimator: str) -> list[ColumnLayout]:
-    """Both ends of the gap's interval, and the verdict."""
-    measures = (("low", "low end"), ("high", "high end"), ("verdict", "criterion"))
+def _criterion_columns() -> list[ColumnLayout]:
+    """The verdict, and what it rests on."""
+    measures = {
+        "verdict": "criterion",
+        "ground": "ground",
+        "margin": "margin",
+        "lower": "lower bound",
+        "upper": "upper bound",
+    }
     return [
         ColumnLayout(
-            key=f"{estimator}-{measure}",
-            label=f"{label}, {estimator}",
-            unit=None if measure == "verdict" else "nats",
-            query={"kind": "criterion", "estimator": estimator, "measure": measure},
+            key=measure,
+            label=label,
+            unit=None if measure in ("verdict", "ground") else "nats",
+            query={"kind": "criterion", "measure": measure},
         )
-        for measure, label in measures
+        for measure, label in measures.items()
+    ]
+
+
+def _interval_columns(estimator: str) -> list[ColumnLayout]:
+    """Both ends of the gap's interval."""
+    return [
+        ColumnLayout(
+            key=f"{estimator}-{end}",
+            label=f"{end} end, {estimator}",
+            unit="nats",
+            query={"kind": "gap-interval", "estimator": estimator, "end": end},
+        )
+        for end in ("low", "high")
     ]
 
 
@@ -228,6 +258,8 @@ def calibration_layout(name: str, study: Study) -> Layout:
     for letter, (quantity, title) in zip("ab", QUANTITIES.items(), strict=True):
         cases = [_case_row(quantity, *case, estimators) for case in _cases(quantity, study)]
         rows += cases + _varied_rows(quantity, study)
+        if quantity == "teacher-student":
+            rows += _later_rows(study)
         panels.append(
             PanelLayout(
                 key=letter,
@@ -241,9 +273,9 @@ def calibration_layout(name: str, study: Study) -> Layout:
     return Layout(
         number=f"Calibration {name}",
         title=f"{study.title}: estimators on known truth",
-        caption="Samples of known information at this study's own rows, columns, spectrum and "
-        "class mix; the first case is its own pair with one side permuted. The sd is the noise of "
-        "a single estimate, n is the number of samples.",
+        caption="Samples of known information on a subsample of this study's rows, with its "
+        "columns, spectrum and class mix; the first case is its own pair with one side permuted. "
+        "The sd is the noise of a single estimate, n is the number of samples.",
         study=name,
         own=True,
         kind="calibration",
@@ -285,9 +317,11 @@ def _case_row(
     heading: str,
     estimators: Sequence[str],
     options: dict[str, Any] | None = None,
+    level: str | None = None,
 ) -> RowLayout:
-    """One case; at settings of an estimator where ``options`` are given."""
+    """One case; at settings of an estimator where ``options`` are given, at a later level."""
     query = {"kind": "calibration", "quantity": quantity, "case": case, "options": options or {}}
+    query["level"] = level
     cells = {"truth": query | {"estimator": estimators[0], "measure": "truth"}}
     for estimator in estimators:
         for measure in MEASURES:
@@ -297,7 +331,18 @@ def _case_row(
     if options:
         key += "".join(f"-{option}-{value:g}" for option, value in options.items())
         label += "".join(f", {option} = {value:g}" for option, value in options.items())
+    if level is not None:
+        key, label = f"{key}@{level}", f"{label}, level {level}"
     return RowLayout(key=key, label=label, cells=cells)
+
+
+def _later_rows(study: Study) -> list[RowLayout]:
+    """The cases of I(teacher; student) at the levels after the first."""
+    return [
+        _case_row("teacher-student", *case, study.information.calibrated, level=level_name(level))
+        for level in study.degradation.levels[1:]
+        for case in _cases("teacher-student", study)
+    ]
 
 
 def _varied_rows(
@@ -311,3 +356,34 @@ def _varied_rows(
         for values in itertools.product(*grid.values())
         for case in _cases(quantity, study)
     ]
+
+
+# Sensitivity
+
+
+def sensitivity_layout(name: str, study: Study) -> Layout:
+    """Return the table of what the estimates come to, level by level, once bias is taken off."""
+    spans = {**QUANTITIES, "gap": "gap"}
+    return Layout(
+        number=f"Sensitivity {name}",
+        title=f"{study.title}: what bias can do to the estimates",
+        caption="A quantity's ends: the truths at which its estimator gives what it gave, within "
+        "95 % noise of estimate and calibration (table calibration). The gap's ends: every "
+        "combination of raw and debiased estimates. An end is open where the estimator no longer "
+        "responds, or nothing that was tried gave as much. A debiased number rests on the family "
+        "of the samples, which is not known of a study's own: this is no verdict.",
+        study=name,
+        own=True,
+        row_label=study.degradation.symbol,
+        columns=[
+            ColumnLayout(
+                key=f"{estimator}-{of}-{end}",
+                label=f"{label} {end}, {estimator}",
+                unit="nats",
+                query={"kind": "sensitivity", "estimator": estimator, "of": of, "end": end},
+            )
+            for estimator in study.information.calibrated
+            for of, label in spans.items()
+            for end in ("low", "high")
+        ],
+    )

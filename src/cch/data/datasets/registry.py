@@ -98,7 +98,11 @@ _READERS = {
         ("pickle",), mosei_utterance.MoseiUtterances, mosei_utterance.read_utterances
     ),
     "mosi-csv": Reader(
-        ("text-train", "audio-train", "video-train", "text-test", "audio-test", "video-test"),
+        (
+            *("text-train", "audio-train", "video-train"),
+            *("text-test", "audio-test", "video-test"),
+            "transcripts",
+        ),
         mosi.MosiFeatures,
         mosi.read_tables,
     ),
