@@ -154,7 +154,8 @@ def prepare(spec: MoseiUtteranceDataset, raw: MoseiUtterances) -> Contents:
 
     Modalities ``text``, ``audio``, ``vision``, (N, D) float32, unscaled; values that are not finite
     become 0 and are counted in the notes. The label is 1 if the sentiment is above 0. The number
-    in a sample id is the utterance's place in its part; a group is a video. ``spec`` has only the source and the title.
+    in a sample id is the utterance's place in its part; a group is a video. ``spec`` has only the
+    source and the title.
     """
     parts = {"train": raw.train, "test": raw.test}
     zeroed: Counter[str] = Counter()
