@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from cch.base.errors import did_you_mean
-from cch.config.registry import ESTIMATORS, OPTIMIZERS
+from cch.config.registry import BOUNDS, ESTIMATORS, OPTIMIZERS
 
 
 class Model(BaseModel):
@@ -58,7 +58,16 @@ def _finite(value: Any) -> Any:
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 """Names become file names and targets: lower-case letters, digits and hyphens."""
 
-EstimatorName = Annotated[str, AfterValidator(ESTIMATORS.known)]
+
+def _point(name: str) -> str:
+    """Reject bounds where an estimator of points is needed."""
+    if ESTIMATORS.known(name) in BOUNDS:
+        raise ValueError(f"{name} is a bound; name it under `bounds`")
+    return name
+
+
+EstimatorName = Annotated[str, AfterValidator(_point)]
+BoundName = Literal["infonce", "nwj", "classifier"]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Correlation = Annotated[float, Field(gt=-1, lt=1)]
@@ -485,9 +494,15 @@ class Information(Model):
     estimators: list[EstimatorName] = Field(
         min_length=1,
         description="The first is the main one: the paper's tables and figures show it. There are "
-        f"{', '.join(f'`{name}`' for name in ESTIMATORS)}, and those of plugins.",
+        f"{', '.join(f'`{name}`' for name in ESTIMATORS if name not in BOUNDS)}, and those of "
+        "plugins.",
     )
-    bounds: list[EstimatorName] = Field([], description="Estimators of bounds.")
+    bounds: list[BoundName] = Field(
+        ["infonce", "classifier"],
+        description="Bounds at a stated confidence. `infonce`, `nwj`: I(teacher; student) and "
+        "I(teacher; student | label) from below. `classifier`: H(label | teacher) from above and "
+        "I(student; label) from below; for classes alone.",
+    )
     runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
     rows: Rows = Field(
         "test",
@@ -501,7 +516,7 @@ class Information(Model):
         {}, description="Options of an estimator in place of its defaults, by its name."
     )
     _kept = field_validator("options", mode="before")(_without_nulls)
-    _once = field_validator("estimators")(_unique)
+    _once = field_validator("estimators", "bounds")(_unique)
     calibration: Calibration | None = Field(
         Calibration(), description="How the estimators are calibrated; null: they are not."
     )
@@ -577,7 +592,8 @@ class Study(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
-        unused = set(self.information.options) - set(self.information.estimators)
+        made = {*self.information.estimators, *self.information.bounds}
+        unused = set(self.information.options) - made
         if unused:
             raise ValueError(f"information.options names {min(unused)!r}, which is not estimated")
         asked = self.information.calibration
@@ -587,6 +603,8 @@ class Study(Model):
                 raise ValueError(
                     f"information.calibration.{key} names {min(unused)!r}, which is not estimated"
                 )
+        if self.metric == "mse" and "classifier" in self.information.bounds:
+            raise ValueError("information.bounds: `classifier` is for classes; write [infonce]")
         if self.inputs == "standardised" and self.split is not None:
             raise ValueError("inputs: 'standardised' needs the dataset's own split; leave `split`")
         if self.selection and self.metric == "mse":
