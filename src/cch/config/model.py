@@ -164,6 +164,20 @@ class MoseiDataset(DatasetModel):
     modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "vision")
 
 
+class MoseiUtteranceDataset(DatasetModel):
+    """CMU-MOSEI by utterance, another extraction than the paper's, with the parts it comes with."""
+
+    kind: Literal["mosei-utterance"] = Field(description="Picks this kind.")
+    title: str = Field(
+        "CMU-MOSEI by utterance (another extraction: GloVe, OpenSMILE, FACET)",
+        description="How tables name the dataset.",
+    )
+    source: Name = Field(
+        "mosei-utterance", description="Source of the pickle (workflow/sources.yaml)."
+    )
+    modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "vision")
+
+
 class MosiDataset(DatasetModel):
     """CMU-MOSI, utterance-level features with the train and test parts they come with."""
 
@@ -278,6 +292,7 @@ DATASETS: dict[str, type[DatasetModel]] = {
     "tcga": TcgaDataset,
     "matrices": MatricesDataset,
     "mosei": MoseiDataset,
+    "mosei-utterance": MoseiUtteranceDataset,
     "mosi": MosiDataset,
 }
 """The kinds of dataset by name; plugins add theirs (``cch.data.datasets.registry``)."""
