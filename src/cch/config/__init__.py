@@ -40,6 +40,7 @@ from cch.config.model import (
     TcgaDataset,
     Theory,
     Training,
+    part_rows,
 )
 from cch.config.overlays import layered, overlay, read
 from cch.config.validation import load
@@ -83,5 +84,6 @@ __all__ = [
     "layered",
     "load",
     "overlay",
+    "part_rows",
     "read",
 ]

@@ -1,18 +1,18 @@
 """The tables and figures that every study of a configuration gets, without an entry anywhere.
 
 ``sweep-<study>``, ``criterion-<study>``, and where the study has them ``fusion-<study>`` and
-``calibration-<study>``.
+``calibration-<study>``. An entry of ``pairs`` has one over all its studies, ``pairs-<entry>``.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from cch.config import Study
 from cch.tables.layout import ColumnLayout, Layout, NoteLayout, PanelLayout, RowLayout
-from cch.training.plan import Arm
+from cch.training.plan import Arm, level_name
 
 ARMS: dict[Arm, str] = {
     "direct": "direct",
@@ -29,6 +29,11 @@ QUANTITIES: dict[Literal["teacher-student", "student-label"], str] = {
     "teacher-student": "I(teacher; student)",
     "student-label": "I(student; label)",
 }
+ROLES = {"baseline": "no KD", "teacher": "teacher"}
+EFFECT_CAPTION = (
+    "Distilling helps or harms where the 95 % interval of the paired difference over seeds "
+    "excludes zero."
+)
 MEASURES = {"mean": "estimate", "bias": "bias", "sd": "sd"}
 
 
@@ -45,6 +50,10 @@ def study_layouts(name: str, study: Study) -> dict[str, Layout]:
     return layouts
 
 
+def _metric_label(study: Study) -> str:
+    return {"mse": "MSE", "auc": "AUC"}.get(study.metric, study.metric.replace("_", " "))
+
+
 def _treatments(study: Study) -> Iterator[tuple[dict[str, Any], str, str]]:
     """Yield query, key and heading of each temperature and weight."""
     for temperature in study.distillation.temperatures:
@@ -59,7 +68,7 @@ def _treatments(study: Study) -> Iterator[tuple[dict[str, Any], str, str]]:
 
 def sweep_layout(name: str, study: Study) -> Layout:
     """Return the table and figure of information and metric, level by level."""
-    label = {"mse": "MSE", "auc": "AUC"}.get(study.metric, study.metric.replace("_", " "))
+    label = _metric_label(study)
     columns: list[ColumnLayout] = []
     for estimator in study.information.estimators:
         columns += _information_columns(estimator)
@@ -147,23 +156,23 @@ def criterion_layout(name: str, study: Study) -> Layout:
     columns: list[ColumnLayout] = []
     for estimator in study.information.estimators:
         columns += [_gap_column(estimator), *_criterion_columns(estimator)]
-    columns += [
-        ColumnLayout(
-            key=f"effect-{key}", label=f"distilling ({text})", query={"kind": "effect", **query}
-        )
-        for query, key, text in _treatments(study)
-    ]
+    columns += [_effect_column(*treatment) for treatment in _treatments(study)]
     return Layout(
         number=f"Criterion {name}",
         title=f"{study.title}: what the criterion says and what distilling did",
         caption="The interval (95 %) spans the gap as estimated and with its calibrated bias taken "
         "off, and holds run-to-run spread and calibrated noise. The criterion holds where all of "
-        "it is above zero and fails where all of it is below. Distilling helps or harms where the "
-        "95 % interval of the paired difference over seeds excludes zero.",
+        f"it is above zero and fails where all of it is below. {EFFECT_CAPTION}",
         study=name,
         own=True,
         row_label=study.degradation.symbol,
         columns=columns,
+    )
+
+
+def _effect_column(query: dict[str, Any], key: str, text: str) -> ColumnLayout:
+    return ColumnLayout(
+        key=f"effect-{key}", label=f"distilling ({text})", query={"kind": "effect", **query}
     )
 
 
@@ -179,6 +188,75 @@ def _criterion_columns(estimator: str) -> list[ColumnLayout]:
         )
         for measure, label in measures
     ]
+
+
+# Pairs
+
+
+def pairs_layout(entry: str, studies: Mapping[str, Study]) -> Layout:
+    """Return the table and figure over the studies of an entry with `pairs`, pair by pair.
+
+    Args:
+        entry: its name.
+        studies: of its pairs, by name; they differ in teacher and student alone.
+    """
+    name, study = next(iter(studies.items()))
+    suffix = f", {study.teacher} teacher, {study.student} student"
+    columns = _pair_columns(study)
+    by_level = {column.key for column in columns if column.key not in ("rows", *ROLES)}
+    rows = [
+        RowLayout(
+            key=f"{one.teacher}-{one.student}-{level_name(level)}",
+            label=f"{one.teacher} → {one.student}, {study.degradation.symbol} {level_name(level)}",
+            study=of,
+            cells={
+                column.key: {"level": level_name(level)} if column.key in by_level else {}
+                for column in columns
+            },
+        )
+        for of, one in studies.items()
+        for level in one.degradation.levels
+    ]
+    return Layout(
+        number=f"Pairs {entry}",
+        title=f"{study.title.removesuffix(suffix)}: all pairs of modalities",
+        caption="Teacher → student. The teacher's metric is on clean test inputs. "
+        f"{EFFECT_CAPTION}",
+        study=name,
+        own=True,
+        kind="pairs",
+        row_label="pair",
+        rows=rows,
+        columns=columns,
+    )
+
+
+def _pair_columns(study: Study) -> list[ColumnLayout]:
+    """Rows, metrics without distillation, gains, effects and verdicts of the criterion."""
+    label, parts = _metric_label(study), ["train", "test"]
+    columns = [
+        ColumnLayout(
+            key="rows", label="training / test rows", query={"kind": "count", "parts": parts}
+        ),
+        *(
+            ColumnLayout(
+                key=role,
+                label=f"{label}, {heading}",
+                query={"kind": "metric", "role": role, "metric": study.metric},
+            )
+            for role, heading in ROLES.items()
+        ),
+    ]
+    for query, key, text in _treatments(study):
+        _, difference = _metric_columns(query, key, label, text)
+        columns += [difference, _effect_column(query, key, text)]
+    return [*columns, *_verdict_columns(study)]
+
+
+def _verdict_columns(study: Study) -> list[ColumnLayout]:
+    """The gap by the main estimator, and what the criterion says of it."""
+    main = study.information.estimators[0]
+    return [_gap_column(main), _criterion_columns(main)[-1]]
 
 
 # Fusion
