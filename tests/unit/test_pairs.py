@@ -31,24 +31,24 @@ ENTRY: dict[str, Any] = {
     "information": {"estimators": ["ksg"], "runs": 1},
 }
 PAIRS = list(itertools.permutations(("mrna", "cnv", "rppa"), 2))
-NAMES = [f"all-{teacher}-{student}" for teacher, student in PAIRS]
+NAMES = [f"tumours-{teacher}-{student}" for teacher, student in PAIRS]
 
 
 def with_entry(*changes: dict[str, Any]) -> dict[str, Any]:
     """The demo with an entry of pairs, and overlays over it."""
-    raw = overlay(raw_config("demo"), {"studies": {"all": ENTRY}})
+    raw = overlay(raw_config("demo"), {"studies": {"tumours": ENTRY}})
     for change in changes:
-        raw = overlay(raw, {"studies": {"all": change}})
+        raw = overlay(raw, {"studies": {"tumours": change}})
     return raw
 
 
 def test_an_entry_becomes_a_study_for_every_ordered_pair():
-    studies = {n: s for n, s in load(with_entry()).studies.items() if n.startswith("all")}
+    studies = {n: s for n, s in load(with_entry()).studies.items() if n.startswith("tumours")}
     assert list(studies) == NAMES
     for (teacher, student), study in zip(PAIRS, studies.values(), strict=True):
         assert (study.teacher, study.student) == (teacher, student)
         assert study.title == f"Tumours, {teacher} teacher, {student} student"
-        assert (study.group, study.entry, study.pairs) == (["all", "cohorts"], "all", None)
+        assert (study.group, study.entry, study.pairs) == (["tumours", "cohorts"], "tumours", None)
 
 
 def test_a_pair_is_what_a_study_of_its_own_would_be():
@@ -56,7 +56,7 @@ def test_a_pair_is_what_a_study_of_its_own_would_be():
     config = load(overlay(with_entry(), {"studies": {"own": own}}))
     for role in ("teacher", "baseline", "student"):
         made, written = (
-            train_spec("name", config.studies[name], role) for name in ("all-cnv-rppa", "own")
+            train_spec("name", config.studies[name], role) for name in ("tumours-cnv-rppa", "own")
         )
         assert made == written
 
@@ -64,14 +64,14 @@ def test_a_pair_is_what_a_study_of_its_own_would_be():
 def test_an_overlay_changes_a_part_of_all_pairs():
     change = {"seeds": 3, "training": {"epochs": 5}, "group": None}
     config = load(with_entry(change, {"pairs": [["cnv", "rppa"], ["rppa", "mrna"]]}))
-    chosen = {name: s for name, s in config.studies.items() if s.entry == "all"}
-    assert list(chosen) == ["all-cnv-rppa", "all-rppa-mrna"]
+    chosen = {name: s for name, s in config.studies.items() if s.entry == "tumours"}
+    assert list(chosen) == ["tumours-cnv-rppa", "tumours-rppa-mrna"]
     for study in chosen.values():
-        assert (study.seeds, study.training.epochs, study.group) == (3, 5, ["all"])
+        assert (study.seeds, study.training.epochs, study.group) == (3, 5, ["tumours"])
     only = load(with_entry({"pairs": None, "teacher": "cnv", "student": "mrna"})).studies
-    assert only["all"].entry is None
+    assert only["tumours"].entry is None
     assert not set(NAMES) & set(only)
-    assert "all" not in load(overlay(with_entry(), {"studies": {"all": None}})).studies
+    assert "tumours" not in load(overlay(with_entry(), {"studies": {"tumours": None}})).studies
 
 
 def test_a_dumped_configuration_is_read_as_it_was():
@@ -82,17 +82,20 @@ def test_a_dumped_configuration_is_read_as_it_was():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"pairs": "most"}, "studies.all.pairs: `all` is needed, or a list of pairs"),
-        ({"pairs": [["cnv"]]}, "studies.all.pairs: `all` is needed, or a list of pairs"),
-        ({"pairs": []}, "studies.all.pairs: `all` is needed, or a list of pairs"),
+        ({"pairs": "most"}, "studies.tumours.pairs: `all` is needed, or a list of pairs"),
+        ({"pairs": [["cnv"]]}, "studies.tumours.pairs: `all` is needed, or a list of pairs"),
+        ({"pairs": []}, "studies.tumours.pairs: `all` is needed, or a list of pairs"),
         ({"pairs": [["cnv", "cnv"]]}, r"pairs: \[cnv, cnv\] is no pair of modalities"),
         ({"pairs": [["cnv", "dna"]]}, "datasets.brca; it has mrna, cnv, rppa"),
         ({"pairs": [["cnv", "rppa"]] * 2}, r"list every pair once, not \[cnv, rppa\] twice"),
-        ({"teacher": "cnv"}, "studies.all: teacher: `pairs` names the modalities"),
-        ({"dataset": "brac"}, "studies.all.dataset: there is no dataset 'brac'"),
-        ({"degradation": {"kind": "modality"}}, "does not go with degradation.kind: 'modality'"),
-        ({"training": {"epochz": 3}}, "studies.all.training.epochz: there is no such key"),
-        ({"pairs": None}, r"studies.all.teacher: this key is required \(and 1 more\)"),
+        ({"teacher": "cnv"}, "studies.tumours: teacher: `pairs` names the modalities"),
+        ({"dataset": "brac"}, "studies.tumours.dataset: there is no dataset 'brac'"),
+        (
+            {"degradation": {"kind": "modality"}, "selection": None},
+            "does not go with degradation.kind: 'modality'",
+        ),
+        ({"training": {"epochz": 3}}, "studies.tumours.training.epochz: there is no such key"),
+        ({"pairs": None}, r"studies.tumours.teacher: this key is required \(and 1 more\)"),
     ],
 )
 def test_a_wrong_entry_is_one_line_that_names_it(change, words):
@@ -102,21 +105,21 @@ def test_a_wrong_entry_is_one_line_that_names_it(change, words):
 
 def test_a_pair_does_not_take_the_name_of_another_study():
     raw = with_entry()
-    raw["studies"]["all-cnv-rppa"] = raw["studies"]["brca"]
-    with pytest.raises(CchError, match="'all-cnv-rppa' is also another study's name"):
+    raw["studies"]["tumours-cnv-rppa"] = raw["studies"]["brca"]
+    with pytest.raises(CchError, match="'tumours-cnv-rppa' is also another study's name"):
         load(raw)
 
 
 def test_an_entry_and_its_groups_are_targets():
-    change = {"group": ["cohorts", "tumours"]}
+    change = {"group": ["cohorts", "others"]}
     plan = Plan(with_entry(change), ROOT)
     targets, titles = plan.targets(), plan.titles()["studies"]
     every = {path for name in NAMES for path in targets[name]}
-    for group in ("all", "cohorts", "tumours"):
+    for group in ("tumours", "cohorts", "others"):
         assert every <= set(targets[group])
         plan.check_target(group)
-    assert titles["all"] == ", ".join(NAMES)
-    assert titles["cohorts"] == titles["tumours"] == "all"
+    assert titles["tumours"] == ", ".join(NAMES)
+    assert titles["cohorts"] == titles["others"] == "tumours"
     # Pairs share the features of a modality.
     selections = {key for key, (name, _) in plan.selections.items() if name in NAMES}
     assert len(selections) == 3
@@ -148,7 +151,7 @@ def test_a_split_that_asks_for_too_many_rows_is_one_line():
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"test": 1}, "studies.all.split.test: a fraction below 1 or a whole number of rows"),
+        ({"test": 1}, "studies.tumours.split.test: a fraction below 1 or a whole number of rows"),
         ({"test": 10.5}, "a whole number of rows from 2 on is needed, not 10.5"),
         ({"test": True}, "a whole number of rows from 2 on is needed, not True"),
         ({"test": 0}, "leave no test or no training rows"),
