@@ -78,6 +78,7 @@ def test_normals_and_metastases_go_and_the_first_aliquot_of_a_tumour_stays():
         "mrna": {"columns": 5, "primary tumours": 3, "cases": 2},
         "cnv": {"columns": 3, "primary tumours": 3, "cases": 3},
         "complete": 2,
+        "any label": 2,
         "labelled": 2,
     }
 

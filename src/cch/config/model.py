@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -124,6 +124,15 @@ class DatasetModel(Model):
     modalities: ClassVar[Any]
     regression: ClassVar[bool] = False
 
+    def without_words(self) -> Self:
+        """Return the settings without what only tables say, so that no data depend on wording."""
+        return self.model_copy(update={"title": ""})
+
+    @property
+    def label_note(self) -> str | None:
+        """What tables say of the classes beside every result."""
+        return None
+
 
 class SyntheticDataset(DatasetModel):
     """Appendix B's Gaussian sampler; one independent draw for every seed."""
@@ -208,13 +217,23 @@ class MosiDataset(DatasetModel):
     modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "video")
 
 
-class CohortLabel(Model):
+class _Label(Model):
+    """What is said of a label, wherever it comes from."""
+
+    defined_by: str | None = Field(
+        None,
+        description="Modality or modalities that the classes were defined from, such as `mRNA "
+        "clusters`; said beside every result, since a teacher on that modality is favoured.",
+    )
+
+
+class CohortLabel(_Label):
     """Every case is labelled by the cohort (project) that it belongs to."""
 
     kind: Literal["cohort"] = Field(description="Picks this kind.")
 
 
-class TableLabel(Model):
+class TableLabel(_Label):
     """Labels are read from a source of their own, by case."""
 
     kind: Literal["table"] = Field(description="Picks this kind.")
@@ -226,6 +245,19 @@ class TableLabel(Model):
         description="Class by label as it stands in the source; cases with other labels are left "
         "out. Empty: every label is a class of its own.",
     )
+
+
+class SegmentRegions(Model):
+    """What copy-number segments are averaged over: genes, or bins of a fixed width."""
+
+    genes: Name | None = Field(None, description="Source of the genes' coordinates.")
+    bins: float | None = Field(None, gt=0, description="Width of a bin, in million base pairs.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> SegmentRegions:
+        if (self.genes is None) == (self.bins is None):
+            raise ValueError("needs one of `genes` and `bins`")
+        return self
 
 
 class TcgaDataset(DatasetModel):
@@ -245,9 +277,32 @@ class TcgaDataset(DatasetModel):
         description="Of several aliquots of a case's primary tumour: the first by barcode (vial, "
         "portion, plate), or their mean.",
     )
+    averaged: tuple[str, ...] = Field(
+        (),
+        description="Samples that a source gives as the mean of replicates; another sample of the "
+        "same primary tumour comes before them.",
+    )
     gene_names: Name | None = Field(
         None, description="Source that names Ensembl ids by gene symbol; null: ids are kept."
     )
+    segments: SegmentRegions | None = Field(
+        None,
+        description="What copy-number segments are averaged over, weighted by the length of "
+        "overlap; null: no modality comes as segments.",
+    )
+
+    def without_words(self) -> Self:
+        """Return the settings without title and ``label.defined_by``."""
+        label = self.label.model_copy(update={"defined_by": None})
+        return self.model_copy(update={"title": "", "label": label})
+
+    @property
+    def label_note(self) -> str | None:
+        """What the classes were defined from, if the configuration says so."""
+        if self.label.defined_by is None:
+            return None
+        defined_by = self.label.defined_by
+        return f"{self.title}: classes defined from {defined_by}, which favours a teacher on it"
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -469,7 +469,7 @@ class Plan:
         return as_json(
             PrepareSpec(
                 name=name,
-                dataset=self.config.datasets[name].model_copy(update={"title": ""}),
+                dataset=self.config.datasets[name].without_words(),
                 readers={source: self.table.source(source).reader for source in files},
                 files=[(source, role) for source, paths in files.items() for role in paths],
             )
