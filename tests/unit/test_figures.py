@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from cch.tables.documents import parse_document
-from cch.tables.figures import draw_architecture, save
+from cch.tables.figures import draw_architecture, draw_pairs, save
 from support import stored_cell, stored_table
 
 SAID = {
@@ -55,3 +55,21 @@ def test_equal_cells_give_equal_files(tmp_path):
     for suffix in ("pdf", "png"):
         first, second = ((tmp_path / name / f"fig03.{suffix}").read_bytes() for name in "ab")
         assert first == second
+
+
+def test_pairs_are_drawn_row_by_row_with_their_errors(tmp_path):
+    columns = ("baseline", "difference-t2-w0.5", "difference-t4-w0.5")
+    cells = {
+        f"a-b-{level}/{column}": stored_cell(f"p/a-b-{level}/{column}", value=value, se=0.01, n=3)
+        for level, value in (("0", 0.2), ("0.4", -0.1))
+        for column in columns
+    }
+    cells[f"a-b-0/{columns[1]}"] |= {"value": None, "se": None}
+    table = stored_table("p", cells, number="Pairs p", title="Pairs", kind="pairs")
+    figure = draw_pairs(parse_document(table, "p"))
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a-b-0", "a-b-0.4"]
+    drawn_points = [container.lines[0].get_xdata().tolist() for container in axis.containers]
+    assert drawn_points == [[-0.1], [0.2, -0.1]]
+    assert axis.yaxis_inverted()
+    save(figure, tmp_path / "p.pdf", tmp_path / "p.png")
