@@ -12,8 +12,14 @@ from cch.base.errors import CchError
 from cch.config import load
 from cch.config.specs import train_spec
 from cch.config.work import Size
-from cch.data.paired import split_of
+from cch.data.paired import Contents, Modality, split_of, write_paired
+from cch.tables.cells import build_document
+from cch.tables.documents import read_document
+from cch.tables.spec import TableSpec
+from cch.tables.write import make
+from cch.training.store import RunsFile
 from cch.workflow.planning import Plan
+from small_tree import TEST, TRAIN, write_drawn_estimates, write_drawn_runs
 from support import ROOT, overlay, raw_config
 
 ENTRY: dict[str, Any] = {
@@ -176,3 +182,64 @@ def test_sizes_and_ids_follow_the_limit():
     written = {"kind": "random", "test": 0.1, "valid": 0.0, "stratified": True}
     assert free.model_dump(mode="json") == written
     assert split.model_dump(mode="json") == written | {"test": 12, "train": 30}
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """The plan of an entry with two pairs, and its table over outputs that are drawn."""
+    monkeypatch.chdir(tmp_path)
+    change = {
+        "dataset": "mosei",
+        "pairs": [["text", "audio"], ["audio", "vision"]],
+        "split": None,
+        "selection": None,
+        "information": {"calibration": None},
+    }
+    plan, rng = Plan(with_entry(change), ROOT), np.random.Generator(np.random.PCG64(0))
+    data, rows = plan.paths.dataset("mosei"), TRAIN + TEST
+    values = {
+        name: Modality(np.zeros((rows, 2), np.float32)) for name in ("text", "audio", "vision")
+    }
+    label, names = np.arange(rows) % 2, list(map(str, range(rows)))
+    split = ["train"] * TRAIN + ["test"] * TEST
+    write_paired(data, Contents("classification", label, names, values, "01", split))
+    for study in ("tumours-text-audio", "tumours-audio-vision"):
+        write_drawn_runs(plan, study, data, rng, classes=2)
+        write_drawn_estimates(plan, study, rng)
+    list(make(TableSpec.model_validate_json(plan.table_spec("pairs-tumours"))))
+    return plan, read_document(plan.paths.table("pairs-tumours"))
+
+
+def test_the_table_over_pairs_has_the_cells_of_their_own_tables(table):
+    plan, document = table
+    assert document.title == "Tumours: all pairs of modalities"
+    rows = [f"{pair}-{level}" for pair in ("text-audio", "audio-vision") for level in ("0", "0.5")]
+    assert [row.key for row in document.rows] == rows
+    for row in rows:
+        pair, _, level = row.rpartition("-")
+        study = f"tumours-{pair}"
+        cells = {c.key: document.cells[f"{row}/{c.key}"] for c in document.columns}
+        assert {cell.study for cell in cells.values()} == {study}
+        assert cells["rows"].text == f"{TRAIN} / {TEST}"
+        for own, columns in (
+            ("sweep", {"baseline": "no-kd", "difference-t2-w0.5": "difference-t2-w0.5"}),
+            ("criterion", {key: key for key in cells if key.startswith(("ksg", "effect"))}),
+        ):
+            spec = TableSpec.model_validate_json(plan.table_spec(f"{own}-{study}"))
+            theirs = build_document(spec).cells
+            for ours, column in columns.items():
+                assert cells[ours].value == theirs[f"{level}/{column}"].value
+        teachers = [
+            run["metrics"]["accuracy"] for run in RunsFile(plan.paths.runs(study, "teacher")).runs
+        ]
+        assert cells["teacher"].value == pytest.approx(np.mean(teachers))
+
+
+def test_the_table_over_pairs_is_built_with_the_entry_alone(table):
+    plan, _ = table
+    files = set(plan.layout_files("pairs-tumours"))
+    assert len(files) == 6
+    targets = plan.targets()
+    for target in ("tumours", "cohorts", "pairs-tumours"):
+        assert files <= set(targets[target])
+    assert not files & set(targets["tumours-text-audio"])
