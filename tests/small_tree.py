@@ -6,6 +6,7 @@ Where it is not ``trained``, the outputs of networks and estimates are drawn ins
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ from support import ROOT, overlay, raw_config
 
 STUDY, RESULTS = "mnistm-a18", "results/small"
 ESTIMATOR = "ksg"
-TABLES = ("table12", "table13", f"sweep-{STUDY}", f"criterion-{STUDY}", f"calibration-{STUDY}")
+TABLES = (
+    *("table12", "table13"),
+    *(f"{kind}-{STUDY}" for kind in ("sweep", "criterion", "calibration", "sensitivity")),
+)
 CHANGE: dict[str, Any] = {
     "results": RESULTS,
     "studies": {
@@ -182,7 +186,8 @@ def write_drawn_runs(
             for run, outputs in zip(runs, logits, strict=True)
         ]
         path = plan.paths.runs(name, role)
-        arrays = {"logits": logits, "test_label": label}
+        rows = np.tile(np.arange(TRAIN, TRAIN + TEST), (study.seeds, 1))
+        arrays = {"logits": logits, "test_label": label, "test_rows": rows}
         write_runs(path, header | {"role": role}, entries, arrays)
         inputs = [data] if role != "student" else [data, plan.paths.runs(name, "teacher")]
         record(plan, "train", inputs, [path], given, device="cpu")
@@ -217,19 +222,21 @@ def write_drawn_estimates(plan: Plan, name: str, rng: np.random.Generator) -> No
 
 def _write_calibration(plan: Plan, rng: np.random.Generator) -> None:
     ts, sl = "teacher-student", "student-label"
+    of_label = {"class_counts": (10, 10, 10), "bound": math.log(3)}
     cases = [
-        Case("permutation-null", ts, 0.0, 30, 4, 4),
-        Case("gaussian", ts, 1.0, 30, 4, 4),
-        Case("permutation-null", sl, 0.0, 30, 4, None, (10, 10, 10)),
-        Case("class-mixture", sl, 0.55, 30, 4, None, (10, 10, 10), share=0.5),
+        (level, Case(kind, ts, truth, 30, 4, 4))
+        for level in map(level_name, plan.config.studies[STUDY].degradation.levels)
+        for kind, truth in (("permutation-null", 0.0), ("gaussian", 1.0))
     ]
+    cases.append((None, Case("permutation-null", sl, 0.0, 30, 4, **of_label)))
+    cases.append((None, Case("class-mixture", sl, 0.55, 30, 4, share=0.5, **of_label)))
     results = [
-        {"id": digest(index)[:16], "estimator": ESTIMATOR}
+        {"id": digest(index)[:16], "estimator": ESTIMATOR, "level": level}
         | CaseResult(case, (case.truth + rng.normal(0, 0.1, 3)).tolist()).to_json()
-        for index, case in enumerate(cases)
+        for index, (level, case) in enumerate(cases)
     ]
     path = plan.paths.calibration(STUDY, ESTIMATOR)
-    write_json(path, {"format": "cch-calibration-1", "unit": "nats", "results": results})
+    write_json(path, {"format": "cch-calibration-2", "unit": "nats", "results": results})
     inputs = list(plan.representations(STUDY).values())
     record(plan, "calibrate", inputs, [path], plan.calibrate_spec(STUDY, ESTIMATOR))
 

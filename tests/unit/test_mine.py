@@ -19,12 +19,12 @@ from cch.information.mine import (
     MINE,
     Fit,
     MovingAverage,
-    Rows,
     StatisticsNetworks,
     bound,
     corrected_loss,
     log_mean_exp,
 )
+from cch.information.stacks import Rows
 
 QUICK = MINE(epochs=12, units=16, batch_size=64)
 

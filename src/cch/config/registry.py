@@ -102,9 +102,15 @@ ESTIMATORS = Registry(
         "latentmi-library": "cch.information.latentmi_library:LatentMILibrary",
         "mine": "cch.information.mine:MINE",
         "ksg": "cch.information.ksg:KSG",
+        "infonce": "cch.information.infonce:InfoNCE",
+        "nwj": "cch.information.infonce:NWJ",
+        "classifier": "cch.information.classifier:Classifier",
     },
 )
 """Classes of estimators; see ``cch.information.estimator``."""
+
+BOUNDS = ("infonce", "nwj", "classifier")
+"""Those that give a bound at a stated confidence, not a point."""
 
 OPTIMIZERS = Registry(
     "optimizer",

@@ -6,6 +6,8 @@ Layout (every first axis is the row, rows are the same samples everywhere)::
     sample                 (N,) strings, unique
     split                  (N,) strings train | valid | test, if the dataset fixes one
     draw                   (N,) int32, if the dataset holds independent draws: seed s uses draw s
+    group                  (N,) int32, if rows come in groups that are no independent samples, such
+                           as the utterances of a video
     modalities/<name>/values   (N, D) or (N, H, W) or (N, L, D), float32 or uint8
     modalities/<name>/feature  (D,) strings, for (N, D) and (N, L, D)
 
@@ -66,6 +68,7 @@ class Contents:
     class_names: Sequence[str] = ()
     split: Sequence[str] | None = None
     draw: np.ndarray | None = None
+    group: Sequence[str] | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -89,6 +92,9 @@ def write_paired(path: str | os.PathLike[str], contents: Contents) -> None:
             _write_strings(file, "split", contents.split)
         if contents.draw is not None:
             file["draw"] = np.asarray(contents.draw, dtype=np.int32)
+        if contents.group is not None:
+            numbers = {name: number for number, name in enumerate(dict.fromkeys(contents.group))}
+            file["group"] = np.array([numbers[name] for name in contents.group], dtype=np.int32)
         for name, modality in contents.modalities.items():
             values = file.create_dataset(f"modalities/{name}/values", data=_stored(modality.values))
             values.attrs["scale"] = float(modality.scale)
@@ -123,6 +129,8 @@ def _check_contents(where: str, contents: Contents) -> None:
         parts["split"] = len(contents.split)
     if contents.draw is not None:
         parts["draw"] = len(contents.draw)
+    if contents.group is not None:
+        parts["group"] = len(contents.group)
     parts |= {name: len(modality.values) for name, modality in contents.modalities.items()}
     for name, count in parts.items():
         if count != rows:
@@ -204,7 +212,7 @@ class PairedDataset:
 
     def _check_rows(self) -> None:
         names = [f"modalities/{name}/values" for name in self.modalities]
-        names += [name for name in ("sample", "split", "draw") if name in self._file]
+        names += [name for name in ("sample", "split", "draw", "group") if name in self._file]
         for name in names:
             if self._file[name].shape[0] != len(self):
                 count = self._file[name].shape[0]
@@ -239,6 +247,11 @@ class PairedDataset:
     def draw(self) -> np.ndarray | None:
         """The independent draw of each row, (N,) int32, or None."""
         return self._file["draw"][()] if "draw" in self._file else None
+
+    @property
+    def group(self) -> np.ndarray | None:
+        """The group of each row, (N,) int32, or None where rows are independent samples."""
+        return self._file["group"][()] if "group" in self._file else None
 
     def _values(self, name: str) -> h5py.Dataset:
         if name not in self.modalities:

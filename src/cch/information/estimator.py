@@ -10,14 +10,18 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from cch.base.errors import CchError
 from cch.config.registry import ESTIMATORS
 from cch.data.rng import keyed_seed
+from cch.information.quantities import POINTS
 from cch.information.units import Nats
+
+Kind = Literal["point", "lower", "upper"]
+Labels = np.ndarray | None
 
 MIN_ROWS = 50
 """Fewer rows are refused: latentmi would fit on 25 of them and estimate on the other 25."""
@@ -35,12 +39,14 @@ class Sample:
         y: (n, dy) float64, finite; or (n,) int64 class codes 0..C-1 where ``discrete``.
         constant_x: (dx,) bool, columns of ``x`` without any spread.
         constant_y: (dy,) bool, the same for a continuous ``y``; empty where ``discrete``.
+        given: (n,) int64 class codes that the information is conditional on, or None.
     """
 
     x: np.ndarray
     y: np.ndarray
     constant_x: np.ndarray
     constant_y: np.ndarray
+    given: np.ndarray | None = None
 
     @property
     def discrete(self) -> bool:
@@ -52,19 +58,27 @@ class Sample:
         """Number of classes that occur, or 0 for a continuous ``y``."""
         return int(self.y.max()) + 1 if self.discrete else 0
 
+    @property
+    def groups(self) -> int:
+        """Number of classes that the information is conditional on, or 0."""
+        return 0 if self.given is None else int(self.given.max()) + 1
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """One estimate of mutual information.
+    """One estimate of mutual information, or a bound.
 
     Attributes:
-        value: nats, as the estimator gave it (it may be below zero); None where it failed.
+        value: nats, as the estimator gave it (it may be below zero); None where it failed. Of a
+            bound the confidence limit.
         n: rows given.
         dx: columns of x as given.
         dy: columns of y as given; the number of classes where y is labels.
         seed: what the estimator's generators were seeded with.
         fit: JSON-able details: estimator, version, options, rows used, and what its fit did.
         flags: what a reader of the value must know, in words; empty for a plain value.
+        kind: whether the truth is estimated, or bounded from below or above.
+        confidence: of a bound, the probability at least that it is right; None for a point.
     """
 
     value: Nats | None
@@ -74,6 +88,8 @@ class Estimate:
     seed: int
     fit: dict[str, Any] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
+    kind: Kind = "point"
+    confidence: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the estimate as a dict that JSON holds without loss."""
@@ -90,7 +106,9 @@ class Estimator(Protocol):
     def version(self) -> str:
         """Version of the method's implementation; a change of numbers changes it."""
 
-    def estimate(self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...]) -> Estimate:
+    def estimate(
+        self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...], given: Labels = None
+    ) -> Estimate:
         """Estimate I(x; y) in nats; see ``CheckedEstimator.estimate``."""
 
     def estimate_many(
@@ -98,6 +116,7 @@ class Estimator(Protocol):
         pairs: Sequence[tuple[np.ndarray, np.ndarray]],
         *,
         keys: Sequence[tuple[Any, ...]],
+        given: Sequence[Labels] | None = None,
     ) -> list[Estimate]:
         """Estimate I(x; y) of many pairs; see ``CheckedEstimator.estimate_many``."""
 
@@ -118,11 +137,18 @@ class CheckedEstimator(ABC):
     """
 
     name: str
+    kind: Kind = "point"
+    quantities: tuple[str, ...] = POINTS
+    confidence: float | None = None
 
     @property
     @abstractmethod
     def version(self) -> str:
         """Version of the method's implementation; a change of numbers changes it."""
+
+    def of(self, quantity: str) -> Self:
+        """Return the estimator of one of its ``quantities``."""
+        return self
 
     def work(self, rows: int, dx: int, dy: int, labels: bool) -> float | None:
         """Floating-point operations of one estimate at most; None where the method says none.
@@ -159,8 +185,10 @@ class CheckedEstimator(ABC):
             if not value > 0:
                 raise CchError(self.name, f"{option} is {value!r}, expected more than 0")
 
-    def estimate(self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...]) -> Estimate:
-        """Estimate the mutual information I(x; y) in nats.
+    def estimate(
+        self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...], given: Labels = None
+    ) -> Estimate:
+        """Estimate the mutual information I(x; y) in nats, or I(x; y | given).
 
         Equal arrays and an equal ``key`` give an equal value on the CPU. A representation with
         NaN or infinity (a diverged run) and a fit that fails give value None with a flag; a
@@ -171,17 +199,20 @@ class CheckedEstimator(ABC):
             y: (n, dy) numbers, or (n,) floats (one continuous column), or (n,) integers or
                 booleans (class labels).
             key: what the estimate is for; its generators are seeded by it.
+            given: (n,) class labels to condition on, for estimators whose ``quantities`` include
+                a conditional one.
 
         Raises:
             CchError: shapes that do not fit together, fewer than 50 rows, labels of one class.
         """
-        return self.estimate_many([(x, y)], keys=[key])[0]
+        return self.estimate_many([(x, y)], keys=[key], given=[given])[0]
 
     def estimate_many(
         self,
         pairs: Sequence[tuple[np.ndarray, np.ndarray]],
         *,
         keys: Sequence[tuple[Any, ...]],
+        given: Sequence[Labels] | None = None,
     ) -> list[Estimate]:
         """Estimate I(x; y) of many pairs, in nats, in their order.
 
@@ -191,24 +222,48 @@ class CheckedEstimator(ABC):
         Args:
             pairs: (x, y) as for ``estimate``.
             keys: one for each pair.
+            given: labels to condition on, one (n,) for each pair.
 
         Raises:
             CchError: as ``estimate``.
         """
-        asked = [self._asked(x, y, key) for (x, y), key in zip(pairs, keys, strict=True)]
+        every = given or [None] * len(pairs)
+        asked = [
+            self._asked(x, y, key, labels)
+            for (x, y), key, labels in zip(pairs, keys, every, strict=True)
+        ]
         open_ = [one for one in asked if one.sample is not None]
         found = iter(self._measure_many([o.sample for o in open_], [o.seed for o in open_]))
         return [self._answered(one, one.known or next(found)) for one in asked]
 
-    def _asked(self, x: np.ndarray, y: np.ndarray, key: tuple[Any, ...]) -> _Asked:
+    def _asked(self, x: np.ndarray, y: np.ndarray, key: tuple[Any, ...], given: Labels) -> _Asked:
         """Check one pair, and answer it where nothing has to be estimated."""
         x, y = _shaped(self.name, x, y)
+        if given is not None:
+            given = self._condition(x, given)
         seed = keyed_seed("information", self.name, *key, bits=32)
-        known = _without_measuring(x, y)
+        known = _broken(x, y) or self._known(x, y)
         sample = None
         if known is None:
-            sample = Sample(x, y, constant_columns(x), constant_columns(y))
+            sample = Sample(x, y, constant_columns(x), constant_columns(y), given)
         return _Asked(x, y, seed, sample, known)
+
+    def _condition(self, x: np.ndarray, given: np.ndarray) -> np.ndarray:
+        """Return labels to condition on as class codes (n,)."""
+        if not any(name.endswith("-given-label") for name in self.quantities):
+            raise CchError(self.name, "estimates nothing conditional", "leave `given` out")
+        labels = np.asarray(given)
+        if labels.shape != x.shape[:1] or labels.dtype.kind not in "biu":
+            raise CchError(self.name, "`given` is no class label for each row")
+        return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+    def _known(self, x: np.ndarray, y: np.ndarray) -> Measured | None:
+        """Answer where nothing has to be estimated: a constant side carries no information."""
+        sides = [("x", x)] if y.ndim == 1 else [("x", x), ("y", y)]
+        constant = [name for name, values in sides if constant_columns(values).all()]
+        if constant:
+            return Measured(0.0, flags=[f"constant representation ({', '.join(constant)})"])
+        return None
 
     def _answered(self, asked: _Asked, measured: Measured) -> Estimate:
         """Judge what was measured and say how."""
@@ -229,7 +284,8 @@ class CheckedEstimator(ABC):
         value, flags = _judged(measured, y)
         dy = y.shape[1] if y.ndim == 2 else int(y.max()) + 1
         n, dx = asked.x.shape
-        return Estimate(value, n, dx, dy, asked.seed, fit | measured.fit, flags)
+        fit |= measured.fit
+        return Estimate(value, n, dx, dy, asked.seed, fit, flags, self.kind, self.confidence)
 
 
 @dataclass(frozen=True)
@@ -267,15 +323,12 @@ def _shaped(where: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.nd
     return x.astype(np.float64), y.reshape(len(y), -1).astype(np.float64)
 
 
-def _without_measuring(x: np.ndarray, y: np.ndarray) -> Measured | None:
-    """Return the answer where none has to be estimated: not finite, or constant."""
+def _broken(x: np.ndarray, y: np.ndarray) -> Measured | None:
+    """Return the answer to arrays that are not finite."""
     sides = [("x", x)] if y.ndim == 1 else [("x", x), ("y", y)]
     broken = [name for name, values in sides if not np.isfinite(values).all()]
     if broken:
         return Measured(math.nan, flags=[f"{name} contains NaN or infinity" for name in broken])
-    constant = [name for name, values in sides if constant_columns(values).all()]
-    if constant:
-        return Measured(0.0, flags=[f"constant representation ({', '.join(constant)})"])
     return None
 
 

@@ -27,7 +27,7 @@ from its own generators, and its number does not depend on the stack that it tra
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import ClassVar
@@ -36,16 +36,18 @@ import numpy as np
 import torch
 
 from cch.base.errors import CchError
-from cch.base.progress import Progress
 from cch.config import Network
-from cch.data.rng import numpy_generator, torch_generator
+from cch.data.rng import torch_generator
 from cch.information.estimator import Measured, Sample
 from cch.information.stacks import (
+    CPU_STACK_BYTES,
     Members,
+    Networks,
     StackedEstimator,
+    StoppedFit,
     affine,
     as_columns,
-    narrowed,
+    check_splits,
     padded,
     scaled,
     stacked,
@@ -60,9 +62,6 @@ ESTIMATE_SHIFTS = 256
 
 SCORE_ROWS = 8192
 """Pairs of one member that are scored at once outside training."""
-
-CPU_STACK_BYTES = 32 * 2**20
-"""On a CPU, stacks whose step touches more than this leave the caches and slow down."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +109,7 @@ class MINE(StackedEstimator):
             raise CchError(self.name, f"weight_decay is {self.weight_decay!r}, expected 0 or more")
         if not 0 <= self.decay < 1:
             raise CchError(self.name, f"decay is {self.decay!r}, expected 0 up to 1")
-        splits = (self.stop_split, self.estimate_split)
-        if not (min(splits) >= 0.05 and sum(splits) <= 0.95):
-            raise CchError(
-                self.name,
-                f"stop_split and estimate_split are {splits[0]!r} and {splits[1]!r}",
-                "give each 0.05 at least and leave 0.05 for training",
-            )
+        check_splits(self)
 
     @property
     def version(self) -> str:
@@ -147,23 +140,7 @@ class MINE(StackedEstimator):
         return Fit(self, members).measured()
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Which rows of a member train, stop and carry the estimate; indices (k,) each."""
-
-    train: np.ndarray
-    stop: np.ndarray
-    estimate: np.ndarray
-
-    @classmethod
-    def drawn(cls, options: MINE, rows: int, generator: np.random.Generator) -> Rows:
-        """Shuffle the rows and cut them."""
-        stop, estimate = round(rows * options.stop_split), round(rows * options.estimate_split)
-        cuts = [rows - stop - estimate, rows - estimate]
-        return cls(*np.split(generator.permutation(rows), cuts))
-
-
-class StatisticsNetworks:
+class StatisticsNetworks(Networks):
     """M networks T(x, y) of one architecture.
 
     Args:
@@ -171,9 +148,6 @@ class StatisticsNetworks:
             ``cch.training.networks``; first the weights that meet x, then those that meet y, which
             has no bias of its own: the first layer of a network on (x, y) joined, in two parts.
     """
-
-    def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
-        self.tensors = list(tensors)
 
     @classmethod
     def initial(
@@ -199,10 +173,6 @@ class StatisticsNetworks:
             for tensor, values in zip(tensors, drawn, strict=True):
                 tensor[member, : values.shape[0], : values.shape[1]] = values
         return cls([tensor.to(device).requires_grad_() for tensor in tensors])
-
-    def select(self, places: torch.Tensor) -> StatisticsNetworks:
-        """Copies of some members."""
-        return StatisticsNetworks([t.detach()[places].requires_grad_() for t in self.tensors])
 
     def scores(self, x: torch.Tensor, y: torch.Tensor, shifts: Sequence[int]) -> torch.Tensor:
         """T of the pairs (x_i, y_(i + shift)), cyclic: (M, shifts, B).
@@ -295,17 +265,14 @@ def bound(
     return scores[:, 0].mean(dim=1) - log_mean_exp(scores[:, 1:].flatten(1))
 
 
-class Fit:
+class Fit(StoppedFit):
     """One stack of members of equal shape, from samples to estimates."""
 
+    networks: StatisticsNetworks
+    best: StatisticsNetworks
+
     def __init__(self, options: MINE, members: Members) -> None:
-        self.options, self.device = options, torch.device(options.device)
-        seeds = [seed for _, seed in members]
-        self.rows = [
-            Rows.drawn(options, len(sample.x), numpy_generator("mine", seed, "rows"))
-            for sample, seed in members
-        ]
-        self.order = [torch_generator("mine", seed, "order") for seed in seeds]
+        super().__init__(options, members)
         sides = [
             [scaled(side, rows.train) for side in as_columns(sample)]
             for (sample, _), rows in zip(members, self.rows, strict=True)
@@ -313,18 +280,12 @@ class Fit:
         columns = (sides[0][0].shape[1], sides[0][1].shape[1])
         self.x, self.y = (stacked(side).to(self.device) for side in zip(*sides, strict=True))
         self.hidden = [options.units] * options.layers
-        weights = [torch_generator("mine", seed, "weights") for seed in seeds]
-        self.networks = StatisticsNetworks.initial(self.hidden, columns, weights, self.device)
-        self.optimizer = self._adam(self.networks)
+        weights = [torch_generator("mine", seed, "weights") for seed in self.seeds]
         self.average = MovingAverage(options.decay)
-        count = len(members)
-        self.active = np.arange(count)
-        self.best = self.networks.select(torch.arange(count, device=self.device))
-        self.highest, self.values = np.full(count, -math.inf), np.full(count, math.nan)
-        self.epochs, self.best_epoch = np.zeros(count, dtype=int), np.zeros(count, dtype=int)
-        self.diverged = np.zeros(count, dtype=bool)
+        self.values = np.full(len(members), math.nan)
+        self.start(StatisticsNetworks.initial(self.hidden, columns, weights, self.device))
 
-    def _adam(self, networks: StatisticsNetworks) -> torch.optim.Adam:
+    def _optimizer(self, networks: Networks) -> torch.optim.Adam:
         lr, weight_decay = self.options.lr, self.options.weight_decay
         return torch.optim.Adam(networks.tensors, lr=lr, weight_decay=weight_decay, fused=True)
 
@@ -334,89 +295,34 @@ class Fit:
         for member, rows in enumerate(self.rows):
             if not self.diverged[member]:
                 place = torch.tensor([member], device=self.device)
-                x, y = self._part(place, rows.estimate[None])
+                chosen = torch.from_numpy(rows.estimate[None]).to(self.device)
+                x, y = self._part(place, chosen)
                 self.values[member] = bound(self.best.select(place), x, y, ESTIMATE_SHIFTS).item()
         return [self._answer(member) for member in range(len(self.rows))]
 
-    def train(self) -> None:
-        """Train every member; ``best`` then holds the weights that did best on stopping rows."""
-        label = f"{self.options.name}, {len(self.rows)} x {self.x.shape[1]} rows"
-        progress = Progress(label, self.options.epochs, "epochs")
-        for epoch in range(1, self.options.epochs + 1):
-            for x, y in self._batches():
-                shifts = range(1 + min(self.options.shifts, x.shape[1] - 1))
-                scores = self.networks.scores(x, y, shifts)
-                losses = corrected_loss(scores[:, 0], scores[:, 1:].flatten(1), self.average)
-                # Members share no parameter, so the sum gives each its own gradient.
-                loss = losses.sum()
-                self.optimizer.zero_grad()
-                loss.backward()
-                self.optimizer.step()
-            self._judge(epoch)
-            progress.advance(note=f"{len(self.active)} in training")
-            if not len(self.active):
-                break
+    def _losses(self, members: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        x, y = self._part(members, rows)
+        shifts = range(1 + min(self.options.shifts, x.shape[1] - 1))
+        scores = self.networks.scores(x, y, shifts)
+        return corrected_loss(scores[:, 0], scores[:, 1:].flatten(1), self.average)
 
-    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield (x, y) batches of the active members, each in its own order."""
-        rows = np.stack([self.rows[member].train for member in self.active])
-        drawn = [torch.randperm(rows.shape[1], generator=self.order[m]) for m in self.active]
-        order = np.take_along_axis(rows, torch.stack(drawn).numpy(), axis=1)
-        members = torch.from_numpy(self.active).to(self.device)
-        # Of equal size, because a lone last row would have no other y to be paired with.
-        batches = math.ceil(rows.shape[1] / self.options.batch_size)
-        for batch in np.array_split(order, batches, axis=1):
-            yield self._part(members, batch)
+    def _reached(self, members: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return bound(self.networks, *self._part(members, rows), STOP_SHIFTS)
 
-    def _part(self, members: torch.Tensor, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def _part(self, members: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows (M, B) of the given members: x (M, B, dx padded) and y (M, B, dy padded)."""
-        chosen = torch.from_numpy(rows).to(self.device)
-        return self.x[members[:, None], chosen], self.y[members[:, None], chosen]
-
-    def _judge(self, epoch: int) -> None:
-        """Remember members at their best and leave out those that have stopped or diverged."""
-        members = self.active
-        stop = np.stack([self.rows[member].stop for member in members])
-        x, y = self._part(torch.from_numpy(members).to(self.device), stop)
-        values = bound(self.networks, x, y, STOP_SHIFTS).cpu().numpy()
-        self.epochs[members] = epoch
-        better = values > self.highest[members]
-        self.highest[members[better]] = values[better]
-        self.best_epoch[members[better]] = epoch
-        self._remember(np.flatnonzero(better))
-        self.diverged[members] = ~np.isfinite(values)
-        waited = epoch - self.best_epoch[members]
-        going_on = np.isfinite(values) & (waited < self.options.patience)
-        if not going_on.all():
-            self._narrow(np.flatnonzero(going_on))
-
-    @torch.no_grad()
-    def _remember(self, places: np.ndarray) -> None:
-        """Copy the weights of the members at these places of the stack in training."""
-        here = torch.from_numpy(places).to(self.device)
-        there = torch.from_numpy(self.active[places]).to(self.device)
-        for kept, tensor in zip(self.best.tensors, self.networks.tensors, strict=True):
-            kept[there] = tensor[here]
+        return self.x[members[:, None], rows], self.y[members[:, None], rows]
 
     def _narrow(self, places: np.ndarray) -> None:
-        """Go on with some members only: their weights and the optimiser's state of them."""
-        chosen = torch.from_numpy(places).to(self.device)
-        tensors, self.optimizer = narrowed(self.optimizer, self.networks.tensors, chosen)
-        self.networks = StatisticsNetworks(tensors)
-        self.average.select(chosen)
-        self.active = self.active[places]
+        super()._narrow(places)
+        self.average.select(torch.from_numpy(places).to(self.device))
 
     def _answer(self, member: int) -> Measured:
         rows, diverged = self.rows[member], bool(self.diverged[member])
         fit = {
             "torch": metadata.version("torch"),
             "network": "-".join(map(str, [*self.hidden, 1])),
-            "epochs_run": int(self.epochs[member]),
-            "best_epoch": int(self.best_epoch[member]),
-            "stopped_early": bool(self.epochs[member] < self.options.epochs),
-            "rows_trained": len(rows.train),
-            "rows_stopping": len(rows.stop),
-            "rows_estimated": len(rows.estimate),
+            **self.said(member),
             "independent_pairs": len(rows.estimate) * min(ESTIMATE_SHIFTS, len(rows.estimate) - 1),
         }
         flags = [f"training diverged in epoch {self.epochs[member]}"] if diverged else []

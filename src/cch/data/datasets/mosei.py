@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,6 +122,7 @@ def prepare(spec: MoseiDataset, raw: MoseiPickle) -> Contents:
         modalities={name: Modality(array[:done]) for name, array in values.items()},
         class_names=CLASSES,
         split=split if spec.split == "official" else drawn_split(label),
+        group=_videos(folds, kept),
         notes=_notes(spec, folds, kept, zeroed),
     )
 
@@ -292,6 +294,17 @@ def _as_text(value: Any) -> str:
 def _sample_ids(fold: Fold, kept: np.ndarray) -> list[str]:
     named = fold.ids or [""] * len(fold)
     return [f"{fold.name}-{row:05d} {named[row]}".rstrip() for row in kept]
+
+
+def _videos(folds: list[Fold], kept: Mapping[str, np.ndarray]) -> list[str] | None:
+    """The video of each segment: its name up to ``[`` or ``|``; None where a fold has no names."""
+    if any(fold.ids is None for fold in folds):
+        return None
+    return [
+        re.split(r"[\[|]", (fold.ids or [])[row], maxsplit=1)[0]
+        for fold in folds
+        for row in kept[fold.name]
+    ]
 
 
 def _notes(

@@ -96,7 +96,11 @@ _READERS = {
     ),
     "mosei-pickle": Reader(("pickle",), mosei.MoseiPickle, mosei.find_pickle),
     "mosi-csv": Reader(
-        ("text-train", "audio-train", "video-train", "text-test", "audio-test", "video-test"),
+        (
+            *("text-train", "audio-train", "video-train"),
+            *("text-test", "audio-test", "video-test"),
+            "transcripts",
+        ),
         mosi.MosiFeatures,
         mosi.read_tables,
     ),

@@ -1,0 +1,489 @@
+"""Lower bounds on mutual information by a contrastive critic: InfoNCE and NWJ.
+
+A critic f(x, y) is fitted on one part of the rows, stopped and tuned on a second, and read on a
+third (see ``cch.information.limits`` for the confidence). With it, for K reading rows::
+
+    InfoNCE  1/K sum_i ln r_i,    r_i = a + (1 - a) K e^f(x_i, y_i) / sum_j e^f(x_i, y_j)
+
+(A. van den Oord, Y. Li, O. Vinyals, "Representation learning with contrastive predictive coding",
+2018; here also with the roles of x and y exchanged, and the mean of both). It does not exceed
+I(X; Y) in expectation. Write r(x, y) for the ratio of a fresh pair beside the K - 1 other y of a
+batch. For any ratio > 0 of fixed others, Donsker and Varadhan give E_joint[ln r] <= I(X; Y) +
+ln E_independent[r]. Where x is independent of all K y, these are exchangeable, so the mean of r
+over the others too is a + (1 - a) = 1, and by Jensen the mean of ln E[r] is 0 at most. The constant
+a > 0 keeps ln r above ln a, and K keeps it below ln K: no critic shows more than ln K nats
+(B. Poole, S. Ozair, A. van den Oord, A. Alemi, G. Tucker, "On variational bounds of mutual
+information", ICML 2019)::
+
+    NWJ      E_joint[ln r] - E_independent[r] + 1,    for any r > 0 fixed by other rows
+
+(X. Nguyen, M. Wainwright, M. Jordan, "Estimating divergence functionals and the likelihood ratio by
+convex risk minimization", 2010; the form with a normaliser of Poole et al.). Here r is the ratio
+above with the stopping rows as the others, so it is at most their number: unbounded exponentials,
+which make the usual NWJ a bound on paper only, cannot occur. The second mean is over all pairs
+i != j of reading rows, a U-statistic. The plug-in of Donsker and Varadhan, as in MINE, is no lower
+bound, since the mean of a logarithm is not the logarithm of a mean.
+
+I(X; Y | C) of classes C is the mean over classes of I(X; Y | C = c): the critic also sees the
+class, others are of the same class alone, each class is read by itself and weighted by its share of
+the rows. A class with too few reading rows contributes 0, which bounds it.
+
+The critic is a Gaussian one plus a learned correction. Columns become normal scores; canonical
+correlations rho of whitened fitting rows, measured again on stopping rows, give the log ratio that
+Gaussian variates u, v would have, sum_k [rho u v - rho^2 (u^2 + v^2) / 2] / (1 - rho^2). A network
+of each side embeds its columns; products of embeddings are added, all of them zero at the start.
+With a thousand rows the Gaussian part finds most of what there is, with ten thousand the networks
+add to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from cch.config import Network
+from cch.data.rng import torch_generator
+from cch.information.estimator import Kind, Measured, Sample
+from cch.information.limits import (
+    CONFIDENCE,
+    MIN_ROWS_READ,
+    RIDGES,
+    Limit,
+    check_confidence,
+    less_class_means,
+    normal_scores,
+    whitening,
+)
+from cch.information.stacks import (
+    CPU_STACK_BYTES,
+    Members,
+    Networks,
+    StackedEstimator,
+    StoppedFit,
+    affine,
+    as_columns,
+    check_splits,
+    padded,
+    product,
+    stacked,
+)
+from cch.training.networks import LANES, initial_layers
+
+LARGEST_CORRELATION = 0.98
+"""Canonical correlations are held to it: the Gaussian ratio's scale is 1 / (1 - rho^2)."""
+
+CLIP = 5.0
+"""Canonical variates are held to this many standard deviations."""
+
+READ_ROWS = 4096
+"""Reading rows that are scored against each other; more of them make several blocks."""
+
+SHARPNESS = (0.4, 0.6, 0.8, 1.0, 1.2)
+"""Factors of the critic that are tried on the stopping rows."""
+
+MIXTURES = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Constants a that are tried on the stopping rows; 1 makes the bound exactly 0."""
+
+
+@dataclass(frozen=True)
+class Critic:
+    """How critics' scores become ratios: what was chosen on the stopping rows.
+
+    Attributes:
+        sharpness: factor of the scores.
+        mixture: the constant a.
+    """
+
+    sharpness: float
+    mixture: float
+
+
+@dataclass(frozen=True)
+class InfoNCE(StackedEstimator):
+    """A lower confidence limit of I(x; y) or I(x; y | classes).
+
+    Args:
+        confidence: of the limit.
+        epochs: at most this many.
+        patience: epochs without a higher bound on the stopping rows after which a fit stops.
+        batch_size: at most this many rows of a batch.
+        lr: AdamW's learning rate.
+        weight_decay: AdamW's.
+        units: of each side's hidden layer, with ReLU.
+        embedding: columns of each side's embedding.
+        stop_split: fraction of rows that stop the fit and tune the critic.
+        estimate_split: fraction of rows that the bound is read on.
+        device: torch device; the value is repeatable on ``cpu`` only.
+        memory_gb: budget of one stack.
+    """
+
+    name: ClassVar[str] = "infonce"
+    kind: ClassVar[Kind] = "lower"
+    quantities: ClassVar[tuple[str, ...]] = ("teacher-student", "teacher-student-given-label")
+
+    confidence: float = CONFIDENCE
+    epochs: int = 30
+    patience: int = 3
+    batch_size: int = 512
+    lr: float = 2e-3
+    weight_decay: float = 0.1
+    units: int = 128
+    embedding: int = 32
+    stop_split: float = 0.2
+    estimate_split: float = 0.3
+    device: str = "cpu"
+    memory_gb: float = 4.0
+
+    def __post_init__(self) -> None:
+        self._check_whole("epochs", "patience", "units", "embedding")
+        self._check_whole("batch_size", least=8)
+        self._check_positive("lr", "memory_gb")
+        check_confidence(self.name, self.confidence)
+        check_splits(self)
+
+    @property
+    def version(self) -> str:
+        """Version of this implementation."""
+        return "1"
+
+    def work(self, rows: int, dx: int, dy: int, labels: bool) -> float:
+        """Operations of training to the last epoch, and of all pairs of a batch."""
+        weights = (dx + dy) * self.units + 2 * self.units * self.embedding
+        pairs = min(self.batch_size, rows) * (self.embedding + min(dx, dy))
+        trained = rows * (1 - self.stop_split - self.estimate_split)
+        return 6 * (weights + pairs) * trained * self.epochs
+
+    def _members_at_once(self, sample: Sample) -> int:
+        rows, columns = len(sample.x), sum(side.shape[1] for side in as_columns(sample))
+        batch = min(self.batch_size, rows)
+        parameters = columns * self.units + 2 * self.units * self.embedding
+        step = 4 * (4 * parameters + 3 * batch**2 + batch * (2 * columns + 4 * self.units))
+        fitting = int(self.memory_gb * 2**30) // (step + 4 * 4 * rows * columns)
+        if torch.device(self.device).type == "cpu":
+            fitting = min(fitting, CPU_STACK_BYTES // step)
+        return max(1, fitting)
+
+    def _fit(self, members: Members) -> list[Measured]:
+        return Fit(self, members).measured()
+
+    def read(
+        self, scores: torch.Tensor, others: torch.Tensor, back: torch.Tensor, critic: Critic
+    ) -> Limit:
+        """Return the bound of one block of reading rows.
+
+        Args:
+            scores: f of all pairs of the block, (K, K), float64.
+            others: f of its x with the y of stopping rows, (K, S); InfoNCE does not need them.
+            back: f of stopping x with its y, (S, K); likewise.
+            critic: how scores become ratios.
+        """
+        both = [_without_each(critic.sharpness * one, critic.mixture) for one in (scores, scores.T)]
+        whole, without = (torch.stack(side).mean(dim=0) for side in zip(*both, strict=True))
+        return Limit.jackknife(whole.item(), without.numpy())
+
+
+def _without_each(scores: torch.Tensor, mixture: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean of ln r over the rows of (K, K) scores, and without each row, (K,)."""
+    count = len(scores)
+    shares = (scores - scores.amax(dim=1, keepdim=True)).exp()
+    total, own = shares.sum(dim=1, keepdim=True), shares.diagonal()[:, None]
+    whole = mixed_log(count * own / total, mixture).mean()
+    # Without row k a sum loses e^f(x_i, y_k); what is left holds the row's own term.
+    left = torch.maximum(total - shares, own)
+    terms = mixed_log((count - 1) * own / left, mixture)
+    return whole, (terms.sum(dim=0) - terms.diagonal()) / (count - 1)
+
+
+def mixed_log(ratio: torch.Tensor, mixture: float) -> torch.Tensor:
+    """Return ln(a + (1 - a) ratio)."""
+    return (mixture + (1 - mixture) * ratio).log()
+
+
+@dataclass(frozen=True)
+class NWJ(InfoNCE):
+    """The same critic read by NWJ; its ratios are normalised by the stopping rows."""
+
+    name: ClassVar[str] = "nwj"
+
+    def read(
+        self, scores: torch.Tensor, others: torch.Tensor, back: torch.Tensor, critic: Critic
+    ) -> Limit:
+        """Return the bound of one block of reading rows; see ``InfoNCE.read``."""
+        both = [
+            _nwj_without_each(critic.sharpness * one, critic.sharpness * fixed, critic.mixture)
+            for one, fixed in ((scores, others), (scores.T, back.T))
+        ]
+        whole, without = (torch.stack(side).mean(dim=0) for side in zip(*both, strict=True))
+        return Limit.jackknife(whole.item(), without.numpy())
+
+
+def _nwj_without_each(
+    scores: torch.Tensor, others: torch.Tensor, mixture: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the NWJ bound of (K, K) scores with others (K, S), and without each row, (K,)."""
+    count, size = len(scores), others.shape[1] + 1
+    normaliser = others.logsumexp(dim=1, keepdim=True)
+    log_ratio = math.log(size) - torch.nn.functional.softplus(normaliser - scores)
+    ratio = mixture + (1 - mixture) * log_ratio.exp()
+    joint = ratio.diagonal().log()
+    apart = ratio - torch.diag(ratio.diagonal())
+    total, of_row = apart.sum(), apart.sum(dim=0) + apart.sum(dim=1)
+    whole = joint.mean() - total / (count * (count - 1)) + 1
+    pairs = (count - 1) * (count - 2)
+    return whole, (joint.sum() - joint) / (count - 1) - (total - of_row) / pairs + 1
+
+
+class Embeddings(Networks):
+    """M pairs of networks, one a side: weight and bias of both layers, x first."""
+
+    @classmethod
+    def initial(
+        cls, options: InfoNCE, columns: Sequence[int], generators: Sequence[torch.Generator]
+    ) -> Embeddings:
+        """Draw one member from each CPU generator; the last layer of y is zero."""
+        network = Network(hidden=[options.units])
+        drawn = []
+        for generator in generators:
+            x, y = (initial_layers(network, d, options.embedding, 1, generator) for d in columns)
+            y[1] = tuple(torch.zeros_like(part) for part in y[1])
+            drawn.append([part for w, b in (*x, *y) for part in (w.T, b[None])])
+        # Biases, every second part, stay one row; a side of one column is padded like any other.
+        shapes = [
+            (1 if place % 2 else padded(one.shape[0]), padded(one.shape[1]))
+            for place, one in enumerate(drawn[0])
+        ]
+        tensors = [torch.zeros(len(drawn), *shape) for shape in shapes]
+        for member, parts in enumerate(drawn):
+            for tensor, values in zip(tensors, parts, strict=True):
+                tensor[member, : values.shape[0], : values.shape[1]] = values
+        return cls(tensors)
+
+    def embedded(self, side: int, rows: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings of rows (M, B, d padded) of x (0) or y (1)."""
+        w1, b1, w2, b2 = self.tensors[4 * side : 4 * side + 4]
+        return affine(torch.relu(affine(rows, w1, b1)), w2, b2)
+
+
+@dataclass(frozen=True)
+class GaussianPart:
+    """Factors of a critic that is Gaussian in canonical variates: f = sum of x * y columns.
+
+    Attributes:
+        x: (n, k + 2).
+        y: (n, k + 2).
+        pairs: canonical pairs that it uses.
+        ridge: chosen on the stopping rows.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    pairs: int
+    ridge: float
+
+
+def gaussian_part(
+    x: np.ndarray, y: np.ndarray, fit: np.ndarray, stop: np.ndarray, given: np.ndarray | None
+) -> GaussianPart:
+    """Fit the Gaussian part of a critic.
+
+    Args:
+        x: (n, dx) normal scores, less the means of classes where there are classes.
+        y: (n, dy) likewise.
+        fit: rows that whiten and turn.
+        stop: rows that measure the correlations anew and choose the ridge.
+        given: (n,) classes, or None.
+    """
+    best, chosen = -math.inf, None
+    for ridge in RIDGES:
+        left, right = x @ whitening(x[fit], ridge), y @ whitening(y[fit], ridge)
+        turn_x, _, turn_y = np.linalg.svd(left[fit].T @ right[fit] / len(fit), full_matrices=False)
+        sides = []
+        for values in (left @ turn_x, right @ turn_y.T):
+            mean, spread = values[fit].mean(axis=0), values[fit].std(axis=0)
+            units = (values - mean) / np.where(spread > 1e-6, spread, np.inf)
+            sides.append(np.clip(units, -CLIP, CLIP))
+        u, v = sides
+        rho = _correlations(u[stop], v[stop])
+        # Below one standard error a correlation is noise more often than not.
+        rho = np.where(rho > 1 / np.sqrt(len(stop)), np.minimum(rho, LARGEST_CORRELATION), 0.0)
+        scale, square = rho / (1 - rho**2), rho**2 / (1 - rho**2) / 2
+        ones = np.ones((len(u), 1))
+        part = GaussianPart(
+            np.hstack([u * scale, -(u**2) @ square[:, None], ones]),
+            np.hstack([v, ones, -(v**2) @ square[:, None]]),
+            int((rho > 0).sum()),
+            ridge,
+        )
+        scores = torch.from_numpy(part.x[stop] @ part.y[stop].T)
+        groups = None if given is None else torch.from_numpy(given[stop])
+        reached = log_ratios(scores[None], None if groups is None else groups[None]).mean().item()
+        if reached > best:
+            best, chosen = reached, part
+    assert chosen is not None
+    return chosen
+
+
+def _correlations(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Correlation of each column of u (n, k) with that of v, (k,); 0 without spread."""
+    u, v = u - u.mean(axis=0), v - v.mean(axis=0)
+    scale = np.sqrt((u**2).sum(axis=0) * (v**2).sum(axis=0))
+    return (u * v).sum(axis=0) / np.where(scale > 0, scale, np.inf)
+
+
+def log_ratios(scores: torch.Tensor, groups: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean over both directions of ln K p of each pair's own other, (M, B).
+
+    Args:
+        scores: f of all pairs of a batch, (M, B, B).
+        groups: (M, B) classes; others of another class do not count.
+    """
+    own = scores.diagonal(dim1=1, dim2=2)
+    count: float | torch.Tensor = math.log(scores.shape[1])
+    if groups is not None:
+        same = groups[:, :, None] == groups[:, None, :]
+        scores = scores.masked_fill(~same, -math.inf)
+        count = same.sum(dim=2).to(scores.dtype).log()
+    return own + count - (scores.logsumexp(dim=2) + scores.logsumexp(dim=1)) / 2
+
+
+class Fit(StoppedFit):
+    """One stack of members of equal shape, from samples to limits."""
+
+    FIRST_EPOCH = 0
+    networks: Embeddings
+    best: Embeddings
+
+    def __init__(self, options: InfoNCE, members: Members) -> None:
+        super().__init__(options, members)
+        self.gaussian: list[GaussianPart] = []
+        self.given = None
+        if members[0][0].given is not None:
+            self.given = np.stack([sample.given for sample, _ in members])
+        self.classes = members[0][0].groups
+        sides = [self._sides(sample, member) for member, (sample, _) in enumerate(members)]
+        columns = [side.shape[1] for side in sides[0]]
+        self.x, self.y = (stacked(side).to(self.device) for side in zip(*sides, strict=True))
+        fixed = [[torch.from_numpy(s).float() for s in (part.x, part.y)] for part in self.gaussian]
+        self.fixed = [stacked(side).to(self.device) for side in zip(*fixed, strict=True)]
+        self.groups = None
+        if self.given is not None:
+            self.groups = torch.from_numpy(self.given).to(self.device)
+        weights = [torch_generator(options.name, seed, "weights") for seed in self.seeds]
+        start = Embeddings.initial(options, columns, weights)
+        self.start(Embeddings([t.to(self.device).requires_grad_() for t in start.tensors]))
+
+    def _sides(self, sample: Sample, member: int) -> list[torch.Tensor]:
+        """Columns of both networks, (n, d) each; fits the Gaussian part besides."""
+        rows, given = self.rows[member], sample.given
+        scores = [normal_scores(side, rows.train) for side in as_columns(sample)]
+        centred = scores
+        if given is not None:
+            centred = [less_class_means(side, given, rows.train) for side in scores]
+        self.gaussian.append(gaussian_part(*centred, rows.train, rows.stop, given))
+        if given is not None:
+            scores = [np.hstack([side, np.eye(sample.groups)[given]]) for side in scores]
+        return [torch.from_numpy(side).float() for side in scores]
+
+    def _optimizer(self, networks: Networks) -> torch.optim.Adam:
+        lr, weight_decay = self.options.lr, self.options.weight_decay
+        return torch.optim.AdamW(networks.tensors, lr=lr, weight_decay=weight_decay, fused=True)
+
+    def _losses(self, members: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        # Exponentials of the last elements of an array that fills no register round differently, so
+        # rows beyond a multiple of LANES wait for another epoch.
+        used = rows.shape[1] // LANES * LANES or rows.shape[1]
+        return -self._ratios(self.networks, members, rows[:, :used]).mean(dim=1)
+
+    def _reached(self, members: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        # One by one: the scores of all pairs of all members need not fit into memory.
+        found = [
+            self._ratios(self.networks.select(slice(i, i + 1)), members[i : i + 1], rows[i : i + 1])
+            for i in range(len(members))
+        ]
+        return torch.cat(found).mean(dim=1)
+
+    def _ratios(
+        self, networks: Embeddings, members: torch.Tensor, rows: torch.Tensor
+    ) -> torch.Tensor:
+        groups = None if self.groups is None else self.groups[members[:, None], rows]
+        return log_ratios(self._scores(networks, members, rows, rows), groups)
+
+    def _scores(
+        self, networks: Embeddings, members: torch.Tensor, rows: torch.Tensor, others: torch.Tensor
+    ) -> torch.Tensor:
+        """F of all pairs of x in rows (M, B) and y in others (M, B'), (M, B, B')."""
+        chosen = members[:, None]
+        x = networks.embedded(0, self.x[chosen, rows]) / math.sqrt(self.options.embedding)
+        y = networks.embedded(1, self.y[chosen, others])
+        x = torch.cat([x, self.fixed[0][chosen, rows]], dim=2)
+        y = torch.cat([y, self.fixed[1][chosen, others]], dim=2)
+        return product(x, y.transpose(1, 2))
+
+    def measured(self) -> list[Measured]:
+        """Train until every member has stopped, then read the bound on unseen rows."""
+        self.train()
+        return [self._answer(member) for member in range(len(self.rows))]
+
+    @torch.no_grad()
+    def _answer(self, member: int) -> Measured:
+        critic = self._tuned(member)
+        shares, parts = [], []
+        for share, rows, stop in self._blocks(member):
+            scores = [
+                self._alone(member, a, b) for a, b in ((rows, rows), (rows, stop), (stop, rows))
+            ]
+            shares.append(share)
+            parts.append(self.options.read(*scores, critic))
+        limit = Limit.weighted(shares, parts) if parts else Limit(0.0, 0.0, 0.0)
+        gaussian = self.gaussian[member]
+        fit: dict[str, Any] = {
+            "torch": metadata.version("torch"),
+            **limit.said(),
+            **self.said(member),
+            "sharpness": critic.sharpness,
+            "mixture": critic.mixture,
+            "ridge": gaussian.ridge,
+            "canonical_pairs": gaussian.pairs,
+        }
+        if self.given is not None:
+            fit["share_read"] = float(sum(shares))
+        flags = [] if parts else ["no class has rows enough to be read"]
+        return Measured(limit.at(self.options.confidence, -1), fit, flags)
+
+    def _alone(self, member: int, rows: np.ndarray, others: np.ndarray) -> torch.Tensor:
+        """F of a member's pairs in float64 on the CPU, (B, B')."""
+        place = torch.tensor([member], device=self.device)
+        some = (torch.from_numpy(part[None]).to(self.device) for part in (rows, others))
+        return self._scores(self.best.select(place), place, *some)[0].cpu().double()
+
+    def _tuned(self, member: int) -> Critic:
+        """Choose sharpness and mixture on the stopping rows."""
+        stop = self.rows[member].stop
+        scores = self._alone(member, stop, stop)[None]
+        groups = None if self.given is None else torch.from_numpy(self.given[member][stop])[None]
+        found = {}
+        for sharpness in SHARPNESS:
+            # Of the geometric mean of both directions, which is near the mean of both.
+            ratio = log_ratios(sharpness * scores, groups).exp()
+            for mixture in MIXTURES:
+                reached = mixed_log(ratio, mixture).mean().item()
+                found[Critic(sharpness, mixture)] = reached if math.isfinite(reached) else 0.0
+        return max(found, key=lambda critic: found[critic])
+
+    def _blocks(self, member: int) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
+        """Yield blocks of reading rows: their share of all rows, they, and stopping rows."""
+        rows = self.rows[member]
+        given = np.zeros(len(self.x[0]), int) if self.given is None else self.given[member]
+        for code in np.unique(given):
+            read, stop = (part[given[part] == code] for part in (rows.estimate, rows.stop))
+            if len(read) < MIN_ROWS_READ or not len(stop):
+                continue
+            blocks = np.array_split(read, math.ceil(len(read) / READ_ROWS))
+            for block in blocks:
+                yield float((given == code).mean()) / len(blocks), block, stop
