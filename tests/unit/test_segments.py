@@ -111,11 +111,12 @@ def cohort(**change):
 
 
 def test_a_cohort_averages_the_first_aliquot_of_a_case_or_all():
-    tail = "-01A-11D-A41E-01"
     found = segments(
-        *[(f"TCGA-AA-0001-01{vial}-11D-A41E-01", 1, 1, 10, mean) for vial, mean in (("A", 1.0), ("B", 3.0))],
-        (f"TCGA-AA-0002{tail}", 1, 1, 10, 5.0), ("TCGA-AA-0002-10A-01D-A41E-01", 1, 1, 10, 9.0),
-    )  # fmt: skip
+        ("TCGA-AA-0001-01A-11D-A41E-01", 1, 1, 10, 1.0),
+        ("TCGA-AA-0001-01B-11D-A41E-01", 1, 1, 10, 3.0),
+        ("TCGA-AA-0002-01A-11D-A41E-01", 1, 1, 10, 5.0),
+        ("TCGA-AA-0002-10A-01D-A41E-01", 1, 1, 10, 9.0),
+    )
     names = ("TCGA-AA-0001", "TCGA-AA-0002", "TCGA-AA-0003")
     rppa = Matrix(np.ones((3, 1), dtype=np.float32), names, ("ab",), "r.csv")
     labels = LabelTable({"case": list(names), "label": ["x", "y", None]}, "l")

@@ -630,6 +630,7 @@ class Plan:
             "bytes": fetched.bytes,
             "retrieved": fetched.retrieved,
             "pinned_on_first_use": fetched.pinned,
+            **({"release": fetched.release} if fetched.release else {}),
             "licence": about.licence,
             "citation": about.citation,
         }
