@@ -207,7 +207,8 @@ def draw_null_gaps(document: Document) -> Figure:
 def draw_pairs(document: Document) -> Figure:
     """Draw what distilling changed for every pair and level, a colour a treatment.
 
-    Bars are one standard error over seeds; right of zero the student of a class metric gained.
+    Bars are 95 % intervals over test cases and seeds, where cells have one; right of zero the
+    student of a class metric gained.
 
     Args:
         document: a table document of kind ``pairs``.
@@ -219,15 +220,14 @@ def draw_pairs(document: Document) -> Figure:
     axis.axvline(0, color="grey", linewidth=0.9, linestyle=":")
     shifts = (np.arange(len(columns)) - (len(columns) - 1) / 2) * 0.6 / len(columns)
     for column, color, shift in zip(columns, itertools.cycle(SPARE), shifts, strict=False):
-        points = [
-            (place + shift, cell.number, cell.se or 0.0)
-            for place, (_, cell) in enumerate(document.column_cells(column.key))
-            if cell and cell.value is not None
-        ]
-        if points:
-            y, x, se = map(np.array, zip(*points, strict=True))
-            bar = {"fmt": "o", "color": color, "capsize": 2, "markersize": 4}
-            axis.errorbar(x, y, xerr=se, label=column.label, **bar)
+        bar = {"fmt": "o", "color": color, "capsize": 2, "markersize": 4}
+        for place, (_, cell) in enumerate(document.column_cells(column.key)):
+            if cell is None or cell.value is None:
+                continue
+            x, interval = cell.number, cell.interval
+            ends = [[x - interval.low], [interval.high - x]] if interval else None
+            axis.errorbar([x], [place + shift], xerr=ends, **bar)
+        axis.plot([], [], "o", color=color, markersize=4, label=column.label)
     axis.set_yticks(range(len(document.rows)), [row.label for row in document.rows])
     axis.invert_yaxis()
     axis.set_xlabel(columns[0].label if len(columns) == 1 else "Difference, KD minus no KD")
