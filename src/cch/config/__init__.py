@@ -33,6 +33,7 @@ from cch.config.model import (
     Option,
     Positive,
     Rows,
+    SegmentRegions,
     Selection,
     Split,
     Study,
@@ -41,6 +42,7 @@ from cch.config.model import (
     TcgaDataset,
     Theory,
     Training,
+    part_rows,
 )
 from cch.config.overlays import layered, overlay, read
 from cch.config.validation import load
@@ -74,6 +76,7 @@ __all__ = [
     "Option",
     "Positive",
     "Rows",
+    "SegmentRegions",
     "Selection",
     "Split",
     "Study",
@@ -85,5 +88,6 @@ __all__ = [
     "layered",
     "load",
     "overlay",
+    "part_rows",
     "read",
 ]

@@ -18,6 +18,7 @@ SECTIONS: tuple[tuple[str, type[config.Model]], ...] = (
     ("`datasets.<name>` of kind `mnistm`", config.MnistMDataset),
     ("`datasets.<name>` of kind `tcga`", config.TcgaDataset),
     ("`datasets.<name>.label` of kind `table`", config.TableLabel),
+    ("`datasets.<name>.segments`", config.SegmentRegions),
     ("`datasets.<name>` of kind `matrices`", config.MatricesDataset),
     ("`datasets.<name>.files.<modality>`", config.MatrixFile),
     ("`datasets.<name>.labels`", config.LabelFile),

@@ -151,7 +151,7 @@ class PrepareSpec(Model):
 
     Attributes:
         name: the dataset's key in the configuration.
-        dataset: its settings; the title, which no data depend on, is left empty.
+        dataset: its settings, without what only tables say (`DatasetModel.without_words`).
         readers: for every source the name of its reader.
         files: source and role of every raw file, in the order in which they are given.
     """

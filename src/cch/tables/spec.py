@@ -29,7 +29,12 @@ class TableSpec(Model):
     def deviations(self) -> list[Deviation]:
         """All that sets it apart from the paper."""
         stand_ins = [Deviation(text=text) for text in self.stand_ins]
-        return stand_ins + all_deviations(self.config, self.claims, self.layout)
+        notes = [
+            Deviation(study=name, text=note)
+            for name, study in self.config.studies.items()
+            if (note := self.config.datasets[study.dataset].label_note)
+        ]
+        return stand_ins + notes + all_deviations(self.config, self.claims, self.layout)
 
     @property
     def title(self) -> str:

@@ -159,11 +159,13 @@ class Delivery:
         address: where from.
         resumed_from: the byte that it was resumed at.
         pieces: a folder of what it was put together from, to be removed once it has its name.
+        release: the release of the data that the server names, if it names one.
     """
 
     address: str
     resumed_from: int = 0
     pieces: Path | None = None
+    release: str | None = None
 
 
 def shown(address: str) -> str:
