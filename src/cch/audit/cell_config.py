@@ -12,7 +12,6 @@ from typing import Any
 from cch.audit.derive import Place
 from cch.base.errors import CchError
 from cch.config import Calibration, Config, Study, load
-from cch.config.registry import BOUNDS
 from cch.tables.queries import KINDS, Query, read_query
 from cch.tables.source import Source
 from cch.training.plan import level_name

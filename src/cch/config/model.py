@@ -110,8 +110,15 @@ def _point(name: str) -> str:
     return name
 
 
+def _bound(name: str) -> str:
+    """Reject estimators of points where a bound is needed."""
+    if ESTIMATORS.known(name) not in BOUNDS:
+        raise ValueError(f"{name} is no bound; there are {', '.join(BOUNDS)}")
+    return name
+
+
 EstimatorName = Annotated[str, AfterValidator(_point)]
-BoundName = Literal["infonce", "nwj", "classifier"]
+BoundName = Annotated[str, AfterValidator(_bound)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Correlation = Annotated[float, Field(gt=-1, lt=1)]
