@@ -70,7 +70,7 @@ STALE: dict[str, dict[str, str]] = {
     },
     "datasets.matrices.labels": {"file sample label": "prepare tabulate"},
     "studies.*": {
-        "title group metric": "tabulate",
+        "title group metric entry": "tabulate",
         "dataset": f"select {RUNS} tabulate",
         # Students learn from the file of their teachers, which is an input.
         "teacher": "select teacher fusion tabulate",
@@ -91,7 +91,7 @@ STALE: dict[str, dict[str, str]] = {
         "kind levels scale": "teacher student tabulate",
         "symbol": "tabulate",
     },
-    "studies.*.split": {"test valid stratified": f"select {RUNS} tabulate"},
+    "studies.*.split": {"test valid stratified train": f"select {RUNS} tabulate"},
     "studies.*.selection": {"features rows method": f"select {RUNS} tabulate"},
     "studies.*.fusion": {
         "encoder batch_norm dropout temperature weight teacher_head": "fusion tabulate"
@@ -103,6 +103,7 @@ STALE: dict[str, dict[str, str]] = {
     },
     "studies.*.information": {
         "estimators options limit": "estimate calibrate tabulate",
+        "bounds": "estimate tabulate",
         # Runs hold the representations of these seeds and rows.
         "runs": "teacher baseline tabulate",
         "rows": "teacher baseline estimate calibrate tabulate",
@@ -119,6 +120,8 @@ ONE_VALUE = {
     "datasets.tcga.label.kind",
     "studies.*.network.kind",
     "studies.*.split.kind",
+    # Replaced by studies before any job is specified.
+    "studies.*.pairs",
 }
 
 MOST = 2
@@ -141,7 +144,8 @@ OTHER: dict[str, list[Any]] = {
     "teacher": ["audio", "rppa", "c"],
     "student": ["audio", "rppa", "c"],
     "metric": ["auc"],
-    "group": ["a-group"],
+    "group": [["a-group"]],
+    "entry": ["an-entry"],
     "estimators": [["latent-light", "mine"], ["ksg"]],
     "options": [{"ksg": {"k": 4}}],
     "settings": [{"ksg": {"k": [3, 5]}}],
@@ -165,7 +169,7 @@ def configuration() -> dict[str, Any]:
     raw = raw_config("demo")
     kept = ("synthetic", "mnistm-a20", "mosei-vision", "brca")
     raw["studies"] = {name: copy.deepcopy(raw["studies"][name]) for name in kept}
-    raw["studies"]["brca"]["split"] = {"kind": "random", "test": 0.2, "valid": 0.1}
+    raw["studies"]["brca"]["split"] = {"kind": "random", "test": 0.2, "valid": 0.1, "train": 0.6}
     raw["studies"]["own"] = copy.deepcopy(raw["studies"]["brca"])
     raw["studies"]["own"] |= {"dataset": "own", "teacher": "a", "student": "b"}
     raw["studies"]["own"]["fusion"]["training"]["optimizer"] = "sgd"  # which has a momentum

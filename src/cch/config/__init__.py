@@ -25,6 +25,7 @@ from cch.config.model import (
     MnistMDataset,
     Model,
     MoseiDataset,
+    MoseiUtteranceDataset,
     MosiDataset,
     Name,
     Network,
@@ -41,6 +42,7 @@ from cch.config.model import (
     TcgaDataset,
     Theory,
     Training,
+    part_rows,
 )
 from cch.config.overlays import layered, overlay, read
 from cch.config.validation import load
@@ -66,6 +68,7 @@ __all__ = [
     "MnistMDataset",
     "Model",
     "MoseiDataset",
+    "MoseiUtteranceDataset",
     "MosiDataset",
     "Name",
     "Network",
@@ -85,5 +88,6 @@ __all__ = [
     "layered",
     "load",
     "overlay",
+    "part_rows",
     "read",
 ]

@@ -119,7 +119,8 @@ class Plan:
         names |= dict.fromkeys(self.null_targets(), "null gaps")
         names |= dict.fromkeys(OTHER_TARGETS, "another target")
         for name, number in names.items():
-            if name in {*self.config.studies, *(s.group for s in self.config.studies.values())}:
+            groups = (group for s in self.config.studies.values() for group in s.group)
+            if name in {*self.config.studies, *groups}:
                 raise CchError(f"studies.{name}", f"is also the name of {number}", "choose another")
         for name, dataset in self.config.datasets.items():
             for source in required_sources(name, dataset):
@@ -235,7 +236,7 @@ class Plan:
             for role in SPECS
             if role != "fusion" or spec.fusion
         ]
-        for name in spec.information.estimators:
+        for name in [*spec.information.estimators, *spec.bounds]:
             given, out = self.estimate_spec(study, name), paths.information(study, name)
             steps.append(Step(stage="estimate", spec=given, inputs=seen, output=out))
         for name in spec.information.calibrated if not spec.information.shared_with else []:
@@ -316,17 +317,13 @@ class Plan:
 
     def targets(self) -> dict[str, list[str]]:
         """Names of targets on the command line, with their files."""
-        named: dict[str, list[str]] = {}
-        for study_name, study in self.config.studies.items():
-            files = [
-                path
-                for name, layout in self.layouts.items()
-                if layout.study == study_name
-                for path in self.layout_files(name)
-            ]
-            named[study_name] = files
-            if study.group and study.group != study_name:
-                named.setdefault(study.group, []).extend(files)
+        named: dict[str, list[str]] = {name: [] for name in self.config.studies}
+        for name, layout in self.layouts.items():
+            # A table over an entry's pairs belongs to their groups, not to its first pair.
+            over_pairs = layout.own and len(layout.studies) > 1
+            groups = self.config.studies[layout.study].group
+            for target in dict.fromkeys([*([] if over_pairs else [layout.study]), *groups]):
+                named.setdefault(target, []).extend(self.layout_files(name))
         for name in self.layouts:
             named[name] = self.layout_files(name)
         return named | self.null_targets() | self.theory_targets()
@@ -355,7 +352,7 @@ class Plan:
         studies = [
             name
             for name, study in self.config.studies.items()
-            if target in (name, study.group)
+            if target in (name, *study.group)
             or (target in self.layouts and name in self.layouts[target].studies)
         ]
         datasets = dict.fromkeys(self.config.studies[name].dataset for name in studies)
@@ -435,11 +432,14 @@ class Plan:
         found = {name: study.title for name, study in self.config.studies.items()}
         groups: dict[str, list[str]] = {}
         for name, study in self.config.studies.items():
-            if study.group and study.group != name:
-                groups.setdefault(study.group, []).append(name)
+            for group in study.group:
+                # A group of pairs lists their entries, and an entry its pairs.
+                listed = name if study.entry in (None, group) else study.entry
+                if group != name:
+                    groups.setdefault(group, []).append(listed)
         for group, names in groups.items():
             title = f"{found[group]}; with " if group in found else ""
-            found[group] = f"{title}{', '.join(names)}"
+            found[group] = f"{title}{', '.join(dict.fromkeys(names))}"
         return found
 
     def names(self) -> list[str]:
