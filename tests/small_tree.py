@@ -17,6 +17,7 @@ from cch.config.specs import CalibrateSpec, EstimateSpec, read_train_spec
 from cch.data.paired import Contents, Modality, write_paired
 from cch.information.calibration_model import Case, CaseResult
 from cch.information.calibration_stage import calibrate
+from cch.information.estimator import get_estimator
 from cch.information.stage import estimate
 from cch.paper.ledger.build import build_ledger
 from cch.paper.ledger.render import to_markdown
@@ -74,6 +75,7 @@ def make_tree(trained: bool = False) -> Plan:
     else:
         write_drawn_runs(plan, STUDY, data, rng)
         write_drawn_estimates(plan, STUDY, rng)
+        write_drawn_bounds(plan, STUDY)
         _write_calibration(plan, rng)
     for name in TABLES:
         _write_table(plan, name)
@@ -149,9 +151,10 @@ def _train(plan: Plan, data: str) -> None:
 
 def _estimate(plan: Plan) -> None:
     runs, compute = plan.representations(STUDY), plan.config.compute
-    path, given = plan.paths.information(STUDY, ESTIMATOR), plan.estimate_spec(STUDY, ESTIMATOR)
-    estimate(EstimateSpec.model_validate_json(given), runs, path, compute)
-    record(plan, "estimate", list(runs.values()), [path], given, device="cpu")
+    for name in (ESTIMATOR, *plan.config.studies[STUDY].information.bounds):
+        path, given = plan.paths.information(STUDY, name), plan.estimate_spec(STUDY, name)
+        estimate(EstimateSpec.model_validate_json(given), runs, path, compute)
+        record(plan, "estimate", list(runs.values()), [path], given, device="cpu")
     path, given = plan.paths.calibration(STUDY, ESTIMATOR), plan.calibrate_spec(STUDY, ESTIMATOR)
     calibrate(CalibrateSpec.model_validate_json(given), runs, path, compute)
     record(plan, "calibrate", list(runs.values()), [path], given, device="cpu")
@@ -188,9 +191,32 @@ def write_drawn_runs(
         path = plan.paths.runs(name, role)
         rows = np.tile(np.arange(TRAIN, TRAIN + TEST), (study.seeds, 1))
         arrays = {"logits": logits, "test_label": label, "test_rows": rows}
+        arrays["information_label"] = label[: study.information.runs]
         write_runs(path, header | {"role": role}, entries, arrays)
         inputs = [data] if role != "student" else [data, plan.paths.runs(name, "teacher")]
         record(plan, "train", inputs, [path], given, device="cpu")
+
+
+def write_drawn_bounds(plan: Plan, name: str) -> None:
+    """Bounds of a study: lower ones around two nats, upper ones around half a nat."""
+    study, rng = plan.config.studies[name], np.random.Generator(np.random.PCG64(7))
+    for estimator in study.information.bounds:
+        found = []
+        for quantity in get_estimator(estimator).quantities:
+            upper = quantity == "label-given-teacher"
+            for level in study.degradation.levels:
+                for seed in range(study.information.runs):
+                    mean = float(rng.normal(0.5 if upper else 2, 0.1))
+                    about = [name, estimator, quantity, level, seed]
+                    entry = {"id": digest(about)[:16], "estimator": estimator, "seed": seed}
+                    entry |= {"quantity": quantity, "level": level_name(level), "runs": []}
+                    entry |= {"value": mean + (0.1 if upper else -0.1), "confidence": 0.975}
+                    entry |= {"kind": "upper" if upper else "lower", "n": TEST, "flags": []}
+                    found.append(entry | {"fit": {"mean": mean, "degrees_of_freedom": 17.0}})
+        path = plan.paths.information(name, estimator)
+        write_json(path, {"format": "cch-estimates-1", "unit": "nats", "estimates": found})
+        inputs = list(plan.representations(name).values())
+        record(plan, "estimate", inputs, [path], plan.estimate_spec(name, estimator))
 
 
 def write_drawn_estimates(plan: Plan, name: str, rng: np.random.Generator) -> None:

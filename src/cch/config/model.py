@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from cch.base.errors import did_you_mean
-from cch.config.registry import ESTIMATORS, OPTIMIZERS
+from cch.config.registry import BOUNDS, ESTIMATORS, OPTIMIZERS
 
 
 class Model(BaseModel):
@@ -102,7 +102,23 @@ Pairs = Annotated[Literal["all"] | list[tuple[str, str]] | None, BeforeValidator
 Share = Annotated[int | float, BeforeValidator(_share)]
 """Rows of a part: a fraction of all rows below 1, or their number."""
 
-EstimatorName = Annotated[str, AfterValidator(ESTIMATORS.known)]
+
+def _point(name: str) -> str:
+    """Reject bounds where an estimator of points is needed."""
+    if ESTIMATORS.known(name) in BOUNDS:
+        raise ValueError(f"{name} is a bound; name it under `bounds`")
+    return name
+
+
+def _bound(name: str) -> str:
+    """Reject estimators of points where a bound is needed."""
+    if ESTIMATORS.known(name) not in BOUNDS:
+        raise ValueError(f"{name} is no bound; there are {', '.join(BOUNDS)}")
+    return name
+
+
+EstimatorName = Annotated[str, AfterValidator(_point)]
+BoundName = Annotated[str, AfterValidator(_bound)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Correlation = Annotated[float, Field(gt=-1, lt=1)]
@@ -204,6 +220,20 @@ class MoseiDataset(DatasetModel):
         "official",
         description="The folds of the file (Algorithm 2), or Table 15's parts, drawn once from all "
         "segments with the class mix of the whole; segments of one video may then be in two parts.",
+    )
+    modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "vision")
+
+
+class MoseiUtteranceDataset(DatasetModel):
+    """CMU-MOSEI by utterance, another extraction than the paper's, with the parts it comes with."""
+
+    kind: Literal["mosei-utterance"] = Field(description="Picks this kind.")
+    title: str = Field(
+        "CMU-MOSEI by utterance (another extraction: GloVe, OpenSMILE, FACET)",
+        description="How tables name the dataset.",
+    )
+    source: Name = Field(
+        "mosei-utterance", description="Source of the pickle (workflow/sources.yaml)."
     )
     modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "vision")
 
@@ -368,6 +398,7 @@ DATASETS: dict[str, type[DatasetModel]] = {
     "tcga": TcgaDataset,
     "matrices": MatricesDataset,
     "mosei": MoseiDataset,
+    "mosei-utterance": MoseiUtteranceDataset,
     "mosi": MosiDataset,
 }
 """The kinds of dataset by name; plugins add theirs (``cch.data.datasets.registry``)."""
@@ -569,9 +600,15 @@ class Information(Model):
     estimators: list[EstimatorName] = Field(
         min_length=1,
         description="The first is the main one: the paper's tables and figures show it. There are "
-        f"{', '.join(f'`{name}`' for name in ESTIMATORS)}, and those of plugins.",
+        f"{', '.join(f'`{name}`' for name in ESTIMATORS if name not in BOUNDS)}, and those of "
+        "plugins.",
     )
-    bounds: list[EstimatorName] = Field([], description="Estimators of bounds.")
+    bounds: list[BoundName] = Field(
+        ["infonce", "classifier"],
+        description="Bounds at a stated confidence. `infonce`, `nwj`: I(teacher; student) and "
+        "I(teacher; student | label) from below. `classifier`: H(label | teacher) from above and "
+        "I(student; label) from below; a regression is made without it.",
+    )
     runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
     rows: Rows = Field(
         "test",
@@ -585,7 +622,7 @@ class Information(Model):
         {}, description="Options of an estimator in place of its defaults, by its name."
     )
     _kept = field_validator("options", mode="before")(_without_nulls)
-    _once = field_validator("estimators")(_unique)
+    _once = field_validator("estimators", "bounds")(_unique)
     calibration: Calibration | None = Field(
         Calibration(), description="How the estimators are calibrated; null: they are not."
     )
@@ -709,6 +746,12 @@ class Study(Model):
         "where starting a job takes longer than its work. Changes no number.",
     )
 
+    @property
+    def bounds(self) -> list[str]:
+        """The bounds that are made: those of ``information`` that fit the label."""
+        regression = self.metric == "mse"
+        return [b for b in self.information.bounds if not (regression and b == "classifier")]
+
     @model_validator(mode="before")
     @classmethod
     def _modalities_by_pairs(cls, raw: Any) -> Any:
@@ -723,7 +766,8 @@ class Study(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
-        unused = set(self.information.options) - set(self.information.estimators)
+        made = {*self.information.estimators, *self.information.bounds}
+        unused = set(self.information.options) - made
         if unused:
             raise ValueError(f"information.options names {min(unused)!r}, which is not estimated")
         asked = self.information.calibration

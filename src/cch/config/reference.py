@@ -23,6 +23,7 @@ SECTIONS: tuple[tuple[str, type[config.Model]], ...] = (
     ("`datasets.<name>.files.<modality>`", config.MatrixFile),
     ("`datasets.<name>.labels`", config.LabelFile),
     ("`datasets.<name>` of kind `mosei`", config.MoseiDataset),
+    ("`datasets.<name>` of kind `mosei-utterance`", config.MoseiUtteranceDataset),
     ("`datasets.<name>` of kind `mosi`", config.MosiDataset),
     ("`studies.<name>`", config.Study),
     ("`studies.<name>.network`", config.Network),

@@ -37,10 +37,10 @@ from cch.information.limits import (
     CONFIDENCE,
     RIDGES,
     Limit,
+    Whitening,
     check_confidence,
     less_class_means,
     normal_scores,
-    whitening,
 )
 from cch.information.stacks import (
     CPU_STACK_BYTES,
@@ -200,12 +200,12 @@ def discriminant(
         Logits (n, C) and the ridge.
     """
     shares = class_shares(labels[fit], classes)
-    within = less_class_means(x, labels, fit)[fit]
+    decomposed = Whitening.of(less_class_means(x, labels, fit)[fit])
     codes = np.eye(classes)[labels[fit]]
     means = codes.T @ x[fit] / np.maximum(codes.sum(axis=0), 1)[:, None]
     best, chosen = math.inf, (np.tile(np.log(shares), (len(x), 1)), RIDGES[-1])
     for ridge in RIDGES:
-        white = whitening(within, ridge)
+        white = decomposed.at(ridge)
         turned = means @ white
         logits = (x @ white) @ turned.T - (turned**2).sum(axis=1) / 2 + np.log(shares)
         reached, how = tuned(logits[stop], labels[stop], shares)

@@ -39,8 +39,9 @@ add to it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from typing import Any, ClassVar
 
@@ -55,10 +56,10 @@ from cch.information.limits import (
     MIN_ROWS_READ,
     RIDGES,
     Limit,
+    Whitening,
     check_confidence,
     less_class_means,
     normal_scores,
-    whitening,
 )
 from cch.information.stacks import (
     CPU_STACK_BYTES,
@@ -81,6 +82,12 @@ LARGEST_CORRELATION = 0.98
 CLIP = 5.0
 """Canonical variates are held to this many standard deviations."""
 
+PAIRS = 96
+"""Canonical pairs at most."""
+
+JUDGED_ROWS = 1024
+"""Stopping rows at most that are scored against each other."""
+
 READ_ROWS = 4096
 """Reading rows that are scored against each other; more of them make several blocks."""
 
@@ -89,6 +96,9 @@ SHARPNESS = (0.4, 0.6, 0.8, 1.0, 1.2)
 
 MIXTURES = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Constants a that are tried on the stopping rows; 1 makes the bound exactly 0."""
+
+
+Score = Callable[[np.ndarray, np.ndarray], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -172,20 +182,23 @@ class InfoNCE(StackedEstimator):
     def _fit(self, members: Members) -> list[Measured]:
         return Fit(self, members).measured()
 
-    def read(
-        self, scores: torch.Tensor, others: torch.Tensor, back: torch.Tensor, critic: Critic
-    ) -> Limit:
+    def read(self, score: Score, rows: np.ndarray, stop: np.ndarray, critic: Critic) -> Limit:
         """Return the bound of one block of reading rows.
 
         Args:
-            scores: f of all pairs of the block, (K, K), float64.
-            others: f of its x with the y of stopping rows, (K, S); InfoNCE does not need them.
-            back: f of stopping x with its y, (S, K); likewise.
+            score: returns f of all pairs of some rows' x and some rows' y.
+            rows: the block, (K,).
+            stop: stopping rows, (S,); InfoNCE does not need them.
             critic: how scores become ratios.
         """
-        both = [_without_each(critic.sharpness * one, critic.mixture) for one in (scores, scores.T)]
-        whole, without = (torch.stack(side).mean(dim=0) for side in zip(*both, strict=True))
-        return Limit.jackknife(whole.item(), without.numpy())
+        scores = critic.sharpness * score(rows, rows)
+        return _both([_without_each(one, critic.mixture) for one in (scores, scores.T)])
+
+
+def _both(directions: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Limit:
+    """Return the mean of a bound's two directions, each whole and without each row."""
+    whole, without = (torch.stack(side).mean(dim=0) for side in zip(*directions, strict=True))
+    return Limit.jackknife(whole.item(), without.numpy())
 
 
 def _without_each(scores: torch.Tensor, mixture: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -193,11 +206,11 @@ def _without_each(scores: torch.Tensor, mixture: float) -> tuple[torch.Tensor, t
     count = len(scores)
     shares = (scores - scores.amax(dim=1, keepdim=True)).exp()
     total, own = shares.sum(dim=1, keepdim=True), shares.diagonal()[:, None]
-    whole = mixed_log(count * own / total, mixture).mean()
+    whole = mixed_log(count * own / total, mixture).double().mean()
     # Without row k a sum loses e^f(x_i, y_k); what is left holds the row's own term.
     left = torch.maximum(total - shares, own)
     terms = mixed_log((count - 1) * own / left, mixture)
-    return whole, (terms.sum(dim=0) - terms.diagonal()) / (count - 1)
+    return whole, (terms.sum(dim=0, dtype=torch.float64) - terms.diagonal()) / (count - 1)
 
 
 def mixed_log(ratio: torch.Tensor, mixture: float) -> torch.Tensor:
@@ -211,16 +224,13 @@ class NWJ(InfoNCE):
 
     name: ClassVar[str] = "nwj"
 
-    def read(
-        self, scores: torch.Tensor, others: torch.Tensor, back: torch.Tensor, critic: Critic
-    ) -> Limit:
+    def read(self, score: Score, rows: np.ndarray, stop: np.ndarray, critic: Critic) -> Limit:
         """Return the bound of one block of reading rows; see ``InfoNCE.read``."""
-        both = [
-            _nwj_without_each(critic.sharpness * one, critic.sharpness * fixed, critic.mixture)
-            for one, fixed in ((scores, others), (scores.T, back.T))
-        ]
-        whole, without = (torch.stack(side).mean(dim=0) for side in zip(*both, strict=True))
-        return Limit.jackknife(whole.item(), without.numpy())
+        scores, others, back = (
+            critic.sharpness * score(a, b) for a, b in ((rows, rows), (rows, stop), (stop, rows))
+        )
+        directions = ((scores, others), (scores.T, back.T))
+        return _both([_nwj_without_each(*one, critic.mixture) for one in directions])
 
 
 def _nwj_without_each(
@@ -231,16 +241,17 @@ def _nwj_without_each(
     normaliser = others.logsumexp(dim=1, keepdim=True)
     log_ratio = math.log(size) - torch.nn.functional.softplus(normaliser - scores)
     ratio = mixture + (1 - mixture) * log_ratio.exp()
-    joint = ratio.diagonal().log()
-    apart = ratio - torch.diag(ratio.diagonal())
-    total, of_row = apart.sum(), apart.sum(dim=0) + apart.sum(dim=1)
+    own = ratio.diagonal().double()
+    joint = own.log()
+    of_row = sum(ratio.sum(dim=side, dtype=torch.float64) for side in (0, 1)) - 2 * own
+    total = of_row.sum() / 2
     whole = joint.mean() - total / (count * (count - 1)) + 1
     pairs = (count - 1) * (count - 2)
     return whole, (joint.sum() - joint) / (count - 1) - (total - of_row) / pairs + 1
 
 
 class Embeddings(Networks):
-    """M pairs of networks, one a side: weight and bias of both layers, x first."""
+    """M pairs of networks, one a side: weight, bias and weight of two layers; x first."""
 
     @classmethod
     def initial(
@@ -251,11 +262,11 @@ class Embeddings(Networks):
         drawn = []
         for generator in generators:
             x, y = (initial_layers(network, d, options.embedding, 1, generator) for d in columns)
-            y[1] = tuple(torch.zeros_like(part) for part in y[1])
-            drawn.append([part for w, b in (*x, *y) for part in (w.T, b[None])])
-        # Biases, every second part, stay one row; a side of one column is padded like any other.
+            (w_x, b_x), (w_y, b_y), last = x[0], y[0], x[1][0].T
+            drawn.append([w_x.T, b_x[None], last, w_y.T, b_y[None], torch.zeros_like(last)])
+        # Biases stay one row; a side of one column is padded like any other.
         shapes = [
-            (1 if place % 2 else padded(one.shape[0]), padded(one.shape[1]))
+            (1 if place % 3 == 1 else padded(one.shape[0]), padded(one.shape[1]))
             for place, one in enumerate(drawn[0])
         ]
         tensors = [torch.zeros(len(drawn), *shape) for shape in shapes]
@@ -266,25 +277,35 @@ class Embeddings(Networks):
 
     def embedded(self, side: int, rows: torch.Tensor) -> torch.Tensor:
         """Return the embeddings of rows (M, B, d padded) of x (0) or y (1)."""
-        w1, b1, w2, b2 = self.tensors[4 * side : 4 * side + 4]
-        return affine(torch.relu(affine(rows, w1, b1)), w2, b2)
+        first, bias, last = self.tensors[3 * side : 3 * side + 3]
+        return product(torch.relu(affine(rows, first, bias)), last)
 
 
 @dataclass(frozen=True)
 class GaussianPart:
-    """Factors of a critic that is Gaussian in canonical variates: f = sum of x * y columns.
+    """The part of a critic that is Gaussian in canonical variates.
 
     Attributes:
-        x: (n, k + 2).
-        y: (n, k + 2).
-        pairs: canonical pairs that it uses.
+        turn_x: (dx, k), from columns to variates of unit variance.
+        turn_y: (dy, k).
+        rho: their correlations on the stopping rows, (k,); 0 where they may be noise.
         ridge: chosen on the stopping rows.
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    pairs: int
-    ridge: float
+    turn_x: np.ndarray
+    turn_y: np.ndarray
+    rho: np.ndarray
+    ridge: float = math.nan
+
+    def factors(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (n, k + 2) and (m, k + 2) whose products are the scores of all pairs."""
+        u, v = _clipped(x, self.turn_x), _clipped(y, self.turn_y)
+        scale = self.rho / (1 - self.rho**2)
+        square = (self.rho * scale / 2)[:, None]
+        return (
+            np.hstack([u * scale, -(u**2) @ square, np.ones((len(u), 1))]),
+            np.hstack([v, np.ones((len(v), 1)), -(v**2) @ square]),
+        )
 
 
 def gaussian_part(
@@ -299,34 +320,46 @@ def gaussian_part(
         stop: rows that measure the correlations anew and choose the ridge.
         given: (n,) classes, or None.
     """
-    best, chosen = -math.inf, None
+    some, best, chosen = stop[:JUDGED_ROWS], -math.inf, None
+    white_x, white_y = Whitening.of(x[fit]), Whitening.of(y[fit])
+    cross = x[fit].T @ y[fit] / len(fit)
+    groups = None if given is None else torch.from_numpy(given[some])[None]
     for ridge in RIDGES:
-        left, right = x @ whitening(x[fit], ridge), y @ whitening(y[fit], ridge)
-        turn_x, _, turn_y = np.linalg.svd(left[fit].T @ right[fit] / len(fit), full_matrices=False)
-        sides = []
-        for values in (left @ turn_x, right @ turn_y.T):
-            mean, spread = values[fit].mean(axis=0), values[fit].std(axis=0)
-            units = (values - mean) / np.where(spread > 1e-6, spread, np.inf)
-            sides.append(np.clip(units, -CLIP, CLIP))
-        u, v = sides
-        rho = _correlations(u[stop], v[stop])
-        # Below one standard error a correlation is noise more often than not.
-        rho = np.where(rho > 1 / np.sqrt(len(stop)), np.minimum(rho, LARGEST_CORRELATION), 0.0)
-        scale, square = rho / (1 - rho**2), rho**2 / (1 - rho**2) / 2
-        ones = np.ones((len(u), 1))
-        part = GaussianPart(
-            np.hstack([u * scale, -(u**2) @ square[:, None], ones]),
-            np.hstack([v, ones, -(v**2) @ square[:, None]]),
-            int((rho > 0).sum()),
-            ridge,
-        )
-        scores = torch.from_numpy(part.x[stop] @ part.y[stop].T)
-        groups = None if given is None else torch.from_numpy(given[stop])
-        reached = log_ratios(scores[None], None if groups is None else groups[None]).mean().item()
-        if reached > best:
-            best, chosen = reached, part
+        part = _canonical(x, y, fit, stop, cross, white_x.at(ridge), white_y.at(ridge))
+        u, v = part.factors(x[some], y[some])
+        scores = torch.from_numpy(u.astype(np.float32) @ v.T.astype(np.float32))[None]
+        reached = log_ratios(scores, groups).mean().item()
+        if chosen is None or reached > best:
+            best, chosen = reached, replace(part, ridge=ridge)
     assert chosen is not None
     return chosen
+
+
+def _canonical(
+    x: np.ndarray,
+    y: np.ndarray,
+    fit: np.ndarray,
+    stop: np.ndarray,
+    cross: np.ndarray,
+    white_x: np.ndarray,
+    white_y: np.ndarray,
+) -> GaussianPart:
+    """Return the Gaussian part for whitening matrices (dx, dx) and (dy, dy)."""
+    turn_x, found, turn_y = np.linalg.svd(white_x.T @ cross @ white_y, full_matrices=False)
+    kept = min(len(found), PAIRS)
+    sides = []
+    for values, turn in ((x, white_x @ turn_x[:, :kept]), (y, white_y @ turn_y[:kept].T)):
+        spread = np.sqrt(((values[fit] @ turn) ** 2).mean(axis=0))
+        sides.append(turn / np.where(spread > 1e-6, spread, np.inf))
+    rho = _correlations(*(_clipped(v[stop], turn) for v, turn in zip((x, y), sides, strict=True)))
+    # Below one standard error a correlation is noise more often than not.
+    rho = np.where(rho > 1 / np.sqrt(len(stop)), np.minimum(rho, LARGEST_CORRELATION), 0.0)
+    return GaussianPart(*sides, rho)
+
+
+def _clipped(values: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Return canonical variates (n, k), held to ``CLIP``."""
+    return np.clip(values @ turn, -CLIP, CLIP)
 
 
 def _correlations(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -362,6 +395,7 @@ class Fit(StoppedFit):
     def __init__(self, options: InfoNCE, members: Members) -> None:
         super().__init__(options, members)
         self.gaussian: list[GaussianPart] = []
+        self.factors: list[list[torch.Tensor]] = []
         self.given = None
         if members[0][0].given is not None:
             self.given = np.stack([sample.given for sample, _ in members])
@@ -369,8 +403,7 @@ class Fit(StoppedFit):
         sides = [self._sides(sample, member) for member, (sample, _) in enumerate(members)]
         columns = [side.shape[1] for side in sides[0]]
         self.x, self.y = (stacked(side).to(self.device) for side in zip(*sides, strict=True))
-        fixed = [[torch.from_numpy(s).float() for s in (part.x, part.y)] for part in self.gaussian]
-        self.fixed = [stacked(side).to(self.device) for side in zip(*fixed, strict=True)]
+        self.fixed = [stacked(side).to(self.device) for side in zip(*self.factors, strict=True)]
         self.groups = None
         if self.given is not None:
             self.groups = torch.from_numpy(self.given).to(self.device)
@@ -382,10 +415,12 @@ class Fit(StoppedFit):
         """Columns of both networks, (n, d) each; fits the Gaussian part besides."""
         rows, given = self.rows[member], sample.given
         scores = [normal_scores(side, rows.train) for side in as_columns(sample)]
-        centred = scores
+        x, y = scores
         if given is not None:
-            centred = [less_class_means(side, given, rows.train) for side in scores]
-        self.gaussian.append(gaussian_part(*centred, rows.train, rows.stop, given))
+            x, y = (less_class_means(side, given, rows.train) for side in scores)
+        part = gaussian_part(x, y, rows.train, rows.stop, given)
+        self.gaussian.append(part)
+        self.factors.append([torch.from_numpy(side).float() for side in part.factors(x, y)])
         if given is not None:
             scores = [np.hstack([side, np.eye(sample.groups)[given]]) for side in scores]
         return [torch.from_numpy(side).float() for side in scores]
@@ -402,8 +437,9 @@ class Fit(StoppedFit):
 
     def _reached(self, members: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         # One by one: the scores of all pairs of all members need not fit into memory.
+        some = rows[:, :JUDGED_ROWS]
         found = [
-            self._ratios(self.networks.select(slice(i, i + 1)), members[i : i + 1], rows[i : i + 1])
+            self._ratios(self.networks.select(slice(i, i + 1)), members[i : i + 1], some[i : i + 1])
             for i in range(len(members))
         ]
         return torch.cat(found).mean(dim=1)
@@ -435,11 +471,8 @@ class Fit(StoppedFit):
         critic = self._tuned(member)
         shares, parts = [], []
         for share, rows, stop in self._blocks(member):
-            scores = [
-                self._alone(member, a, b) for a, b in ((rows, rows), (rows, stop), (stop, rows))
-            ]
             shares.append(share)
-            parts.append(self.options.read(*scores, critic))
+            parts.append(self.options.read(partial(self._alone, member), rows, stop, critic))
         limit = Limit.weighted(shares, parts) if parts else Limit(0.0, 0.0, 0.0)
         gaussian = self.gaussian[member]
         fit: dict[str, Any] = {
@@ -449,7 +482,7 @@ class Fit(StoppedFit):
             "sharpness": critic.sharpness,
             "mixture": critic.mixture,
             "ridge": gaussian.ridge,
-            "canonical_pairs": gaussian.pairs,
+            "canonical_pairs": int((gaussian.rho > 0).sum()),
         }
         if self.given is not None:
             fit["share_read"] = float(sum(shares))
@@ -460,11 +493,11 @@ class Fit(StoppedFit):
         """F of a member's pairs in float64 on the CPU, (B, B')."""
         place = torch.tensor([member], device=self.device)
         some = (torch.from_numpy(part[None]).to(self.device) for part in (rows, others))
-        return self._scores(self.best.select(place), place, *some)[0].cpu().double()
+        return self._scores(self.best.select(place), place, *some)[0].cpu()
 
     def _tuned(self, member: int) -> Critic:
         """Choose sharpness and mixture on the stopping rows."""
-        stop = self.rows[member].stop
+        stop = self.rows[member].stop[:JUDGED_ROWS]
         scores = self._alone(member, stop, stop)[None]
         groups = None if self.given is None else torch.from_numpy(self.given[member][stop])[None]
         found = {}

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.special import ndtri
 from scipy.stats import t as student_t
 
@@ -36,7 +37,7 @@ CONFIDENCE = 0.975
 MIN_ROWS_READ = 8
 """A class with fewer reading rows contributes nothing to a bound."""
 
-RIDGES = (0.003, 0.03, 0.3)
+RIDGES = (0.01, 0.1, 1.0)
 """Tried on the stopping rows: added to covariances, in units of their mean eigenvalue."""
 
 
@@ -107,11 +108,12 @@ def normal_scores(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     Equal values get one score. A monotone function of a column changes no information, and heavy
     tails cannot make a critic that rests on a few rows. Columns without spread become zeros.
     """
-    scores = np.empty(values.shape)
-    for column, out in zip(values.T, scores.T, strict=True):
-        known = np.sort(column[rows])
-        rank = np.searchsorted(known, column, "left") + np.searchsorted(known, column, "right")
-        out[:] = ndtri((rank / 2 + 0.5) / (len(known) + 1))
+    columns = torch.from_numpy(np.ascontiguousarray(values.T))
+    known = columns[:, rows].sort(dim=1).values
+    rank = torch.searchsorted(known, columns) + torch.searchsorted(known, columns, right=True)
+    # A score for each half rank.
+    halves = ndtri((np.arange(2 * len(rows) + 1) / 2 + 0.5) / (len(rows) + 1))
+    scores = np.ascontiguousarray(halves[rank.numpy()].T)
     mean, spread = scores[rows].mean(axis=0), scores[rows].std(axis=0)
     return (scores - mean) / np.where(spread > 0, spread, np.inf)
 
@@ -124,8 +126,24 @@ def less_class_means(values: np.ndarray, given: np.ndarray, rows: np.ndarray) ->
     return values - means[given]
 
 
-def whitening(values: np.ndarray, ridge: float) -> np.ndarray:
-    """Return W (d, d) with W^T (C + ridge * mean eigenvalue) W = I, C = values^T values / n."""
-    found, vectors = np.linalg.eigh(values.T @ values / len(values))
-    found = np.maximum(found, 0)
-    return vectors / np.sqrt(found + ridge * found.mean() + 1e-12)
+@dataclass(frozen=True)
+class Whitening:
+    """The decomposed covariance C of rows.
+
+    Attributes:
+        eigenvalues: (d,).
+        vectors: (d, d), in columns.
+    """
+
+    eigenvalues: np.ndarray
+    vectors: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Whitening:
+        """Decompose values^T values / n of (n, d)."""
+        found, vectors = np.linalg.eigh(values.T @ values / len(values))
+        return cls(np.maximum(found, 0), vectors)
+
+    def at(self, ridge: float) -> np.ndarray:
+        """Return W (d, d) with W^T (C + ridge * mean eigenvalue) W = I."""
+        return self.vectors / np.sqrt(self.eigenvalues + ridge * self.eigenvalues.mean() + 1e-12)

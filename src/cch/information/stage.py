@@ -22,7 +22,7 @@ from cch.base.progress import Progress
 from cch.config import Compute
 from cch.config.specs import EstimateSpec
 from cch.information.estimator import Estimator, get_estimator
-from cch.information.quantities import ROLES
+from cch.information.quantities import POINTS, ROLES
 from cch.training.store import RunsFile
 
 log = logging.getLogger("cch.information")
@@ -34,20 +34,32 @@ SLICE_BYTES = 2**30
 
 @dataclass(frozen=True)
 class Pair:
-    """What one estimate is made of: two variables on the same rows, and whose they are."""
+    """What one estimate is made of: two variables on the same rows, and whose they are.
+
+    Attributes:
+        level: of the teacher's input, or None.
+        seed: of the runs.
+        runs: their ids.
+        x: (n, dx).
+        y: (n, dy), or (n,) labels.
+        given: (n,) class labels that the information is conditional on, or None.
+    """
 
     level: str | None
     seed: int
     runs: list[str]
     x: np.ndarray
     y: np.ndarray
+    given: np.ndarray | None = None
 
 
 def pairs(quantity: str, files: dict[str, RunsFile]) -> Iterator[Pair]:
     """Yield the pairs of a quantity, level by level and seed by seed.
 
+    Information conditional on a label that is no class has none.
+
     Args:
-        quantity: teacher-student, student-label or teacher-label.
+        quantity: a key of ``ROLES``.
         files: runs files by role; only the roles that the quantity names are read.
     """
     if quantity == "student-label":
@@ -59,13 +71,14 @@ def pairs(quantity: str, files: dict[str, RunsFile]) -> Iterator[Pair]:
         return
     teacher = files["teacher"]
     labels = teacher.array("information_label")
-    students = (
-        files["baseline"].array(f"representation/{BASELINE}")
-        if quantity == "teacher-student"
-        else None
-    )
+    conditional = quantity == "teacher-student-given-label"
+    if conditional and labels.dtype.kind == "f":
+        return
+    students = None
+    if "baseline" in ROLES[quantity]:
+        students = files["baseline"].array(f"representation/{BASELINE}")
     levels = teacher.levels("representation")
-    if students is None and all(run["level"] is None for run in teacher.runs):
+    if quantity == "teacher-label" and all(run["level"] is None for run in teacher.runs):
         # What a teacher knows of the label is asked once, on its cleanest inputs.
         levels = levels[:1]
     for level in levels:
@@ -73,10 +86,10 @@ def pairs(quantity: str, files: dict[str, RunsFile]) -> Iterator[Pair]:
             ids = _ids(teacher, seed, level)
             if students is None:
                 yield Pair(level, seed, ids, x, labels[seed])
-            else:
-                yield Pair(
-                    level, seed, ids + _ids(files["baseline"], seed, None), x, students[seed]
-                )
+                continue
+            ids += _ids(files["baseline"], seed, None)
+            given = labels[seed] if conditional else None
+            yield Pair(level, seed, ids, x, students[seed], given)
 
 
 def _ids(file: RunsFile, seed: int, level: str | None) -> list[str]:
@@ -91,7 +104,7 @@ def _ids(file: RunsFile, seed: int, level: str | None) -> list[str]:
 def estimate(
     spec: EstimateSpec, runs: Mapping[str, str], out: str | Path, compute: Compute
 ) -> dict[str, str]:
-    """Estimate every quantity at every level and run, in nats, and write the estimates.
+    """Estimate or bound every quantity of an estimator at every level and run, in nats.
 
     The generator of an estimate is keyed by estimator, quantity and seed, not by level: within a
     run the levels share the estimator's own randomness, so their differences are paired.
@@ -111,7 +124,9 @@ def estimate(
         get_estimator(spec.estimator, spec.options), device, compute.memory_gb
     )
     estimates = [
-        entry for quantity in ROLES for entry in _estimates(spec, estimator, quantity, files)
+        entry
+        for quantity in getattr(estimator, "quantities", POINTS)
+        for entry in _estimates(spec, estimator, quantity, files)
     ]
     for file in files.values():
         file.close()
@@ -123,11 +138,16 @@ def _estimates(
     spec: EstimateSpec, estimator: Estimator, quantity: str, files: dict[str, RunsFile]
 ) -> Iterator[dict[str, Any]]:
     todo = list(pairs(quantity, files))
+    estimator = estimator.of(quantity) if hasattr(estimator, "of") else estimator
     progress = Progress(f"{spec.study} {quantity} by {estimator.name}", len(todo), "estimates")
     for some in _slices(todo, spec.limit):
         arrays = [(pair.x[: spec.limit], pair.y[: spec.limit]) for pair in some]
         keys = [(quantity, pair.seed) for pair in some]
-        for pair, one in zip(some, estimator.estimate_many(arrays, keys=keys), strict=True):
+        given: dict[str, Any] = {}
+        if any(pair.given is not None for pair in some):
+            given["given"] = [pair.given[: spec.limit] for pair in some]
+        found = estimator.estimate_many(arrays, keys=keys, **given)
+        for pair, one in zip(some, found, strict=True):
             _warn(f"{spec.study} {quantity} level {pair.level} seed {pair.seed}", one.flags)
             yield _entry(pair, quantity, estimator.name, spec.rows, one.to_json())
         progress.advance(len(some))

@@ -10,16 +10,21 @@ from cch.config import Study
 from cch.config.specs import CalibrateSpec, EstimateSpec
 from cch.config.work import Size, Work
 from cch.information.estimator import get_estimator
-from cch.information.quantities import ROLES
+from cch.information.quantities import POINTS, ROLES
 
 
 def estimate_work(spec: EstimateSpec, study: Study, size: Size | None) -> Work:
     """Return the work of a study's estimates."""
     levels, runs = len(study.degradation.levels), study.information.runs
     # What a teacher of all levels knows of the label is asked once.
-    label_levels = levels if study.degradation.kind == "modality" else 1
-    each = {"teacher-student": levels, "student-label": 1, "teacher-label": label_levels}
-    counts = {quantity: count * runs for quantity, count in each.items()}
+    once = {"student-label"} | (
+        {"teacher-label"} if study.degradation.kind != "modality" else set()
+    )
+    counts = {
+        quantity: runs * (1 if quantity in once else levels)
+        for quantity in getattr(get_estimator(spec.estimator), "quantities", POINTS)
+        if quantity != "teacher-student-given-label" or _labels(study)
+    }
     return _sum([spec.options], counts, spec, study, size)
 
 

