@@ -92,10 +92,10 @@ def cell(key: str) -> dict:
 def test_an_untouched_run_passes_strictly(tree):
     done = audit(RESULTS)
     assert done.lines(strict=True) == []
-    assert done.counts["derived"] == done.counts["cells"] == 83
+    assert done.counts["derived"] == done.counts["cells"] == 91
     assert done.counts["runs"] == 3 + 3 + 6
     assert done.counts["raw files"] == 1
-    assert "83 of 83 cells were derived again from 12 runs, 8 estimates" in done.summary()
+    assert "91 of 91 cells were derived again from 12 runs, 8 estimates" in done.summary()
 
 
 def test_it_passes_from_another_folder_too(tree, monkeypatch):

@@ -114,8 +114,8 @@ def test_only_tables_of_the_paper_mark_a_study_that_is_not_in_it(paper_config):
     config = load(overlay(paper_config, {"studies": {"mine": mine}}))
     claims, layouts = load_claims(CLAIMS), all_layouts(config, TABLES)
     own = [layout for layout in layouts.values() if layout.own and layout.study == "mine"]
-    assert len(own) == 3
-    assert [all_deviations(config, claims, layout) for layout in own] == [[], [], []]
+    assert len(own) == 4
+    assert not any(all_deviations(config, claims, layout) for layout in own)
     # A table of the paper over it states the paper's numbers, so its study is marked.
     over = layouts["table13"].model_copy(update={"study": "mine"})
     assert all_deviations(config, claims, over) == ["a study that is not in the paper"]

@@ -40,7 +40,7 @@ def test_shipped_configurations_are_valid(preset, studies):
 
 def test_null_takes_the_options_of_an_estimator_away():
     change = {"options": {"mine": None, "latent-light": {"epochs": 7}}}
-    change |= {"estimators": ["latent-light"]}
+    change |= {"estimators": ["latent-light"], "calibration": None}
     raw = overlay(raw_config("demo"), {"studies": {"mnistm-a20": {"information": change}}})
     found = load(raw).studies["mnistm-a20"].information
     assert found.options == {"latent-light": {"epochs": 7}}

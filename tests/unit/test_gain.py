@@ -351,7 +351,9 @@ def splits(tmp_path, monkeypatch):
     The student is right on three patients more than the baseline, and on others.
     """
     monkeypatch.chdir(tmp_path)
-    change = {"studies": {"brca": {"seeds": 100, "degradation": {"levels": [0, 0.4]}}}}
+    brca = {"seeds": 100, "degradation": {"levels": [0, 0.4]}}
+    others = [name for name in raw_config()["studies"] if name.startswith("brca-")]
+    change = {"studies": {"brca": brca} | dict.fromkeys(others)}
     source = Source(load(overlay(raw_config(), change)), "brca")
     generator = np.random.default_rng(0)
     rows = np.stack([np.sort(generator.permutation(40)[:4]) for _ in range(100)])

@@ -34,7 +34,7 @@ ENTRY: dict[str, Any] = {
     "distillation": {"temperatures": [2], "weights": [0.5]},
     "degradation": {"kind": "noise", "levels": [0, 0.5], "symbol": "noise"},
     "seeds": 2,
-    "information": {"estimators": ["ksg"], "runs": 1},
+    "information": {"estimators": ["ksg"], "bounds": [], "runs": 1},
 }
 PAIRS = list(itertools.permutations(("mrna", "cnv", "rppa"), 2))
 NAMES = [f"tumours-{teacher}-{student}" for teacher, student in PAIRS]

@@ -268,8 +268,8 @@ def test_levels_with_teachers_of_their_own_do_not_need_the_first():
     assert cut(query)[0].degradation.levels == [0.3]
     done = {"estimator": "ksg", "quantity": "teacher-student", "name": "1", "options": {}}
     done |= {"truth": 1.0, "share": None}
-    query = {"study": "synthetic", "kind": "criterion", "estimator": "ksg", "level": "0.3"}
-    query["measure"] = "verdict"
+    query = {"study": "synthetic", "kind": "sensitivity", "estimator": "ksg", "level": "0.3"}
+    query |= {"of": "gap", "end": "high"}
     inputs = ("results/calibration/synthetic/ksg.json",)
     study, files = cut(query, None, inputs, [done])
     assert files[-2:] == ["information/synthetic/ksg.json", "calibration/synthetic/ksg.json"]

@@ -147,6 +147,7 @@ OTHER: dict[str, list[Any]] = {
     "group": [["a-group"]],
     "entry": ["an-entry"],
     "estimators": [["latent-light", "mine"], ["ksg"]],
+    "bounds": [["nwj"]],
     "options": [{"ksg": {"k": 4}}],
     "settings": [{"ksg": {"k": [3, 5]}}],
     "runs": [1],
@@ -203,7 +204,7 @@ def specifications(plan: Plan) -> dict[Job, Any]:
             if role != "fusion" or study.fusion:
                 jobs[role, name] = plan.train_spec(name, role)
         wanted = study.information
-        for estimator in wanted.estimators:
+        for estimator in [*wanted.estimators, *study.bounds]:
             jobs["estimate", f"{name}/{estimator}"] = plan.estimate_spec(name, estimator)
         for estimator in wanted.calibrated if not wanted.shared_with else ():
             jobs["calibrate", f"{name}/{estimator}"] = plan.calibrate_spec(name, estimator)

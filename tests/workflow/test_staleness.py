@@ -97,9 +97,8 @@ def test_an_edit_in_estimation_trains_nothing(copied, tmp_path):
 def test_an_edit_in_tables_or_figures_estimates_and_trains_nothing(copied, tmp_path, module):
     jobs, _ = plan_after(copied, copy_checkout(tmp_path / "checkout"), {module: MODULE})
     plan = Plan(load_tiny(copied), ROOT)
-    theory = {"tabulate_theory"} if module == "tables/figures.py" else set()
     pages = set(PAGES) & set(jobs)
-    assert set(jobs) == {"all", *tabulated(plan), *theory, *pages}
+    assert set(jobs) == {"all", *tabulated(plan), "tabulate_theory", *pages}
 
 
 def test_an_edit_in_the_theory_reruns_the_theory(copied, tmp_path):
