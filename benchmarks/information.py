@@ -11,6 +11,7 @@ stand beside it; "ratio" is the median over the first side's, so above 1 the fir
 
     latent     latentmi and latent-light beside the library, one estimate and ten
     ksg        Kraskov's and Ross's estimators beside latentmi's and scikit-learn's
+    bounds     members as one stack beside one by one, at the size of cohorts and of images
     crossover  tree and brute force over rows and columns, and which of them is chosen
 
 A section is a function of ``Options`` with an entry in ``SECTIONS``.
@@ -179,6 +180,36 @@ def mixed_pairs(number: int, rows: int, columns: int) -> tuple[np.ndarray, np.nd
     return np.maximum(x @ weights[0], 0), np.maximum(y @ weights[1], 0)
 
 
+# Bounds
+
+
+def bounds(options: Options) -> None:
+    """Bounds of many members as one stack beside one by one; members are told by their numbers."""
+    heading()
+    for name, rows, columns, members in (
+        ("infonce", 300, 64, 20),
+        ("infonce", 2_000, 64, 10),
+        ("infonce", 10_000, 256, 4),
+        ("classifier", 10_000, 256, 4),
+    ):
+        pairs = [mixed_pairs(number, rows, columns) for number in range(members)]
+        if name == "classifier":
+            pairs = [(x, np.argmax(y[:, :10], axis=1)) for x, y in pairs]
+        keys = [("benchmark", number) for number in range(members)]
+        estimator = get_estimator(name)
+
+        def together(estimator=estimator, pairs=pairs, keys=keys) -> float:
+            return float(np.mean([e.value for e in estimator.estimate_many(pairs, keys=keys)]))
+
+        def alone(estimator=estimator, pairs=pairs, keys=keys) -> float:
+            each = zip(pairs, keys, strict=True)
+            return float(np.mean([estimator.estimate(*pair, key=key).value for pair, key in each]))
+
+        case = f"{members} {name}, n {rows:,}, {columns} columns"
+        rounds = 1 if rows > 2_000 else 3
+        compare(case, {"one stack": together, "one by one": alone}, options, rounds)
+
+
 # KSG
 
 
@@ -263,6 +294,7 @@ def crossover(options: Options) -> None:
 
 SECTIONS: dict[str, Callable[[Options], None]] = {
     "latent": latent,
+    "bounds": bounds,
     "ksg": ksg,
     "crossover": crossover,
 }

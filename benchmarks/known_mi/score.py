@@ -17,7 +17,8 @@ stopped and goes on. Written are a table (Markdown) and everything in it unround
 
 A last table lays each estimator beside the first, on the same samples: the mean difference over
 tasks with its standard error, and at how many tasks the two are more than two standard errors apart
-(of paired differences, their variance pooled over tasks).
+(of paired differences, their variance pooled over tasks). Of bounds it is said how many lie beyond
+the truth, beside how many their confidence allows.
 """
 
 from __future__ import annotations
@@ -171,6 +172,7 @@ def score(estimator: Estimator, tasks: Sequence[Task], samples: str, kept: Kept)
         "options": identity["options"],
         "seconds_per_estimate": float(np.mean([one["seconds"] for one in ours])),
         "threads": torch.get_num_threads(),
+        "confidence": getattr(estimator, "confidence", None),
         "flags": {
             f"{task.key}/{seed}": one["flags"]
             for (task, seed), one in zip(asked, ours, strict=True)
@@ -226,6 +228,23 @@ def beside_first(tasks: Sequence[Task], scores: Sequence[Score]) -> str:
             apart = int((np.abs(done) > limit).sum())
             lines.append(_row([one.name, name, str(len(done)), mean + error, str(apart)]))
     return "\n".join(lines) + "\n"
+
+
+def violations(tasks: Sequence[Task], scores: Sequence[Score]) -> list[str]:
+    """Return a line for each lower bound: how many of its limits lie above the truth."""
+    truths = np.array([task.truth for task in tasks])[:, None]
+    lines = []
+    for one in scores:
+        confidence = one.details.get("confidence")
+        if confidence is None:
+            continue
+        made = np.isfinite(one.values)
+        above = int((one.values[made] > np.broadcast_to(truths, made.shape)[made]).sum())
+        lines.append(
+            f"{one.name}: {above} of {int(made.sum())} limits above the truth; at {confidence:g} "
+            f"confidence {(1 - confidence) * made.sum():.1f} may be\n"
+        )
+    return lines
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -316,7 +335,8 @@ def main() -> None:
         each = scores[-1].details["seconds_per_estimate"]
         print(f"{estimator.name}: {each:.2f} s an estimate", file=sys.stderr, flush=True)
     scores.append(Score(THEIRS, np.stack([task.theirs for task in tasks]), {"options": {}}))
-    text = f"{table(tasks, scores)}\n{beside_first(tasks, scores)}"
+    parts = [table(tasks, scores), beside_first(tasks, scores), *violations(tasks, scores)]
+    text = "\n".join(parts)
     write_json(out / "scores.json", as_json(options.samples, tasks, scores))
     write_text(out / "scores.md", text)
     print(text)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from cch.config import Compute
 from cch.config.specs import EstimateSpec
 from cch.data.rng import numpy_generator
 from cch.information.estimator import get_estimator
-from cch.information.quantities import ROLES
+from cch.information.quantities import POINTS
 from cch.information.stage import estimate, pairs, read_estimates
 from cch.training.store import RunsFile, write_runs
 
@@ -125,6 +126,39 @@ def test_a_file_holds_every_quantity(tmp_path):
     mine = SPEC.model_copy(update={"estimator": "mine", "options": {"epochs": 2}})
     estimate(mine, paths, out, CPU)
     found = read_estimates(out)
-    assert [*dict.fromkeys(e["quantity"] for e in found)] == list(ROLES)
+    assert [*dict.fromkeys(e["quantity"] for e in found)] == list(POINTS)
     assert {e["estimator"] for e in found} == {"mine"}
     assert len({e["id"] for e in found}) == len(found)
+    assert {(e["kind"], e["confidence"]) for e in found} == {("point", None)}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        (
+            "infonce",
+            {("teacher-student", "lower"): 4, ("teacher-student-given-label", "lower"): 4},
+        ),
+        ("classifier", {("label-given-teacher", "upper"): 4, ("student-label", "lower"): 2}),
+    ],
+)
+def test_a_file_of_bounds_says_their_side_and_confidence(tmp_path, name, wanted):
+    paths, out = runs(tmp_path), tmp_path / "bounds.json"
+    asked = {"estimator": name, "options": {"epochs": 1, "confidence": 0.9}}
+    estimate(SPEC.model_copy(update=asked), paths, out, CPU)
+    found = read_estimates(out)
+    assert Counter((e["quantity"], e["kind"]) for e in found) == wanted
+    assert {e["confidence"] for e in found} == {0.9}
+    assert len({e["id"] for e in found}) == len(found)
+
+
+def test_a_bound_is_that_of_its_arrays(tmp_path):
+    paths, out = runs(tmp_path), tmp_path / "bounds.json"
+    estimate(SPEC.model_copy(update={"estimator": "infonce"}), paths, out, CPU)
+    found = [e for e in read_estimates(out) if e["quantity"] == "teacher-student-given-label"]
+    with RunsFile(paths["teacher"]) as teacher, RunsFile(paths["baseline"]) as baseline:
+        x, labels = teacher.array("representation/2")[1], teacher.array("information_label")[1]
+        y = baseline.array("representation/0")[1]
+    key = ("teacher-student-given-label", 1)
+    direct = get_estimator("infonce").estimate(x, y, key=key, given=labels)
+    assert found[3]["value"] == direct.value

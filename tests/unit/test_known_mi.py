@@ -265,3 +265,13 @@ def test_help_is_printed_at_once_and_makes_nothing(tmp_path, asked):
     options = re.findall(r'add_argument\("(--[a-z]+)"', (folder / "score.py").read_text())
     for word in [*options, "PYTHON311", "CCH_PYTHON", "KNOWN_MI"]:
         assert f"\n{word}" in done.stdout
+
+
+def test_limits_above_the_truth_are_counted_of_bounds_alone():
+    tasks = [known_mi.Task("a", "A", truth, *[np.zeros((2, 3, 1))] * 3) for truth in (1.0, 2.0)]
+    values = np.array([[0.5, 1.1], [1.5, NAN]])
+    bound = known_mi.Score("infonce", values, {"confidence": 0.975})
+    point = known_mi.Score("ksg", values, {"confidence": None})
+    assert known_mi.violations(tasks, [bound, point]) == [
+        "infonce: 1 of 3 limits above the truth; at 0.975 confidence 0.1 may be\n"
+    ]

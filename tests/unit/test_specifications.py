@@ -97,6 +97,7 @@ STALE: dict[str, dict[str, str]] = {
     },
     "studies.*.information": {
         "estimators options limit": "estimate calibrate tabulate",
+        "bounds": "estimate tabulate",
         # Runs hold the representations of these seeds and rows.
         "runs": "teacher baseline tabulate",
         "rows": "teacher baseline estimate calibrate tabulate",

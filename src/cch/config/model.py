@@ -486,7 +486,7 @@ class Information(Model):
         ["infonce", "classifier"],
         description="Bounds at a stated confidence. `infonce`, `nwj`: I(teacher; student) and "
         "I(teacher; student | label) from below. `classifier`: H(label | teacher) from above and "
-        "I(student; label) from below; for classes alone.",
+        "I(student; label) from below; a regression is made without it.",
     )
     runs: int = Field(ge=1, description="Seeds whose representations are estimated on.")
     rows: Rows = Field(
@@ -575,6 +575,12 @@ class Study(Model):
         "where starting a job takes longer than its work. Changes no number.",
     )
 
+    @property
+    def bounds(self) -> list[str]:
+        """The bounds that are made: those of ``information`` that fit the label."""
+        regression = self.metric == "mse"
+        return [b for b in self.information.bounds if not (regression and b == "classifier")]
+
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         made = {*self.information.estimators, *self.information.bounds}
@@ -588,8 +594,6 @@ class Study(Model):
                 raise ValueError(
                     f"information.calibration.{key} names {min(unused)!r}, which is not estimated"
                 )
-        if self.metric == "mse" and "classifier" in self.information.bounds:
-            raise ValueError("information.bounds: `classifier` is for classes; write [infonce]")
         if self.inputs == "standardised" and self.split is not None:
             raise ValueError("inputs: 'standardised' needs the dataset's own split; leave `split`")
         if self.selection and self.metric == "mse":

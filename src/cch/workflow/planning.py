@@ -235,7 +235,7 @@ class Plan:
             for role in SPECS
             if role != "fusion" or spec.fusion
         ]
-        for name in [*spec.information.estimators, *spec.information.bounds]:
+        for name in [*spec.information.estimators, *spec.bounds]:
             given, out = self.estimate_spec(study, name), paths.information(study, name)
             steps.append(Step(stage="estimate", spec=given, inputs=seen, output=out))
         for name in spec.information.calibrated if not spec.information.shared_with else []:

@@ -33,7 +33,7 @@ class EstimateQuery(Query):
 
     def estimated(self, source: Source) -> bool:
         """Whether this configuration uses the estimator."""
-        return self.estimator in source.study.information.estimators
+        return self.estimator in (*source.study.information.estimators, *source.study.bounds)
 
     def estimates(self, source: Source, quantity: str, level: str | None) -> list[dict[str, Any]]:
         """Estimates of a quantity at a level, in order of seed; some quantities have no level."""
@@ -60,7 +60,13 @@ class Information(EstimateQuery):
 
     kind: Literal["information"]
     measure: Literal["mean", "sd"] = "mean"
-    quantity: Literal["teacher-student", "student-label", "teacher-label"]
+    quantity: Literal[
+        "teacher-student",
+        "student-label",
+        "teacher-label",
+        "teacher-student-given-label",
+        "label-given-teacher",
+    ]
     level: str | None = None
 
     def answer(self, source: Source) -> Answer:
