@@ -92,7 +92,7 @@ def _write_ledger(plan: Plan, paths: list[str]) -> None:
     ledger = build_ledger(plan.claims, documents)
     write_json(plan.ledger[0], ledger)
     write_text(plan.ledger[1], to_markdown(ledger))
-    record(plan, "ledger", paths, plan.ledger, plan.ledger_spec())
+    record(plan, "ledger", paths, plan.ledger, plan.ledger_digest())
 
 
 def record(

@@ -164,7 +164,7 @@ def ledger(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Print what is odd about the paper's numbers, and how many of them ours reproduce.
+    """Print contradictions among the paper's numbers, and how many numbers ours reproduce.
 
     Without results it reads the paper's numbers alone.
     """
@@ -196,7 +196,7 @@ def export(
     from cch.audit.crate.write import export as export_crate
 
     target = to or Path(f"{results.resolve().name}-crate.zip")
-    _refuse_unwritable(target.parent / f"{target.name}.part")
+    _refuse_unwritable(target, folder=True)
     packed = export_crate(results, target)
     for line in packed.lines():
         print(f"{target}: {line}")
@@ -232,6 +232,8 @@ def plan(
     from cch.workflow.costs import costs
     from cch.workflow.planning import Plan
 
+    if earlier is not None and not earlier.is_dir():
+        raise CchError(earlier, "there is no such folder", "name the results of a run, --from")
     found = costs(Plan(read(configfile or []), CHECKOUT), earlier)
     if as_json:
         print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
@@ -373,9 +375,9 @@ def verdict(
         console.print(line, markup=False)
 
 
-def _refuse_unwritable(path: Path) -> None:
-    """Say before long work that its answer cannot be written."""
-    if path.is_dir():
+def _refuse_unwritable(path: Path, folder: bool = False) -> None:
+    """Say before long work that its answer cannot be written; ``folder``: it may be a folder."""
+    if path.is_dir() and not folder:
         raise CchError(path, "is a folder", "name a file")
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):

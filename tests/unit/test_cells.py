@@ -178,7 +178,7 @@ def test_headings_name_the_main_estimator_of_the_configuration(results):
 def test_diverged_runs_are_left_out_and_said(results):
     path = Paths.of(results).runs("mnistm-a18", "baseline")
     runs = [entry("baseline", 0), entry("baseline", 1, diverged=4), entry("baseline", 2)]
-    write_runs(path, {"study": "x"}, runs, {})
+    write_runs(path, {"study": "x", "train_rows": 4}, runs, stored_predictions(3))
     cells = document(results)["cells"]
     assert cells["0/no-kd"]["n"] == 2
     assert cells["0/no-kd"]["value"] == pytest.approx(0.805)

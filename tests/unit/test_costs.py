@@ -237,7 +237,7 @@ def test_seconds_are_work_over_throughput(measured):
     (study, other), total = found["studies"], found["total"]
     assert (study["name"], other["name"]) == (STUDY, module.OTHER)
     assert study["runs"] == total["runs"] == 6 + 3 + 12
-    # Ten by the estimator, eighteen of its calibration, four bounds: 2 runs at 2 levels.
+    # Ten by the estimator, 18 of its calibration, four bounds: 2 runs at 2 levels.
     assert study["estimates"] == 10 + 18 + 4
     for key in ("jobs", "estimates", "operations", "jobs_of_unknown_seconds"):
         assert total[key] == study[key] + other[key]

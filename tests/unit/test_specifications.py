@@ -64,7 +64,7 @@ STALE: dict[str, dict[str, str]] = {
     },
     "datasets.matrices.labels": {"file sample label": "prepare tabulate"},
     "studies.*": {
-        "title group metric": "tabulate",
+        "title group metric entry": "tabulate",
         "dataset": f"select {RUNS} tabulate",
         # Students learn from the file of their teachers, which is an input.
         "teacher": "select teacher fusion tabulate",
@@ -85,7 +85,7 @@ STALE: dict[str, dict[str, str]] = {
         "kind levels scale": "teacher student tabulate",
         "symbol": "tabulate",
     },
-    "studies.*.split": {"test valid stratified": f"select {RUNS} tabulate"},
+    "studies.*.split": {"test valid stratified train": f"select {RUNS} tabulate"},
     "studies.*.selection": {"features rows method": f"select {RUNS} tabulate"},
     "studies.*.fusion": {
         "encoder batch_norm dropout temperature weight teacher_head": "fusion tabulate"
@@ -114,6 +114,8 @@ ONE_VALUE = {
     "datasets.tcga.label.kind",
     "studies.*.network.kind",
     "studies.*.split.kind",
+    # Replaced by studies before any job is specified.
+    "studies.*.pairs",
 }
 
 MOST = 2
@@ -134,11 +136,13 @@ OTHER: dict[str, list[Any]] = {
     "teacher": ["audio", "rppa", "c"],
     "student": ["audio", "rppa", "c"],
     "metric": ["auc"],
-    "group": ["a-group"],
+    "group": [["a-group"]],
+    "entry": ["an-entry"],
     "estimators": [["latent-light", "mine"], ["ksg"]],
     "options": [{"ksg": {"k": 4}}],
     "settings": [{"ksg": {"k": [3, 5]}}],
     "runs": [1],
+    "like": ["own"],
     "table": ["table13", "table04"],
     "column": ["difference", "mi-gap"],
     "optimizer": ["adamw", "sgd"],
@@ -157,9 +161,12 @@ def configuration() -> dict[str, Any]:
     raw = raw_config("demo")
     kept = ("synthetic", "mnistm-a20", "mosei-vision", "brca")
     raw["studies"] = {name: copy.deepcopy(raw["studies"][name]) for name in kept}
-    raw["studies"]["brca"]["split"] = {"kind": "random", "test": 0.2, "valid": 0.1}
+    raw["studies"]["brca"]["split"] = {"kind": "random", "test": 0.2, "valid": 0.1, "train": 0.6}
     raw["studies"]["own"] = copy.deepcopy(raw["studies"]["brca"])
     raw["studies"]["own"] |= {"dataset": "own", "teacher": "a", "student": "b"}
+    raw["studies"]["own"]["fusion"]["training"]["optimizer"] = "sgd"  # which has a momentum
+    # One more of the same shape.
+    raw["studies"]["own-too"] = copy.deepcopy(raw["studies"]["own"])
     files = {name: {"file": f"{name}.tsv"} for name in "abc"}
     own = {"kind": "matrices", "title": "Own", "files": files, "labels": {"file": "own.tsv"}}
     raw["datasets"] |= {"own": own, "mosi": {"kind": "mosi"}, "kipan": None, "lihc": None}
@@ -173,8 +180,8 @@ def specifications(plan: Plan) -> dict[Job, Any]:
     jobs: dict[Job, Any] = {
         ("simulate_theory", ""): plan.simulate_spec(),
         ("tabulate_theory", ""): plan.theory_spec(),
-        ("ledger", ""): plan.ledger_spec(),
-        ("build_report", ""): plan.report_spec(),
+        ("ledger", ""): plan.ledger_digest(),
+        ("build_report", ""): plan.report_digest(),
     }
     jobs |= {("prepare", name): plan.prepare_spec(name) for name in plan.config.datasets}
     for dataset, selection in plan.selections:
@@ -190,7 +197,7 @@ def specifications(plan: Plan) -> dict[Job, Any]:
         wanted = study.information
         for estimator in wanted.estimators:
             jobs["estimate", f"{name}/{estimator}"] = plan.estimate_spec(name, estimator)
-        for estimator in wanted.calibrated:
+        for estimator in wanted.calibrated if not wanted.shared_with else ():
             jobs["calibrate", f"{name}/{estimator}"] = plan.calibrate_spec(name, estimator)
     return jobs | {("tabulate", name): plan.table_spec(name) for name in plan.layouts}
 
@@ -253,7 +260,8 @@ def stages_of(path: Path, jobs: Iterable[Job], raw: dict[str, Any]) -> set[str]:
         return {stage for stage, _ in jobs}
     users = {name: study["dataset"] for name, study in raw["studies"].items()}
     if path[0] == "datasets":
-        return {"prepare", "tabulate"} if path[1] in users.values() else {"prepare"}
+        read = {"prepare", "calibrate", "tabulate"}
+        return read if path[1] in users.values() else {"prepare"}
     owners = (path[1], users[path[1]])
     return {"tabulate"} | {stage for stage, name in jobs if name.split("/")[0] in owners}
 

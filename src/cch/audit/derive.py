@@ -571,7 +571,8 @@ def _drawn(parts: Sequence[str], rows: int, place: Place, facts: Facts) -> list[
     with h5py.File(facts.tree.place(name), "r") as file:
         header = json.loads(file.attrs["header"])
     known = {"train": header["train_rows"], "test": header["test_rows"]}
-    known["valid"] = rows - known["train"] - known["test"]
+    valid = facts.recorded_settings(place.study)["split"]["valid"]
+    known["valid"] = valid if isinstance(valid, int) else round(valid * rows)
     return [known[part] for part in parts]
 
 

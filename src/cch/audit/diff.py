@@ -192,7 +192,9 @@ def _read(folder: Path) -> _Tables:
                 cells[f"{path.stem}/{key}"] = note["cell"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CchError(
-                path, f"is no table document ({error!r})", "delete it and build it again"
+                path,
+                f"is no table document ({type(error).__name__}: {error})",
+                "delete it and build it again",
             ) from None
     return _Tables(folder, [path.stem for path in paths], cells)
 
@@ -204,7 +206,11 @@ def _differences(a: dict[str, Any], b: dict[str, Any], tolerance: float) -> list
     """Which parts of a cell differ."""
     found = [key for key in COMPARED if not _same(a.get(key), b.get(key), tolerance)]
     # Within a tolerance, the text of a float may still be rounded to another one.
-    if tolerance and "value" not in found and (a.get("interval") or isinstance(a.get("value"), float)):
+    if (
+        tolerance
+        and "value" not in found
+        and (a.get("interval") or isinstance(a.get("value"), float))
+    ):
         found = [key for key in found if key != "text"]
     ends = zip(_interval(a), _interval(b), strict=True)
     if not all(_same(one, other, tolerance) for one, other in ends):

@@ -71,7 +71,7 @@ def _ends(mean: float, se: float, freedom: float) -> list[float]:
 def interval(
     study: str, roles: tuple[str, str], metric: str, pairs: Sequence[Pair], facts: Facts
 ) -> Again | None:
-    """The interval of a paired difference; None below two seeds.
+    """The interval of a paired difference; None below two seeds or two cases.
 
     Args:
         study: of the runs.
@@ -86,6 +86,8 @@ def interval(
     values = [one["metrics"][metric] - other["metrics"][metric] for one, other in pairs]
     mean, variance = statistics.fmean(values), statistics.variance(values)
     tested = facts.once(("tested", study, roles[0]), lambda: _Tested(study, roles[0], facts))
+    if tested.units < 2:
+        return None
     if tested.design == "draws":
         se = math.sqrt(variance / n)
         return Again(mean, se, n - 1, "draws", None, tested.grouped, None)
@@ -97,8 +99,9 @@ def interval(
         )
         columns.append(first - second)
     table = np.stack(columns)  # seeds by draws
+    table = table[:, ~np.isnan(table).all(axis=0)]
     shared = np.nanmean(table, axis=0)
-    cases = float(np.nanvar(shared, ddof=1)) * tested.units / max(1, tested.units - 1)
+    cases = float(np.var(shared, ddof=1)) * tested.units / (tested.units - 1)
     own = statistics.fmean(float(np.nanvar(row - shared, ddof=1)) for row in table)
     seeds = max(0.0, variance - own * n / (n - 1)) / n
     corrected = None
@@ -106,8 +109,7 @@ def interval(
         corrected = _ends(mean, math.sqrt(variance * (1 / n + tested.ratio)), n - 1)
     freedom, parts = math.inf, [(cases, tested.units - 1), (seeds, n - 1)]
     if cases + seeds > 0:
-        below = sum(v * v / f if f else math.inf for v, f in parts if v)
-        freedom = (cases + seeds) ** 2 / below
+        freedom = (cases + seeds) ** 2 / sum(v * v / f for v, f in parts)
     se = math.sqrt(cases + seeds)
     return Again(mean, se, freedom, tested.design, tested.units, tested.grouped, corrected)
 
@@ -180,9 +182,7 @@ def _every_run(study: str, role: str, metric: str, facts: Facts) -> dict[str, np
     return found
 
 
-def weighted(
-    metric: str, logits: np.ndarray, label: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
+def weighted(metric: str, logits: np.ndarray, label: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """A metric of one run under weights of its rows.
 
     Args:
@@ -234,9 +234,7 @@ def _auc(log_p: np.ndarray, label: np.ndarray, weights: np.ndarray) -> np.ndarra
     return total / defined
 
 
-def conclusion(
-    intervals: Sequence[Again | None], at: int | None, metric: str
-) -> tuple[str, float]:
+def conclusion(intervals: Sequence[Again | None], at: int | None, metric: str) -> tuple[str, float]:
     """What distilling did at one of the levels of a sweep, and the corrected p-value.
 
     Args:

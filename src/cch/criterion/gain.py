@@ -139,7 +139,7 @@ def resampled(
     for seeds in sets:
         runs = np.flatnonzero(np.isin(seed, seeds) & finite)
         if len(runs):
-            measure = _MEASURES.get(metric, _Mean)(metric, logits[runs], label[seeds[0]])
+            measure = _MEASURES[metric](metric, logits[runs], label[seeds[0]])
             parts.append((runs, design.unit[seeds[0]], measure))
     start = 0
     for weights in design.weights(key, draws):
@@ -161,7 +161,6 @@ class _Mean:
         elif metric == "mse":
             self.values = (logits[:, :, 0].astype(np.float64) - label) ** 2
         else:
-            assert metric == "cross_entropy", metric
             chosen = _log_probabilities(logits)[:, np.arange(len(label)), label]
             self.values = -chosen
 
@@ -244,17 +243,14 @@ def _areas(
     A tie counts a half.
     """
     found = np.empty((len(weights), len(order)))
-    rows = order.shape[1]
-    step = max(1, CHUNK // (len(weights) * rows))
-    for start in range(0, len(order), step):
-        some = slice(start, start + step)
-        ranked = weights[:, order[some]].astype(np.float64)  # (draws, r, n)
-        mine = own[order[some]]
-        below = np.zeros((*ranked.shape[:2], rows + 1))
-        np.cumsum(np.where(mine, 0.0, ranked), axis=2, out=below[:, :, 1:])
-        before = np.take_along_axis(below, first[None, some], axis=2)
-        before += np.take_along_axis(below, last[None, some] + 1, axis=2)
-        found[:, some] = np.where(mine, ranked * before, 0.0).sum(axis=2) / 2
+    draws, rows = weights.shape
+    by_row = np.ascontiguousarray(weights.T)
+    below = np.zeros((rows + 1, draws), np.float32)
+    for run, places in enumerate(order):
+        ranked, mine = by_row[places], own[places]
+        np.cumsum(np.where(mine[:, None], 0, ranked), axis=0, out=below[1:])
+        before = below[first[run, mine]] + below[last[run, mine] + 1]
+        found[:, run] = np.einsum("nd,nd->d", ranked[mine], before, dtype=np.float64) / 2
     return found
 
 
@@ -263,7 +259,14 @@ def _log_probabilities(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True))
 
 
-_MEASURES = {"weighted_f1": _F1, "macro_f1": _F1, "auc": _AUC}
+_MEASURES: dict[str, type[_Mean] | type[_F1] | type[_AUC]] = {
+    "accuracy": _Mean,
+    "cross_entropy": _Mean,
+    "mse": _Mean,
+    "weighted_f1": _F1,
+    "macro_f1": _F1,
+    "auc": _AUC,
+}
 
 
 # Errors
@@ -323,7 +326,7 @@ class Gain:
 
 
 def gain(values: Sequence[float], design: Design, drawn: np.ndarray | None) -> Gain | None:
-    """Return a gain with its error; None below two seeds.
+    """Return a gain with its error; None below two seeds or two cases.
 
     Args:
         values: (S,) difference of each seed on all its test rows.
@@ -332,13 +335,15 @@ def gain(values: Sequence[float], design: Design, drawn: np.ndarray | None) -> G
             draws.
     """
     count = len(values)
-    if count < 2:
+    if count < 2 or design.units < 2:
         return None
     mean, spread = float(np.mean(values)), float(np.var(values, ddof=1))
     if design.kind == "draws" or drawn is None:
         return Gain(mean, count, math.sqrt(spread / count), count - 1)
+    # Draws in which the metric is defined for no seed count for nothing.
+    drawn = drawn[~np.isnan(drawn).all(axis=1)]
     means = np.nanmean(drawn, axis=1)
-    cases = float(np.nanvar(means, ddof=1)) * design.units / max(1, design.units - 1)
+    cases = float(means.var(ddof=1)) * design.units / (design.units - 1)
     own = np.nanvar(drawn - means[:, None], axis=0, ddof=1).mean() * count / (count - 1)
     seeds = max(0.0, spread - float(own)) / count
     parts = [(cases, design.units - 1), (seeds, count - 1)]
@@ -353,9 +358,7 @@ def _freedom(parts: Sequence[tuple[float, int]]) -> float:
     total = sum(variance for variance, _ in parts)
     if not total:
         return math.inf
-    if any(variance and freedom < 1 for variance, freedom in parts):
-        return 0.0
-    return total**2 / sum(v**2 / freedom for v, freedom in parts if v)
+    return total**2 / sum(v**2 / freedom for v, freedom in parts)
 
 
 # Verdicts

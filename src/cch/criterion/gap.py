@@ -199,8 +199,8 @@ def judge(
     ts, sl, flags = _kept(teacher_student, student_label)
     if not len(ts):
         return GapEstimate(level=level, entropy=entropy, flags=flags)
-    bounds = [bound for bound in (entropy, sl_response and sl_response.bound) if bound is not None]
-    bound = min(bounds, default=None)
+    closed = None if sl_response is None else sl_response.bound
+    bound = min((one for one in (entropy, closed) if one is not None), default=None)
     ts_side = _quantity(ts, ts_response, level, None)
     sl_side = _quantity(sl, sl_response, level, bound)
     sides = {"I(teacher; student)": ts_side, "I(student; label)": sl_side}

@@ -241,8 +241,8 @@ def claims(
             both = zip(lower[below], upper[above], strict=True)
             kept = [(a, b) for a, b in both if a is not None and b is not None]
             if kept:
-                sides = [Side.over_runs(side) for side in zip(*kept, strict=True)]
-                found.append(Claim(ground, f"{below}, {above}", *sides, runs=len(kept)))
+                low, high = (Side.over_runs(side) for side in zip(*kept, strict=True))
+                found.append(Claim(ground, f"{below}, {above}", low, high, len(kept)))
     return found
 
 

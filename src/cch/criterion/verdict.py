@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import yaml
@@ -35,7 +35,7 @@ from cch.criterion.ground import (
     entropy_side,
 )
 from cch.criterion.verdict_inputs import VerdictInputs
-from cch.information.estimator import Estimate, Estimator, get_estimator
+from cch.information.estimator import Estimate, Estimator, Labels, get_estimator
 
 if TYPE_CHECKING:
     from cch.information.calibrate import CaseResult, Response
@@ -390,15 +390,25 @@ class _Counted:
         self._progress = Progress(label, total, "estimates")
         self.name, self.version = estimator.name, estimator.version
 
-    def estimate(self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...]) -> Estimate:
-        return self.estimate_many([(x, y)], keys=[key])[0]
+    def of(self, quantity: str) -> Self:
+        return self  # what is calibrated estimates one quantity
+
+    def estimate(
+        self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...], given: Labels = None
+    ) -> Estimate:
+        return self.estimate_many([(x, y)], keys=[key], given=[given])[0]
 
     def estimate_many(
-        self, pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, keys: Sequence[tuple[Any, ...]]
+        self,
+        pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+        *,
+        keys: Sequence[tuple[Any, ...]],
+        given: Sequence[Labels] | None = None,
     ) -> list[Estimate]:
         found: list[Estimate] = []
         for start in range(0, len(pairs), self.PORTION):
             part = slice(start, start + self.PORTION)
-            found += self._estimator.estimate_many(pairs[part], keys=keys[part])
+            some = None if given is None else given[part]
+            found += self._estimator.estimate_many(pairs[part], keys=keys[part], given=some)
             self._progress.advance(len(pairs[part]))
         return found

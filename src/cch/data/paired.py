@@ -35,7 +35,7 @@ import numpy as np
 
 from cch.base.errors import CchError
 from cch.base.files import whole_file
-from cch.config import Split
+from cch.config import Split, part_rows
 from cch.data.rng import numpy_generator
 
 FORMAT = "cch-paired-1"
@@ -313,19 +313,31 @@ class RandomSplit:
     """A split drawn for every seed, by class if ``stratified``.
 
     Args:
-        test: fraction of rows that are test rows.
-        valid: fraction of rows that are validation rows.
+        test: test rows: a fraction below 1 of all rows, or an integer count.
+        valid: validation rows, likewise.
         stratified: keep the class mix (classification only).
         key: key of the generator, with the seed.
+        train: training rows, likewise; None: all others.
     """
 
     test: float
     valid: float = 0.0
     stratified: bool = True
     key: str = "split"
+    train: float | None = None
 
     def rows(self, part: Part, seed: int, pool: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """Return the row numbers of ``part``: a subset of ``pool``, ascending."""
+        """Return the row numbers of ``part``: a subset of ``pool``, ascending.
+
+        Fewer training rows are a subset of more, and leave test and validation rows as they are.
+
+        Raises:
+            CchError: there are too few rows.
+        """
+        try:
+            trains, valids, tests = part_rows(len(pool), self.test, self.valid, self.train)
+        except ValueError as error:
+            raise CchError(self.key, str(error), "lower them in `split`") from None
         generator = numpy_generator(self.key, seed)
         order = generator.permutation(len(pool))
         if self.stratified and label.dtype.kind in "iu":
@@ -335,11 +347,10 @@ class RandomSplit:
                 mine = order[label[order] == value]
                 place[mine] = (np.arange(len(mine)) + generator.random()) / len(mine)
             order = np.argsort(place, kind="stable")
-        tests, valids = round(self.test * len(pool)), round(self.valid * len(pool))
         cut = {
             "test": slice(0, tests),
             "valid": slice(tests, tests + valids),
-            "train": slice(tests + valids, None),
+            "train": slice(tests + valids, tests + valids + trains),
         }[part]
         return np.sort(pool[order[cut]])
 
@@ -351,4 +362,10 @@ def split_of(settings: Split | None, dataset: str) -> RandomSplit | None:
     """
     if settings is None:
         return None
-    return RandomSplit(settings.test, settings.valid, settings.stratified, key=f"split/{dataset}")
+    return RandomSplit(
+        test=settings.test,
+        valid=settings.valid,
+        stratified=settings.stratified,
+        key=f"split/{dataset}",
+        train=settings.train,
+    )

@@ -116,7 +116,8 @@ class Deviation(Stored):
         path: the setting that differs, dotted below the study; ``dataset.*`` is of its dataset.
         ours: our value of that setting.
         paper: the paper's, several where the paper contradicts itself.
-        text: in place of a setting: which data stand in, or that the study is not in the paper.
+        text: in place of a setting: which data stand in, what the classes were defined from, or
+            that the study is not in the paper.
     """
 
     study: str | None = None

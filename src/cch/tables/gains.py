@@ -79,9 +79,7 @@ def described(found: Gain, design: Design) -> str:
     )
 
 
-def _columns(
-    source: Source, metric: str, path: str, runs: Sequence[dict[str, Any]]
-) -> np.ndarray:
+def _columns(source: Source, metric: str, path: str, runs: Sequence[dict[str, Any]]) -> np.ndarray:
     """A metric of some runs of a file under every draw of cases, (draws, S)."""
     random = source.study.split is not None
     known = _resampled(path, source.digest(path), source.name, random, metric)

@@ -92,7 +92,7 @@ class _View:
         if self.has_se:
             lines.append("± is the standard error over n, s/√n, the paper's convention.")
         if self.has_interval:
-            lines.append("[ , ] is the 95 % interval over test cases and seeds.")
+            lines.append("In brackets the confidence interval over test cases and seeds.")
         return lines
 
     def marked(self) -> str:

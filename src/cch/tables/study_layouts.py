@@ -1,13 +1,14 @@
 """The tables and figures that every study of a configuration gets, without an entry anywhere.
 
 ``sweep-<study>``, ``criterion-<study>``, and where the study has them ``fusion-<study>``,
-``calibration-<study>`` and ``sensitivity-<study>``.
+``calibration-<study>`` and ``sensitivity-<study>``. An entry of ``pairs`` has one over all its
+studies, ``pairs-<entry>``.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from cch.config import Study
@@ -29,6 +30,12 @@ QUANTITIES: dict[Literal["teacher-student", "student-label"], str] = {
     "teacher-student": "I(teacher; student)",
     "student-label": "I(student; label)",
 }
+ROLES = {"baseline": "no KD", "teacher": "teacher"}
+EFFECT_CAPTION = (
+    "Distilling helps or harms where the paired difference is beyond its error over test cases and "
+    "seeds, corrected by Holm for the levels of a column, and is equivalent where the difference "
+    "is surely below 0.01."
+)
 MEASURES = {"mean": "estimate", "bias": "bias", "sd": "sd"}
 
 
@@ -47,6 +54,10 @@ def study_layouts(name: str, study: Study) -> dict[str, Layout]:
     return layouts
 
 
+def _metric_label(study: Study) -> str:
+    return {"mse": "MSE", "auc": "AUC"}.get(study.metric, study.metric.replace("_", " "))
+
+
 def _treatments(study: Study) -> Iterator[tuple[dict[str, Any], str, str]]:
     """Yield query, key and heading of each temperature and weight."""
     for temperature in study.distillation.temperatures:
@@ -61,7 +72,7 @@ def _treatments(study: Study) -> Iterator[tuple[dict[str, Any], str, str]]:
 
 def sweep_layout(name: str, study: Study) -> Layout:
     """Return the table and figure of information and metric, level by level."""
-    label = {"mse": "MSE", "auc": "AUC"}.get(study.metric, study.metric.replace("_", " "))
+    label = _metric_label(study)
     columns: list[ColumnLayout] = []
     for estimator in study.information.estimators:
         columns += _information_columns(estimator)
@@ -153,12 +164,7 @@ def criterion_layout(name: str, study: Study) -> Layout:
         query = {"kind": "linear-margin"}
         columns.append(ColumnLayout(key="linear-margin", label=label, unit="nats", query=query))
     columns += [_gap_column(main), *_interval_columns(main)]
-    columns += [
-        ColumnLayout(
-            key=f"effect-{key}", label=f"distilling ({text})", query={"kind": "effect", **query}
-        )
-        for query, key, text in _treatments(study)
-    ]
+    columns += [_effect_column(*treatment) for treatment in _treatments(study)]
     return Layout(
         number=f"Criterion {name}",
         title=f"{study.title}: what the criterion says and what distilling did",
@@ -168,13 +174,17 @@ def criterion_layout(name: str, study: Study) -> Layout:
         "of a table hold together at 95 % (Holm). Bounds are means over runs. A closed form is of "
         "the inputs, or of their best linear representations, which Theorem 1 compares; nothing "
         f"else can say that the criterion fails. The gap by {main} with its 95 % interval is "
-        "evidence and decides nothing. Distilling helps or harms where the paired difference is "
-        "beyond its error over test cases and seeds, corrected by Holm for the levels of a column, "
-        "and is equivalent where the difference is surely below 0.01.",
+        f"evidence and decides nothing. {EFFECT_CAPTION}",
         study=name,
         own=True,
         row_label=study.degradation.symbol,
         columns=columns,
+    )
+
+
+def _effect_column(query: dict[str, Any], key: str, text: str) -> ColumnLayout:
+    return ColumnLayout(
+        key=f"effect-{key}", label=f"distilling ({text})", query={"kind": "effect", **query}
     )
 
 
@@ -209,6 +219,70 @@ def _interval_columns(estimator: str) -> list[ColumnLayout]:
         )
         for end in ("low", "high")
     ]
+
+
+# Pairs
+
+
+def pairs_layout(entry: str, studies: Mapping[str, Study]) -> Layout:
+    """Return the table and figure over the studies of an entry with `pairs`, pair by pair.
+
+    Args:
+        entry: its name.
+        studies: of its pairs, by name; they differ in teacher and student alone.
+    """
+    name, study = next(iter(studies.items()))
+    suffix = f", {study.teacher} teacher, {study.student} student"
+    columns = _pair_columns(study)
+    by_level = {column.key for column in columns if column.key not in ("rows", *ROLES)}
+    rows = [
+        RowLayout(
+            key=f"{one.teacher}-{one.student}-{level_name(level)}",
+            label=f"{one.teacher} → {one.student}, {study.degradation.symbol} {level_name(level)}",
+            study=of,
+            cells={
+                column.key: {"level": level_name(level)} if column.key in by_level else {}
+                for column in columns
+            },
+        )
+        for of, one in studies.items()
+        for level in one.degradation.levels
+    ]
+    return Layout(
+        number=f"Pairs {entry}",
+        title=f"{study.title.removesuffix(suffix)}: all pairs of modalities",
+        caption="Teacher → student. The teacher's metric is on clean test inputs. "
+        f"{EFFECT_CAPTION} The levels of a pair are corrected together, pairs are not.",
+        study=name,
+        own=True,
+        kind="pairs",
+        row_label="pair",
+        rows=rows,
+        columns=columns,
+    )
+
+
+def _pair_columns(study: Study) -> list[ColumnLayout]:
+    """Rows, metrics without distillation, gains, effects and verdicts of the criterion."""
+    label, parts = _metric_label(study), ["train", "test"]
+    columns = [
+        ColumnLayout(
+            key="rows", label="training / test rows", query={"kind": "count", "parts": parts}
+        ),
+        *(
+            ColumnLayout(
+                key=role,
+                label=f"{label}, {heading}",
+                query={"kind": "metric", "role": role, "metric": study.metric},
+            )
+            for role, heading in ROLES.items()
+        ),
+    ]
+    for query, key, text in _treatments(study):
+        _, difference = _metric_columns(query, key, label, text)
+        columns += [difference, _effect_column(query, key, text)]
+    verdict, ground, *_ = _criterion_columns()
+    return [*columns, verdict, ground, _gap_column(study.information.estimators[0])]
 
 
 # Fusion

@@ -2,8 +2,9 @@
 
 The raw file is one pickle: ``{train, valid, test} -> {vision (N, T, 713), audio (N, T, 74),
 text (N, T, 300), labels (N, 1, 7), id}``. In it every segment is padded with zeros on the left to
-T = 50 steps, one step a token. It holds 5 to 10 GB, so it is never loaded: ``safe_pickle`` finds
-where each array lies, and the folds are prepared from the file in blocks of rows, without an
+T = 50 steps. A step of the text is a token; one of vision or audio may also be a pause, since
+pauses were dropped from the text alone. It holds 5 to 10 GB, so it is never loaded: ``safe_pickle``
+finds where each array lies, and the folds are prepared from the file in blocks of rows, without an
 intermediate file.
 
 Algorithm 2 leaves two cases open. Segments without any non-zero text row have no first token; they

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from cch.tables.queries.base import Answer, Query, register
 from cch.tables.queries.runs import EffectOf, Side, add_differences, add_metric

@@ -183,9 +183,7 @@ def paired(
     return [(run, by_seed[run["seed"]]) for run in kept if run["seed"] in by_seed]
 
 
-def add_differences(
-    found: Answer, source: Source, metric: str, first: Side, second: Side
-) -> None:
+def add_differences(found: Answer, source: Source, metric: str, first: Side, second: Side) -> None:
     """Add the metric of the first file's runs minus that of the second's, by seed.
 
     The interval of their mean is added too; see ``cch.criterion.gain``.
