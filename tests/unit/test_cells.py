@@ -406,3 +406,18 @@ def test_a_metric_that_no_fusion_has_is_no_number(fused):
     found = fusion_cells(fused)["auc/kd"]
     assert (found["value"], found["n"]) == (None, 0)
     assert "auc is not defined for seeds [0, 1, 2]" in found["flags"]
+
+
+def test_what_classes_were_defined_from_is_said_of_the_studies_that_have_them():
+    config = raw_config("demo")
+    config["datasets"]["brca"]["label"]["defined_by"] = "mRNA (PAM50)"
+    config, claims = load(config), load_claims(ROOT / "paper" / "claims.yaml")
+    layouts = all_layouts(config, ROOT / "paper" / "tables.yaml")
+
+    def said(name):
+        spec = table_spec(name, layouts[name], config, claims, [])
+        note = config.datasets["brca"].label_note
+        return [one.study for one in spec.deviations if one.sentence == note]
+
+    assert said("table05") == ["brca"]
+    assert said("table13") == []

@@ -56,8 +56,14 @@ STALE: dict[str, dict[str, str]] = {
     },
     "datasets.mosei": {"title": "tabulate", "source length pooled split": "prepare tabulate"},
     "datasets.mosi": {"title": "tabulate", "source": "prepare tabulate"},
-    "datasets.tcga": {"title": "tabulate", "cohorts aliquots gene_names": "prepare tabulate"},
-    "datasets.tcga.label": {"source sample column classes": "prepare tabulate"},
+    "datasets.tcga": {
+        "title": "tabulate",
+        "cohorts aliquots averaged gene_names segments": "prepare tabulate",
+    },
+    "datasets.tcga.label": {
+        "source sample column classes": "prepare tabulate",
+        "defined_by": "tabulate",
+    },
     "datasets.matrices": {"title": "tabulate"},
     "datasets.matrices.files.*": {
         "file rows values row_names column_names": "prepare tabulate",
@@ -131,6 +137,8 @@ OTHER: dict[str, list[Any]] = {
     "photographs": ["bsds500"],
     "source": ["tcga-made-mrna", "mosei-made"],
     "gene_names": ["gencode-v36-probemap"],
+    "averaged": [["TCGA-ZZ-0001"]],
+    "segments": [{"bins": 5}],
     "cohorts": [{"BRCA": dict.fromkeys(("mrna", "cnv", "rppa"), "tcga-made-cnv")}],
     "dataset": ["mnistm-a18", "other-brca"],
     "teacher": ["audio", "rppa", "c"],

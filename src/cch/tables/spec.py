@@ -29,10 +29,11 @@ class TableSpec(Model):
     def deviations(self) -> list[Deviation]:
         """All that sets it apart from the paper."""
         stand_ins = [Deviation(text=text) for text in self.stand_ins]
+        datasets = {name: self.config.studies[name].dataset for name in self.layout.studies}
         notes = [
             Deviation(study=name, text=note)
-            for name, study in self.config.studies.items()
-            if (note := self.config.datasets[study.dataset].label_note)
+            for name, dataset in datasets.items()
+            if (note := self.config.datasets[dataset].label_note)
         ]
         return stand_ins + notes + all_deviations(self.config, self.claims, self.layout)
 
