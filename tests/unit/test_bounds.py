@@ -12,6 +12,7 @@ from scipy.stats import t as student_t
 
 from bound_worlds import World
 from cch.base.errors import CchError
+from cch.criterion.ground import Side, claims, decide, entropy_side
 from cch.information.classifier import Classifier, Tuned, information_limit
 from cch.information.estimator import entropy_of_labels, get_estimator
 from cch.information.infonce import (
@@ -316,10 +317,13 @@ def holds(worlds):
     given = InfoNCE().estimate_many(pairs_, keys=names, given=labels)
     seen = [(t, label) for t, _, label in drawn]
     entropy = Classifier(entropy=True).estimate_many(seen, keys=names)
-    return [
-        a.value > entropy_of_labels(label) or b.value > c.value
-        for a, b, c, label in zip(whole, given, entropy, labels, strict=True)
-    ]
+    found = []
+    for a, b, c, label in zip(whole, given, entropy, labels, strict=True):
+        low, low_given, high = ([Side.of_entry(one.to_json())] for one in (a, b, c))
+        top = {"H(Y)": [entropy_side(label)]}
+        world = claims({"infonce": low}, top, {"infonce": low_given}, {"classifier": high})
+        found.append(decide({"": world})[""].verdict == "holds")
+    return found
 
 
 @pytest.mark.slow

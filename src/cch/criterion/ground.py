@@ -84,6 +84,14 @@ class Side:
         return cls(Nats(mean), abs(mean - limit) / float(stdtrit(degrees, confidence)), degrees)
 
     @classmethod
+    def of_entry(cls, entry: Mapping[str, Any]) -> Side | None:
+        """Return the side of a bound as ``Estimate.to_json`` has it; None where it failed."""
+        if entry["value"] is None:
+            return None
+        degrees = entry["fit"].get("degrees_of_freedom")
+        return cls.of_bound(entry["value"], entry["confidence"], entry["fit"]["mean"], degrees)
+
+    @classmethod
     def over_runs(cls, runs: Sequence[Side]) -> Side:
         """Return the side of the mean over runs, whatever their dependence."""
         mean, error = (np.mean([getattr(run, part) for run in runs]) for part in ("mean", "error"))

@@ -211,14 +211,7 @@ def _claims(inputs: VerdictInputs, bounds: Bounds) -> list[Claim]:
     if not bounds:
         return []
     sides = {
-        quantity: [
-            None
-            if one.value is None or one.confidence is None
-            else Side.of_bound(
-                one.value, one.confidence, one.fit["mean"], one.fit.get("degrees_of_freedom")
-            )
-            for one in some
-        ]
+        quantity: [Side.of_entry(one.to_json()) for one in some]
         for quantity, some in bounds.items()
     }
     entropy = [entropy_side(inputs.label.values)] * len(sides["teacher-student"])

@@ -75,19 +75,11 @@ def _claims(source: Source, level: str, exact: ClosedForm | None) -> list[Claim]
 
 def _sides(entries: Iterable[Entry], quantity: str, runs: Iterable[int]) -> dict[str, Sides]:
     """Bounds of a quantity by estimator, run by run."""
-    found: dict[str, dict[int, Side]] = {}
+    found: dict[str, dict[int, Side | None]] = {}
     for entry in entries:
         if entry["quantity"] == quantity:
-            found.setdefault(entry["estimator"], {})[entry["seed"]] = side_of(entry)
+            found.setdefault(entry["estimator"], {})[entry["seed"]] = Side.of_entry(entry)
     return {name: [by_run.get(run) for run in runs] for name, by_run in found.items()}
-
-
-def side_of(entry: Entry) -> Side:
-    """The side of a stored bound."""
-    fit = entry["fit"]
-    return Side.of_bound(
-        entry["value"], entry["confidence"], fit["mean"], fit.get("degrees_of_freedom")
-    )
 
 
 def _entropies(source: Source, rows: int, runs: Iterable[int]) -> dict[str, Sides]:
