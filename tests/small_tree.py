@@ -6,6 +6,7 @@ Where it is not ``trained``, the outputs of networks and estimates are drawn ins
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cch.config.specs import CalibrateSpec, EstimateSpec, read_train_spec
 from cch.data.paired import Contents, Modality, write_paired
 from cch.information.calibration_model import Case, CaseResult
 from cch.information.calibration_stage import calibrate
+from cch.information.estimator import get_estimator
 from cch.information.stage import estimate
 from cch.paper.ledger.build import build_ledger
 from cch.paper.ledger.render import to_markdown
@@ -33,7 +35,10 @@ from support import ROOT, overlay, raw_config
 
 STUDY, RESULTS = "mnistm-a18", "results/small"
 ESTIMATOR = "ksg"
-TABLES = ("table12", "table13", f"sweep-{STUDY}", f"criterion-{STUDY}", f"calibration-{STUDY}")
+TABLES = (
+    *("table12", "table13"),
+    *(f"{kind}-{STUDY}" for kind in ("sweep", "criterion", "calibration", "sensitivity")),
+)
 CHANGE: dict[str, Any] = {
     "results": RESULTS,
     "studies": {
@@ -70,6 +75,7 @@ def make_tree(trained: bool = False) -> Plan:
     else:
         write_drawn_runs(plan, STUDY, data, rng)
         write_drawn_estimates(plan, STUDY, rng)
+        write_drawn_bounds(plan, STUDY)
         _write_calibration(plan, rng)
     for name in TABLES:
         _write_table(plan, name)
@@ -86,7 +92,7 @@ def _write_ledger(plan: Plan, paths: list[str]) -> None:
     ledger = build_ledger(plan.claims, documents)
     write_json(plan.ledger[0], ledger)
     write_text(plan.ledger[1], to_markdown(ledger))
-    record(plan, "ledger", paths, plan.ledger, plan.ledger_spec())
+    record(plan, "ledger", paths, plan.ledger, plan.ledger_digest())
 
 
 def record(
@@ -145,9 +151,10 @@ def _train(plan: Plan, data: str) -> None:
 
 def _estimate(plan: Plan) -> None:
     runs, compute = plan.representations(STUDY), plan.config.compute
-    path, given = plan.paths.information(STUDY, ESTIMATOR), plan.estimate_spec(STUDY, ESTIMATOR)
-    estimate(EstimateSpec.model_validate_json(given), runs, path, compute)
-    record(plan, "estimate", list(runs.values()), [path], given, device="cpu")
+    for name in (ESTIMATOR, *plan.config.studies[STUDY].information.bounds):
+        path, given = plan.paths.information(STUDY, name), plan.estimate_spec(STUDY, name)
+        estimate(EstimateSpec.model_validate_json(given), runs, path, compute)
+        record(plan, "estimate", list(runs.values()), [path], given, device="cpu")
     path, given = plan.paths.calibration(STUDY, ESTIMATOR), plan.calibrate_spec(STUDY, ESTIMATOR)
     calibrate(CalibrateSpec.model_validate_json(given), runs, path, compute)
     record(plan, "calibrate", list(runs.values()), [path], given, device="cpu")
@@ -182,10 +189,34 @@ def write_drawn_runs(
             for run, outputs in zip(runs, logits, strict=True)
         ]
         path = plan.paths.runs(name, role)
-        arrays = {"logits": logits, "test_label": label}
+        rows = np.tile(np.arange(TRAIN, TRAIN + TEST), (study.seeds, 1))
+        arrays = {"logits": logits, "test_label": label, "test_rows": rows}
+        arrays["information_label"] = label[: study.information.runs]
         write_runs(path, header | {"role": role}, entries, arrays)
         inputs = [data] if role != "student" else [data, plan.paths.runs(name, "teacher")]
         record(plan, "train", inputs, [path], given, device="cpu")
+
+
+def write_drawn_bounds(plan: Plan, name: str) -> None:
+    """Bounds of a study: lower ones around two nats, upper ones around half a nat."""
+    study, rng = plan.config.studies[name], np.random.Generator(np.random.PCG64(7))
+    for estimator in study.information.bounds:
+        found = []
+        for quantity in get_estimator(estimator).quantities:
+            upper = quantity == "label-given-teacher"
+            for level in study.degradation.levels:
+                for seed in range(study.information.runs):
+                    mean = float(rng.normal(0.5 if upper else 2, 0.1))
+                    about = [name, estimator, quantity, level, seed]
+                    entry = {"id": digest(about)[:16], "estimator": estimator, "seed": seed}
+                    entry |= {"quantity": quantity, "level": level_name(level), "runs": []}
+                    entry |= {"value": mean + (0.1 if upper else -0.1), "confidence": 0.975}
+                    entry |= {"kind": "upper" if upper else "lower", "n": TEST, "flags": []}
+                    found.append(entry | {"fit": {"mean": mean, "degrees_of_freedom": 17.0}})
+        path = plan.paths.information(name, estimator)
+        write_json(path, {"format": "cch-estimates-1", "unit": "nats", "estimates": found})
+        inputs = list(plan.representations(name).values())
+        record(plan, "estimate", inputs, [path], plan.estimate_spec(name, estimator))
 
 
 def write_drawn_estimates(plan: Plan, name: str, rng: np.random.Generator) -> None:
@@ -217,19 +248,21 @@ def write_drawn_estimates(plan: Plan, name: str, rng: np.random.Generator) -> No
 
 def _write_calibration(plan: Plan, rng: np.random.Generator) -> None:
     ts, sl = "teacher-student", "student-label"
+    of_label = {"class_counts": (10, 10, 10), "bound": math.log(3)}
     cases = [
-        Case("permutation-null", ts, 0.0, 30, 4, 4),
-        Case("gaussian", ts, 1.0, 30, 4, 4),
-        Case("permutation-null", sl, 0.0, 30, 4, None, (10, 10, 10)),
-        Case("class-mixture", sl, 0.55, 30, 4, None, (10, 10, 10), share=0.5),
+        (level, Case(kind, ts, truth, 30, 4, 4))
+        for level in map(level_name, plan.config.studies[STUDY].degradation.levels)
+        for kind, truth in (("permutation-null", 0.0), ("gaussian", 1.0))
     ]
+    cases.append((None, Case("permutation-null", sl, 0.0, 30, 4, **of_label)))
+    cases.append((None, Case("class-mixture", sl, 0.55, 30, 4, share=0.5, **of_label)))
     results = [
-        {"id": digest(index)[:16], "estimator": ESTIMATOR}
+        {"id": digest(index)[:16], "estimator": ESTIMATOR, "level": level}
         | CaseResult(case, (case.truth + rng.normal(0, 0.1, 3)).tolist()).to_json()
-        for index, case in enumerate(cases)
+        for index, (level, case) in enumerate(cases)
     ]
     path = plan.paths.calibration(STUDY, ESTIMATOR)
-    write_json(path, {"format": "cch-calibration-1", "unit": "nats", "results": results})
+    write_json(path, {"format": "cch-calibration-2", "unit": "nats", "results": results})
     inputs = list(plan.representations(STUDY).values())
     record(plan, "calibrate", inputs, [path], plan.calibrate_spec(STUDY, ESTIMATOR))
 

@@ -164,7 +164,7 @@ def ledger(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Print what is odd about the paper's numbers, and how many of them ours reproduce.
+    """Print contradictions among the paper's numbers, and how many numbers ours reproduce.
 
     Without results it reads the paper's numbers alone.
     """
@@ -196,7 +196,7 @@ def export(
     from cch.audit.crate.write import export as export_crate
 
     target = to or Path(f"{results.resolve().name}-crate.zip")
-    _refuse_unwritable(target.parent / f"{target.name}.part")
+    _refuse_unwritable(target, folder=True)
     packed = export_crate(results, target)
     for line in packed.lines():
         print(f"{target}: {line}")
@@ -232,6 +232,8 @@ def plan(
     from cch.workflow.costs import costs
     from cch.workflow.planning import Plan
 
+    if earlier is not None and not earlier.is_dir():
+        raise CchError(earlier, "there is no such folder", "name the results of a run, --from")
     found = costs(Plan(read(configfile or []), CHECKOUT), earlier)
     if as_json:
         print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
@@ -314,21 +316,26 @@ def verdict(
     ] = None,
     estimator: Annotated[
         str | None,
-        typer.Option(help="ksg, in seconds; latent-light and mine for many columns, in minutes."),
+        typer.Option(help="Of the evidence: ksg, in seconds; latent-light and mine take minutes."),
     ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="An option of the estimator, such as k=5."),
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Runs: estimator seeds on the given rows.")] = 5,
+    repeats: Annotated[int, typer.Option(help="Runs: splits and seeds on the given rows.")] = 5,
     calibration_repeats: Annotated[
-        int, typer.Option(help="Samples of each calibration case; 0 for none, and so no verdict.")
-    ] = 10,
+        int,
+        typer.Option(
+            help="Samples of each calibration case of the evidence; 0 for no calibration."
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="What all generators are keyed by.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON to this file.")] = None,
 ) -> None:
     """Judge the criterion, I(teacher; student) > I(student; label), for your own arrays.
+
+    It holds where a lower bound exceeds an upper one, and is undecided otherwise.
 
     A PLACE is a name in DATA, a file, or FILE:NAME. Names are arrays (NPZ), dataset paths (HDF5),
     or columns (CSV), with commas and patterns such as rna_*. Rows are the same samples everywhere.
@@ -340,6 +347,7 @@ def verdict(
     from cch.base.files import write_json
     from cch.criterion import verdict as library
     from cch.criterion.verdict_inputs import load_inputs
+    from cch.criterion.verdict_table import as_table, notes
     from cch.records.stage import log_to
 
     log_to(None)
@@ -362,14 +370,14 @@ def verdict(
         return
     width = None if sys.stdout.isatty() else 10_000
     console = Console(width=width, highlight=False, soft_wrap=width is not None)
-    console.print(library.as_table(document))
-    for line in library.notes(document):
+    console.print(as_table(document))
+    for line in notes(document):
         console.print(line, markup=False)
 
 
-def _refuse_unwritable(path: Path) -> None:
-    """Say before long work that its answer cannot be written."""
-    if path.is_dir():
+def _refuse_unwritable(path: Path, folder: bool = False) -> None:
+    """Say before long work that its answer cannot be written; ``folder``: it may be a folder."""
+    if path.is_dir() and not folder:
         raise CchError(path, "is a folder", "name a file")
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):

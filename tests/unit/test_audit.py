@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cch.audit.derive import RULES, Derived, _error_at, derives
+from cch.audit.derive import RULES, Derived, _curve, _reading, derives
 from cch.audit.metrics import metrics_again
 from cch.audit.printed import (
     check_csv,
@@ -28,6 +28,7 @@ from cch.base.errors import CchError
 from cch.base.files import sha256_file, write_json, write_text
 from cch.cli import app
 from cch.config.specs import NullTableSpec
+from cch.criterion.gap import judge
 from cch.information.calibration_model import Case, CaseResult, Response
 from cch.information.units import to_bits
 from cch.records.record import Recorder
@@ -91,10 +92,10 @@ def cell(key: str) -> dict:
 def test_an_untouched_run_passes_strictly(tree):
     done = audit(RESULTS)
     assert done.lines(strict=True) == []
-    assert done.counts["derived"] == done.counts["cells"] == 63
+    assert done.counts["derived"] == done.counts["cells"] == 83
     assert done.counts["runs"] == 3 + 3 + 6
     assert done.counts["raw files"] == 1
-    assert "63 of 63 cells were derived again from 12 runs, 8 estimates" in done.summary()
+    assert "83 of 83 cells were derived again from 12 runs, 8 estimates" in done.summary()
 
 
 def test_it_passes_from_another_folder_too(tree, monkeypatch):
@@ -197,12 +198,27 @@ def test_the_value_of_a_cell(tree, sealed):
         ("0/kd", {"id": "table13/1.5/kd"}, "is stored as table13/1.5/kd"),
         ("0/kd", {"members": []}, "rests on [], derived again on"),
         ("0/kd", {"paper": None}, "the paper's value is '', transcribed as '0.8484 ± 0.0019'"),
+        ("0/difference", {"interval": None}, "interval is None, derived again {'low'"),
+        ("0/difference", {"text": "0.0167 ± 0.0385"}, "text is '0.0167 ± 0.0385', printed again"),
         ("0/kd", {"inputs": [{"path": "x", "sha256": "0"}]}, "rests on x 0, the record of its"),
     ],
 )
 def test_a_part_of_a_cell(tree, key, change, what):
     edit_json(f"{TABLE}.json", lambda d: d["cells"][key].update(change))
     assert any(line.startswith(f"table13/{key}: {what}") for line in found())
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("high", 0.5), ("p", 0.01), ("units", 4), ("design", "draws")]
+)
+def test_a_part_of_an_interval(tree, part, value):
+    name = f"criterion-{STUDY}"
+    key = "0/effect-t3-w0.5"
+    path = f"{RESULTS}/tables/{name}.json"
+    edit_json(path, lambda d: d["cells"][key]["interval"].update({part: value}))
+    seal(path)
+    said = f"{name}/{key}: {part} is {value!r}, derived again"
+    assert any(line.startswith(said) for line in found())
 
 
 def test_a_cell_that_asks_for_another_level(tree):
@@ -292,7 +308,7 @@ def test_code_that_the_checkout_does_not_have_is_unknown(tree):
         )
     done = audit(RESULTS)
     assert done.lines() == []
-    assert any("tabulate.py: 24 files were made by its code" in x for x in done.lines(strict=True))
+    assert any("tabulate.py: 28 files were made by its code" in x for x in done.lines(strict=True))
 
 
 @pytest.mark.parametrize(("page", "said"), [("comparison.md", ""), ("ledger.md", "says ")])
@@ -355,6 +371,34 @@ def test_a_ledger_that_lacks_a_cell_or_miscounts(tree):
     assert f"{path}: the counts of all are not those of its cells" in lines
 
 
+def test_flags_of_the_paper_that_are_edited_left_out_or_made_up(tree):
+    path = f"{RESULTS}/ledger.json"
+    checks = ("data-processing", "hellman-raviv", "fano-gap", "order")
+
+    def arithmetic(ledger):
+        for flag in ledger["flags"]:
+            if flag["check"] in checks:
+                flag["arithmetic"] = flag["arithmetic"].replace("= ", "= 1")
+
+    edit_json(path, arithmetic)
+    seal(path)
+    lines = found()
+    for check in checks:
+        assert any(x.startswith(f"{path}: {check}-1: its arithmetic does not") for x in lines)
+
+    def about_another(ledger):
+        for flag in ledger["flags"]:
+            if flag["check"] in checks:
+                flag["beside"] = ["table16/kipan-kich/cases"]
+
+    edit_json(path, about_another)
+    seal(path)
+    lines = found()
+    for check in checks:
+        assert f"{path}: {check}-1: the printed numbers do not give this flag" in lines
+        assert any(x.startswith(f"{path}: {check}: lacks the flag about table") for x in lines)
+
+
 def test_a_ledger_that_is_gone_or_cut_short(tree):
     path = Path(f"{RESULTS}/ledger.json")
     text = path.read_text(encoding="utf-8")
@@ -387,7 +431,19 @@ def test_what_is_gone(tree, gone):
         assert f"{gone}: is missing" in said
         assert "cells not derived again: 1; " in said
     else:
-        assert "the chain ends here, with no record" in said
+        # Named once, first, with the command that makes it again; not once for each cell.
+        first, *_, last = found()
+        data = f"{RESULTS}/{gone}".replace(".record.json", ".h5")
+        assert first.startswith(f"{RESULTS}/{gone}: is missing; it is the record of {data}, and ")
+        assert last.startswith("make again what is missing: snakemake") and gone in last
+        assert said.count("is the record of") == 1 and "the chain ends here" not in said
+
+
+def test_a_missing_record_of_a_table_is_said_once(tree):
+    Path(f"{RESULTS}/tables/table13.record.json").unlink()
+    lines = found()
+    assert [line for line in lines if "table13/" in line and "the record" in line] == []
+    assert lines[0].startswith(f"{RESULTS}/tables/table13.record.json: is missing")
 
 
 def test_a_chain_that_ends_nowhere(tree):
@@ -470,7 +526,7 @@ def test_folders_that_are_no_results_are_one_line(tree):
     with pytest.raises(CchError, match="empty: holds no records"):
         audit("empty")
     shutil.copytree(RESULTS, "copied")
-    with pytest.raises(CchError, match=r"copied: was made as results/small/"):
+    with pytest.raises(CchError, match=r"copied: was made as results/small; put the results back"):
         audit("copied")
 
 
@@ -548,21 +604,26 @@ def test_metrics_of_regression_and_of_outputs_that_are_not_finite():
     assert metrics_again(logits * np.inf, label, "regression") == {"mse": None}
 
 
-def test_bias_and_noise_are_those_of_the_response():
+def test_readings_and_noise_are_those_of_the_response():
     rng = np.random.Generator(np.random.PCG64(3))
     for _ in range(50):
         # Noise as large as the steps, so that means fall and are pooled.
         results = [
             CaseResult(
-                Case("gaussian", "teacher-student", truth, 100, 2, 2),
+                Case("gaussian", "teacher-student", truth, 100, 2, 2, bound=1.9),
                 (truth + rng.normal(0, 0.6, 4)).tolist(),
             )
             for truth in (0.0, 0.5, 1.0, 1.5, 2.0)
         ]
-        reading = Response.of(results).at(0.8)
-        bias, noise, repeats = _error_at([r.to_json() for r in results], 0.8)
-        assert (bias, noise) == pytest.approx((reading.bias, reading.noise), rel=1e-12)
-        assert repeats == 4
+        values = rng.normal(0.8, 0.8, 3)
+        response, curve = Response.of(results), _curve([r.to_json() for r in results])
+        found = judge(values.tolist(), [0.0] * 3, response, None).teacher_student
+        read = _reading(values.tolist(), curve)
+        if read is None:
+            assert found.debiased.low is None
+        else:
+            assert read == pytest.approx((found.debiased.low, found.debiased.high), rel=1e-12)
+        assert curve.noise(values.mean()) == pytest.approx(found.noise, rel=1e-12)
 
 
 @pytest.mark.parametrize(

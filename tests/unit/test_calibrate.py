@@ -29,6 +29,8 @@ from cch.information.estimator import (
     entropy_of_labels,
     get_estimator,
 )
+from cch.information.gaussian import SyntheticModel
+from cch.information.known import spectrum
 from cch.information.null_gaps import null_gaps
 from cch.workflow.planning import Plan
 from support import raw_config
@@ -53,6 +55,17 @@ class Counting(CheckedEstimator):
 
     def _measure_many(self, samples, seeds):
         self.calls.append(len(samples))
+        return super()._measure_many(samples, seeds)
+
+
+@dataclass(frozen=True)
+class First(Counting):
+    """Keeps the samples that it was given."""
+
+    seen: ClassVar[list] = []
+
+    def _measure_many(self, samples, seeds):
+        self.seen[:] = [(sample.x, sample.y) for sample in samples]
         return super()._measure_many(samples, seeds)
 
 
@@ -166,34 +179,70 @@ def results(*cases, **options):
     ]
 
 
-def test_a_response_interpolates_and_clamps_with_a_flag():
+def ends(reading):
+    return reading.low, reading.high
+
+
+def test_a_response_is_read_between_cases_and_nowhere_else():
     response = Response.of(results((1.0, 0.6, 0.2), (0.0, 0.1, 0.05), (2.0, 0.8, 0.1)))
     assert response.values == pytest.approx((0.1, 0.6, 0.8))
-    assert response.repeats == 2
-    assert response.bias_at(0.1) == pytest.approx(0.1)
-    assert response.calibrated(0.1) == pytest.approx(0.0)
-    assert response.calibrated(0.6) == pytest.approx(1.0)
-    assert response.calibrated(0.35) == pytest.approx(0.5)
-    assert response.noise_at(0.35) == pytest.approx(0.125)
-    assert not response.outside(0.35)
-    assert response.at(0.9) == (pytest.approx(-1.2), pytest.approx(0.1), True)
-    assert response.at(-0.2) == (pytest.approx(0.1), pytest.approx(0.05), True)
+    assert (response.repeats, response.freedom, response.rows) == (2, 3, 80)
+    assert ends(response.read(0.1)) == pytest.approx((0.0, 0.0))
+    assert ends(response.read(0.6)) == pytest.approx((1.0, 1.0))
+    assert ends(response.read(0.35)) == pytest.approx((0.5, 0.5))
+    assert response.read(0.35).flags == ()
+    above, below = response.read(0.9), response.read(-0.2)
+    assert (above.low, above.high) == (2.0, None)
+    assert "no upper end" in above.flags[0]
+    assert (below.low, below.high) == (None, None)
+    assert "no reading" in below.flags[0]
 
 
-def test_means_that_fall_are_pooled():
+def test_noise_is_no_smaller_than_that_of_all_cases():
+    response = Response.of(results((0.0, 0.1, 0.05), (1.0, 0.6, 0.2), (2.0, 0.8, 0.1)))
+    every = math.sqrt((0.05**2 + 0.2**2 + 0.1**2) / 3)
+    assert response.noise_at(0.1) == pytest.approx(every)
+    assert response.noise_at(0.6) == pytest.approx(0.2)
+
+
+def test_the_inverse_of_a_plateau_is_a_set():
     response = Response.of(
         results((0.0, 0.0, 0.1), (0.5, 0.3, 0.1), (1.0, 0.2, 0.3), (2.0, 1.0, 0.1))
     )
     assert response.values == pytest.approx((0.0, 0.25, 1.0))
-    assert response.calibrated(0.25) == pytest.approx(0.75)
-    assert response.noise_at(0.25) == pytest.approx(math.sqrt((0.1**2 + 0.3**2) / 2))
+    assert ends(response.read(0.25)) == (0.5, 1.0)
+    assert ends(response.read(0.125)) == pytest.approx((0.25, 0.25))
+    assert ends(response.read(0.625)) == pytest.approx((1.5, 1.5))
+    last = Response.of(results((0, 0.0, 0.1), (4, 1.51, 0.1), (8, 1.52, 0.1), (16, 1.41, 0.1)))
+    # 4, 8 and 16 nats give the same: an estimate of it says "at least 4", not "9.33".
+    assert ends(last.read(last.values[-1])) == (4.0, None)
+    assert ends(last.read(0.74)) == pytest.approx((2.0, 2.0))
     flat = Response.of(results((0.0, 0.2, 0.1), (1.0, 0.2, 0.1), (2.0, 0.1, 0.1)))
-    assert flat.values == pytest.approx((0.5 / 3,))
-    assert flat.outside(0.2)
+    assert ends(flat.read(flat.values[0])) == (0.0, None)
+
+
+def test_an_estimate_of_the_synthetic_study_stays_below_its_closed_form():
+    """Latent-light at n = 1,000: 1.01 nats was "calibrated" to 3.93 where I(X2; Y) = 1.499."""
+    known = SyntheticModel(100, 0.0, 0.9, 0.4).student_label_nats()
+    assert known == pytest.approx(1.499, abs=5e-4)
+    stored = ((0, 0.0154, 0.0245), (1, 0.7560, 0.0210), (4, 1.5145, 0.0889), (8, 1.5242, 0.0507),
+              (16, 1.4087, 0.0408))  # fmt: skip
+    response = Response.of(results(*stored, bound=known))
+    for value in np.linspace(0, 2, 21):
+        reading = response.read(value, 0.1)
+        assert reading.low is None or reading.low <= reading.high <= known
+    assert "known bound" in response.read(1.0118).flags[0]
+
+
+def test_noise_is_divided_by_the_slope():
+    """At the image study's slope of 0.22 noise of 0.07 nats is 0.32 nats of truth."""
+    response = Response.of(results((0.0, 0.0, 0.07), (4.0, 0.88, 0.07), (8.0, 1.76, 0.07)))
+    reading = response.read(0.88, 0.07)
+    assert (reading.high - reading.low) / 2 == pytest.approx(0.07 / 0.22)
 
 
 def test_a_response_survives_json_and_refuses_mixtures():
-    response = Response.of(results((0.0, 0.1, 0.05), (1.0, 0.6, 0.2)))
+    response = Response.of(results((0.0, 0.1, 0.05), (1.0, 0.6, 0.2), bound=0.7))
     assert Response.from_json(json.loads(json.dumps(response.to_json()))) == response
     with pytest.raises(CchError, match="mix quantities or settings"):
         Response.of(results((0, 0, 1)) + results((1, 1, 1), options={"k": 3}))
@@ -201,8 +250,7 @@ def test_a_response_survives_json_and_refuses_mixtures():
         Response.of([CaseResult(Case("gaussian", "teacher-student", 0.0, 80, 4, 3), [1.0])])
 
 
-def test_a_response_removes_the_bias_of_fresh_samples():
-    """Calibrated on some keys, it is right on others: what calibration is for."""
+def test_a_response_removes_the_bias_of_fresh_samples_of_the_same_family():
     ksg = get_estimator("ksg")
     truths = [0.25, 0.5, 1.0]
     options = {"repeats": 8, "rank": 3}
@@ -212,7 +260,76 @@ def test_a_response_removes_the_bias_of_fresh_samples():
     fresh = calibrate_continuous(ksg, 300, 6, 6, truths=[0.75], key=("fresh",), **options)[1]
     assert fresh.bias < -0.15
     # Noise of the mean of eight, over the slope of the response (about one half), and of the fit.
-    assert abs(response.calibrated(fresh.mean) - 0.75) < 0.1
+    reading = response.read(fresh.mean)
+    assert abs(reading.low - 0.75) < 0.1
+
+
+def test_debiasing_depends_on_the_family():
+    """One estimate by KSG fits a truth of rank 2 and another of rank 32: no verdict can rest on it.
+
+    Each reading is right in its own family, and the two exclude one another.
+    """
+    generator, read = numpy_generator("family"), []
+    turn = np.linalg.qr(generator.normal(size=(2, 64, 64)))[0]
+    own = (generator.normal(size=(2, 400, 64)) / np.arange(1, 65)) @ turn
+    for rank in (2, 32):
+        cases = calibrate_continuous(
+            get_estimator("ksg"), 400, 64, 64, truths=[1.0, 2.0, 4.0], repeats=2, rank=rank,
+            key=("family", rank), pair=tuple(own),
+        )  # fmt: skip
+        response = Response.of(cases)
+        read.append(response.read(0.4, 2 * response.noise_at(0.4)))
+    assert read[0].high < 1.5 < 3.0 < read[1].low
+
+
+def test_fewer_rows_are_read_to_the_far_side():
+    """The response at a subsample lies below that at all rows, so its inverse lies above."""
+    ksg, options = get_estimator("ksg"), {"truths": [1.0, 2.0, 4.0], "repeats": 2}
+    few, many = (
+        Response.of(calibrate_continuous(ksg, rows, 16, 16, key=("rows",), **options))
+        for rows in (250, 2000)
+    )
+    for value in (0.2, 0.3, 0.4):
+        assert few.read(value).low > many.read(value).low
+
+
+def test_the_spectrum_of_a_mixture_is_that_within_classes():
+    """Means far apart rule the total spectrum; within classes all directions are alike."""
+    generator = numpy_generator("within")
+    labels = np.arange(3000) % 3
+    turn = np.linalg.qr(generator.normal(size=(6, 6)))[0]
+    x = (generator.normal(size=(3000, 6)) + 8 * np.eye(6)[labels]) @ turn
+    total, within = spectrum(x), spectrum(x, labels)
+    assert total[0] / total[2] > 5
+    # By hand: the pooled covariance within classes, of columns of unit total variance.
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    centred = np.concatenate([scaled[labels == c] - scaled[labels == c].mean(0) for c in range(3)])
+    by_hand = np.sort(np.linalg.eigvalsh(centred.T @ centred / 3000))[::-1]
+    assert within == pytest.approx(by_hand)
+    drawn = calibrate_labels(
+        First(), 3000, 6, [1000] * 3, shares=[0.5], repeats=2, key=("within",), pair=(x, labels)
+    )
+    # The sample's own spectrum within classes is the study's, up to the noise of 3,000 rows.
+    (sample, classes), *_ = First.seen[2:]
+    ratio = sorted_spectrum(sample, classes) / (within / within.sum())
+    assert np.all(np.abs(ratio - 1) < 0.25)
+    assert drawn[1].case.spectrum == "study"
+
+
+def sorted_spectrum(x, labels):
+    """Shares of the variance within classes along its principal directions."""
+    centred = np.concatenate([x[labels == c] - x[labels == c].mean(0) for c in np.unique(labels)])
+    found = np.sort(np.linalg.eigvalsh(centred.T @ centred))[::-1]
+    return found / found.sum()
+
+
+def test_a_class_that_determines_the_representation_leaves_a_flat_spectrum():
+    labels = np.arange(60) % 3
+    found = calibrate_labels(
+        Counting(), 60, 3, [20] * 3, shares=[0.5], repeats=2, key=("flat",),
+        pair=(np.eye(3)[labels], labels),
+    )  # fmt: skip
+    assert [r.case.spectrum for r in found] == ["study", "flat"]
 
 
 def test_a_pair_of_another_size_is_refused():

@@ -10,19 +10,26 @@ import pytest
 from cch.base.errors import CchError
 from cch.config import Compute, Information, load
 from cch.config.paths import Paths
-from cch.config.specs import NullGapsSpec, NullTableSpec, calibrate_spec
+from cch.config.specs import CalibrateSpec, NullGapsSpec, NullTableSpec, calibrate_spec
 from cch.data.rng import numpy_generator
-from cch.information.calibration_stage import calibrate, read_responses, read_results, usable_pair
-from cch.information.estimator import get_estimator
+from cch.information.calibration_stage import (
+    calibrate,
+    calibrated_rows,
+    read_results,
+    usable_pairs,
+)
+from cch.information.estimator import entropy_of_labels, get_estimator
 from cch.information.known import spectrum
 from cch.information.null_gaps import null_gaps
 from cch.tables.cells import build_document
 from cch.tables.claims import load_claims
 from cch.tables.documents import parse_document
 from cch.tables.figures import draw_calibration, draw_null_gaps
+from cch.tables.layout import layout_inputs
 from cch.tables.layouts import all_layouts
 from cch.tables.null_gaps import null_document
 from cch.tables.render import to_csv, to_latex, to_markdown
+from cch.tables.source import Source
 from cch.tables.spec import table_spec
 from cch.training.store import write_runs
 from cch.workflow.planning import Plan
@@ -34,7 +41,7 @@ SPEC = calibrate_spec("study", INFORMATION, "ksg")
 CPU = Compute(device="cpu")
 
 
-def write_both(paths, classes=True, broken=()):
+def write_both(paths, classes=True, broken=(), flat_level=None):
     """Teacher and baseline runs of two seeds and levels; seeds in ``broken`` diverged."""
     signal = numpy_generator("signal").normal(size=(2, 120, 1))
     label = (signal[..., 0] > 0).astype(np.int64) if classes else signal[..., 0]
@@ -48,6 +55,8 @@ def write_both(paths, classes=True, broken=()):
         return [{"id": f"{role}{seed}", "seed": seed, "level": None} for seed in range(2)]
 
     teacher = {f"representation/{level}": seen(level) for level in ("0", "2")}
+    if flat_level:
+        teacher[f"representation/{flat_level}"][..., 1:] = 0
     write_runs(paths["teacher"], {}, entries("t"), teacher | {"information_label": label})
     student = {"representation/0": seen("b"), "information_label": label}
     write_runs(paths["baseline"], {}, entries("b"), student)
@@ -65,17 +74,24 @@ def test_a_study_is_calibrated_at_its_own_sizes(tmp_path, runs):
     calibrate(SPEC, runs, out, CPU)
     found = read_results(out)
     plain = [entry for entry in found if not entry["options"]]
-    assert [(e["quantity"], e["name"], e["kind"]) for e in plain] == [
-        ("teacher-student", "null", "permutation-null"),
-        ("teacher-student", "0.5", "gaussian"),
-        ("teacher-student", "1", "gaussian"),
-        ("student-label", "null", "permutation-null"),
-        ("student-label", "h0.5", "class-mixture"),
+    assert [(e["quantity"], e["level"], e["name"], e["kind"]) for e in plain] == [
+        *(
+            ("teacher-student", level, name, kind)
+            for level in ("0", "2")
+            for name, kind in (("null", "permutation-null"), ("0.5", "gaussian"), ("1", "gaussian"))
+        ),
+        ("student-label", None, "null", "permutation-null"),
+        ("student-label", None, "h0.5", "class-mixture"),
     ]
     assert {(e["rows"], e["dx"], e["spectrum"]) for e in found} == {(100, 3, "study")}
-    label = np.sum(usable_pair("student-label", runs).y[:100])
+    (pair,) = usable_pairs("student-label", runs)
+    label = np.sum(pair.y[:100])
     assert sorted(plain[-1]["class_counts"]) == sorted([label, 100 - label])
-    assert [e["options"] for e in found if e["options"]] == [{"k": 5}] * 5
+    # Other settings on the first level alone.
+    varied = [e for e in found if e["options"]]
+    assert [(e["options"], e["level"]) for e in varied] == [({"k": 5}, "0")] * 3 + [
+        ({"k": 5}, None)
+    ] * 2
     assert len({e["id"] for e in found}) == len(found)
     assert found[0]["runs"] == ["t0", "b0"]
     again = tmp_path / "again.json"
@@ -83,12 +99,49 @@ def test_a_study_is_calibrated_at_its_own_sizes(tmp_path, runs):
     assert again.read_bytes() == out.read_bytes()
 
 
-def test_responses_are_read_back_by_quantity(tmp_path, runs):
+def values_of(entries, level):
+    return [e["values"] for e in entries if (e["level"], e["options"]) == (level, {})]
+
+
+def test_each_level_is_calibrated_on_its_own_pair(tmp_path, runs):
+    """The second level's teacher has one direction, the first's three."""
+    write_both(runs, flat_level="2")
     calibrate(SPEC, runs, tmp_path / "ksg.json", CPU)
-    responses = read_responses(tmp_path / "ksg.json", "ksg")
-    assert list(responses) == ["teacher-student", "student-label"]
-    assert responses["teacher-student"].repeats == 2
-    assert responses["teacher-student"].noise_at(0.3) > 0
+    found = read_results(tmp_path / "ksg.json")
+    ranks = {(e["level"], e["rank"]) for e in found if e["kind"] == "gaussian"}
+    assert ranks == {("0", 3), ("2", 1)}
+    assert values_of(found, "0") != values_of(found, "2")
+
+
+def test_at_most_so_many_rows_are_drawn_by_key(tmp_path, runs):
+    asked = INFORMATION.calibration.model_copy(update={"rows": 60})
+    spec = SPEC.model_copy(update={"calibration": asked})
+    calibrate(spec, runs, tmp_path / "ksg.json", CPU)
+    found = read_results(tmp_path / "ksg.json")
+    assert {e["rows"] for e in found} == {60}
+    rows = calibrated_rows(100, 60, "study")
+    assert len(np.unique(rows)) == 60 and rows.max() < 100
+    assert not np.array_equal(rows, np.arange(60))
+    (pair,) = usable_pairs("student-label", runs)
+    counts = np.bincount(pair.y[rows]).tolist()
+    assert found[-1]["class_counts"] == counts
+    # H(Y) is of all rows of the estimates.
+    assert found[-1]["bound"] == entropy_of_labels(pair.y[:100])
+    assert all(e["bound"] is None for e in found if e["quantity"] == "teacher-student")
+
+
+def test_a_closed_form_bounds_a_regressions_label(tmp_path, runs):
+    write_both(runs, classes=False)
+    plan = Plan(raw_config("demo"), ROOT)
+    given = CalibrateSpec.model_validate_json(plan.calibrate_spec("synthetic", "ksg"))
+    data = plan.config.datasets["synthetic"]
+    signal = data.features * data.sigma_23**2 / (1 - data.sigma_23**2)
+    assert given.label_bound == pytest.approx(0.5 * np.log1p(signal))
+    spec = SPEC.model_copy(update={"label_bound": given.label_bound})
+    calibrate(spec, runs, tmp_path / "ksg.json", CPU)
+    bounds = {(e["quantity"], e["bound"]) for e in read_results(tmp_path / "ksg.json")}
+    assert bounds == {("teacher-student", None), ("student-label", given.label_bound)}
+    assert CalibrateSpec.model_validate_json(plan.calibrate_spec("brca", "ksg")).label_bound is None
 
 
 def test_a_regressions_label_is_one_gaussian_column(tmp_path, runs):
@@ -103,7 +156,7 @@ def test_a_regressions_label_is_one_gaussian_column(tmp_path, runs):
 
 def test_a_diverged_run_is_passed_over_and_a_study_of_them_is_said(tmp_path, runs):
     write_both(runs, broken=[0])
-    assert usable_pair("teacher-student", runs).seed == 1
+    assert [pair.seed for pair in usable_pairs("teacher-student", runs)] == [1, 1]
     write_both(runs, broken=[0, 1])
     calibrate(SPEC, runs, tmp_path / "ksg.json", CPU)
     found = read_results(tmp_path / "ksg.json")
@@ -133,7 +186,8 @@ def study(tmp_path, monkeypatch):
         "limit": 100,
         "calibration": CALIBRATION,
     }
-    config = load(overlay(raw_config(), {"studies": {"mnistm-a18": {"information": information}}}))
+    change = {"information": information, "degradation": {"levels": [0, 2]}}
+    config = load(overlay(raw_config(), {"studies": {"mnistm-a18": change}}))
     paths = Paths.of(config)
     runs = {role: paths.runs("mnistm-a18", role) for role in ("teacher", "baseline")}
     write_both(runs)
@@ -193,12 +247,53 @@ def test_what_is_not_calibrated_has_no_document():
     assert [column.key for column in layout.columns] == ["truth", "ksg-mean", "ksg-bias", "ksg-sd"]
 
 
+LIKE = {"like": "mnistm-a20"}
+
+
+def sharing(**change):
+    """A configuration in which a second image study is calibrated like the first."""
+    both = {"dataset": "mnistm-a20", "information": {"estimators": ["ksg"], "options": {}}}
+    second = both | {"information": both["information"] | {"calibration": LIKE}}
+    return overlay(
+        raw_config(), {"studies": {"mnistm-a20": both, "mnistm-a18": overlay(second, change)}}
+    )
+
+
+def test_studies_of_one_shape_share_one_calibration():
+    plan = Plan(sharing(), ROOT)
+    assert [s.output for s in plan.steps("mnistm-a20") if s.stage == "calibrate"] == [
+        "results/calibration/mnistm-a20/ksg.json"
+    ]
+    assert not [s for s in plan.steps("mnistm-a18") if s.stage == "calibrate"]
+    assert "calibration-mnistm-a18" not in plan.layouts
+    source = Source(plan.config, "mnistm-a18")
+    assert source.calibration_path("ksg") == "results/calibration/mnistm-a20/ksg.json"
+    layout = plan.layouts["sensitivity-mnistm-a18"]
+    assert "results/calibration/mnistm-a20/ksg.json" in layout_inputs(layout, plan.config)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network": {"hidden": [64, 32]}}, "is of another shape \\(columns\\)"),
+        ({"information": {"limit": 100}}, "is of another shape \\(limit\\)"),
+        ({"information": {"options": {"ksg": {"k": 7}}}}, "is of another shape \\(ksg\\)"),
+        ({"degradation": {"levels": [0, 9]}}, "is of another shape \\(levels\\)"),
+        ({"information": {"calibration": {"like": "other"}}}, "'other' is no study with a calib"),
+        ({"information": {"calibration": {"like": "mnistm-a18"}}}, "'mnistm-a18' is no study with"),
+    ],
+)
+def test_studies_of_other_shapes_share_nothing(change, words):
+    with pytest.raises(CchError, match=words):
+        load(sharing(**change))
+
+
 @pytest.mark.parametrize(
     ("calibration", "words"),
     [
         ({"repeats": 1}, "calibration.repeats: .*greater than or equal to 2"),
         ({"shares": [1]}, "shares.0: .*less than 1"),
-        ({"truth": [1]}, "there is no such key; expected one of estimators, repeats, truths"),
+        ({"truth": [1]}, "there is no such key; expected one of estimators, like, rows"),
         ({"settings": {"other": {}}}, "calibration.settings names 'other', which is not estimated"),
         ({"estimators": ["other"]}, "calibration.estimators names 'other'"),
     ],
@@ -244,5 +339,5 @@ def test_lihcs_null_is_a_document_with_the_printed_gaps(tmp_path):
 
 
 def test_the_spectrum_of_the_pair_is_taken(runs):
-    pair = usable_pair("teacher-student", runs)
+    pair = usable_pairs("teacher-student", runs)[0]
     assert spectrum(pair.x).sum() == pytest.approx(3)

@@ -55,6 +55,17 @@ def estimate(quantity, seed, level):
     }
 
 
+def stored_predictions(runs):
+    """Outputs that are right on four of eight test rows, and other rows for other runs."""
+    right = [[(row + run) % 8 < 4 for row in range(8)] for run in range(runs)]
+    rows = np.tile(np.arange(4, 12), (3, 1))
+    return {
+        "logits": np.eye(2, dtype=np.float32)[np.array(right, dtype=int)],
+        "test_rows": rows,
+        "test_label": np.ones_like(rows),
+    }
+
+
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     """Runs and estimates of a small image study, written by hand, with their records."""
@@ -70,12 +81,13 @@ def results(tmp_path, monkeypatch):
     }
     config = load(overlay(raw_config(), change))
     paths = Paths.of(config)
-    arrays = {"logits": np.zeros((3, 2, 2), np.float32)}
+    header = {"study": "x", "train_rows": 4}
+    arrays = stored_predictions(3)
     for role in ("teacher", "baseline"):
         runs = [entry(role, seed) for seed in range(3)]
-        write_runs(paths.runs("mnistm-a18", role), {"study": "x"}, runs, arrays)
+        write_runs(paths.runs("mnistm-a18", role), header, runs, arrays)
     students = [entry("student", seed, level) for level in ("0", "2.5") for seed in range(3)]
-    write_runs(paths.runs("mnistm-a18", "student"), {"study": "x"}, students, arrays)
+    write_runs(paths.runs("mnistm-a18", "student"), header, students, stored_predictions(6))
     levels = {quantity: ["0", "2.5"] for quantity in GAPS} | {"student-label": [None]}
     found = [
         estimate(quantity, seed, level)
@@ -103,7 +115,7 @@ def test_a_mean_has_its_standard_error_n_members_and_files(results):
     assert [member["value"] for member in cell["members"]] == [0.80, 0.82, 0.81]
     path = "results/runs/mnistm-a18/baseline.h5"
     assert cell["inputs"] == [{"path": path, "sha256": sha256_file(path)}]
-    assert cell["paper"] == {"text": "0.8338 ± 0.0034", "value": 0.8338, "se": 0.0034}
+    assert cell["paper"] == {"text": "0.8338 ± 0.0034", "value": 0.8338, "se": 0.0034, "n": 5}
 
 
 def test_a_difference_is_paired_by_seed(results):
@@ -166,7 +178,7 @@ def test_headings_name_the_main_estimator_of_the_configuration(results):
 def test_diverged_runs_are_left_out_and_said(results):
     path = Paths.of(results).runs("mnistm-a18", "baseline")
     runs = [entry("baseline", 0), entry("baseline", 1, diverged=4), entry("baseline", 2)]
-    write_runs(path, {"study": "x"}, runs, {})
+    write_runs(path, {"study": "x", "train_rows": 4}, runs, stored_predictions(3))
     cells = document(results)["cells"]
     assert cells["0/no-kd"]["n"] == 2
     assert cells["0/no-kd"]["value"] == pytest.approx(0.805)
@@ -352,8 +364,9 @@ def fused(results):
     ]
     for run in runs:
         run["metrics"]["auc"] = None  # a class without a test row
-    arrays = {"logits": np.zeros((9, 2, 2), np.float32)}
-    write_runs(Paths.of(config).runs("mnistm-a18", "fusion"), {"study": "x"}, runs, arrays)
+    arrays = stored_predictions(9)
+    header = {"study": "x", "train_rows": 4}
+    write_runs(Paths.of(config).runs("mnistm-a18", "fusion"), header, runs, arrays)
     return config
 
 
@@ -373,18 +386,38 @@ def test_fusions_are_averaged_by_arm_and_subtracted_by_seed(fused):
     assert found["value"] == pytest.approx(paired.mean())
     assert found["se"] == pytest.approx(paired.std(ddof=1) / math.sqrt(3))
     assert found["members"][2]["minus"] == "direct-2"
-    # t(2) at 95 % is 4.303: 0.03 ± 4.303 * 0.01 / sqrt(3) reaches from 0.005 to 0.055.
-    assert cells["accuracy/effect-direct"]["value"] == "helps"
+    # Over seeds alone, 0.03 ± 4.303 * 0.01 / sqrt(3) is above 0; eight test rows decide nothing.
+    effect = cells["accuracy/effect-direct"]
+    low, high = (effect["interval"][end] for end in ("low", "high"))
+    assert low < 0 < high
+    assert effect["value"] == "undecided"
+    assert effect["text"] == f"undecided [{low:.4f}, {high:.4f}]"
+    assert (effect["n"], effect["interval"]["units"]) == (3, 8)
 
 
 def test_a_diverged_fusion_leaves_its_pair_and_is_said(fused):
     found = fusion_cells(fused)["accuracy/difference-heads"]
     assert (found["n"], found["value"]) == (2, pytest.approx((0.01 + 0.01) / 2))
     assert "1 of 3 runs diverged: seeds [1]" in found["flags"]
-    assert fusion_cells(fused)["accuracy/effect-heads"]["n"] is None
+    assert fusion_cells(fused)["accuracy/effect-heads"]["n"] == 2
 
 
 def test_a_metric_that_no_fusion_has_is_no_number(fused):
     found = fusion_cells(fused)["auc/kd"]
     assert (found["value"], found["n"]) == (None, 0)
     assert "auc is not defined for seeds [0, 1, 2]" in found["flags"]
+
+
+def test_what_classes_were_defined_from_is_said_of_the_studies_that_have_them():
+    config = raw_config("demo")
+    config["datasets"]["brca"]["label"]["defined_by"] = "mRNA (PAM50)"
+    config, claims = load(config), load_claims(ROOT / "paper" / "claims.yaml")
+    layouts = all_layouts(config, ROOT / "paper" / "tables.yaml")
+
+    def said(name):
+        spec = table_spec(name, layouts[name], config, claims, [])
+        note = config.datasets["brca"].label_note
+        return [one.study for one in spec.deviations if one.sentence == note]
+
+    assert said("table05") == ["brca"]
+    assert said("table13") == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from cch.base.errors import CchError
 from cch.config import load
 from cch.tables import claims as module
 from cch.tables.claims import Claim, load_claims, setting, titled
-from cch.tables.compare import compare_numbers, compare_texts, half_width
+from cch.tables.compare import compare_numbers, compare_texts, half_width, paper_half_width
 from cch.tables.layout import layout_inputs
 from cch.tables.layouts import all_layouts
 from support import ROOT, overlay, raw_config
@@ -220,6 +221,26 @@ def test_a_printed_deviation_is_no_standard_error_of_the_mean():
     assert (mean.text, mean.value) == (cell.text, cell.value)
     assert mean.se == pytest.approx(0.0019 / math.sqrt(50), rel=1e-15)
     # Table 1 prints standard errors, Table 3 does not say; both stand as they are.
-    for table in ("table01", "table03"):
-        assert claims.means(table) == claims.cells(table)
+    for table, n in (("table01", 5), ("table03", None)):
+        for key, cell in claims.cells(table).items():
+            wanted = cell if cell.se is None else replace(cell, n=n)
+            assert claims.means(table)[key] == wanted
     assert claims.means("no-such-table") == {}
+
+
+def test_the_papers_interval_has_the_n_that_it_states():
+    claim = replace(Claim.parse("0.0302 ± 0.0100"), n=5)
+    assert paper_half_width(claim) == pytest.approx(2.776 * 0.01, abs=1e-5)
+    assert paper_half_width(replace(claim, n=None)) == pytest.approx(1.96 * 0.01)
+    # Half a unit of the last digit where it prints no error.
+    assert paper_half_width(Claim.parse("0.03")) == pytest.approx(0.005)
+    # 0.023 away: outside 1.96 standard errors of five runs, inside 2.776.
+    wide = {"signed": False, "stand_in": False}
+    assert compare_numbers(0.0532, 0.0001, 5, claim, **wide) == "reproduced"
+
+
+def test_runs_are_those_that_the_paper_states_of_a_study(paper_config):
+    claims = load_claims(ROOT / "paper" / "claims.yaml")
+    assert claims.runs("brca", estimated=False) == 5
+    assert (claims.runs("mosei-vision", False), claims.runs("mosei-vision", True)) == (None, 50)
+    assert claims.runs("no-such-study", False) is None

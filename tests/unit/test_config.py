@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,9 @@ from support import ROOT, overlay, raw_config
 COHORTS = {"brca", "brca-rppa", "kipan", "kipan-rppa", "lihc"}
 SENSITIVITY = {"brca-selection-all", "brca-noise-3", "brca-mi-train", "brca-mi-test"}
 PAPER = {"synthetic", "mnistm-a20", "mnistm-a18", "mosei-vision", "mosei-audio"} | COHORTS
+ORIGINALS = {"brca", "brca-mrna", "kipan", "lihc", "blca", "coadread", "kirc", "kirp", "lgg"}
+ORIGINALS |= {"luad", "lusc", "prad", "ucec"}
+ENTRIES = {*(f"tcga-{name}" for name in ORIGINALS), *(f"pancancer-{n}" for n in (300, 1000, 4000))}
 SPLITS = {f"{name}-100" for name in COHORTS - {"lihc"}} | {"lihc-rppa", "lihc-rppa-100"}
 
 
@@ -27,7 +31,11 @@ SPLITS = {f"{name}-100" for name in COHORTS - {"lihc"}} | {"lihc-rppa", "lihc-rp
     ],
 )
 def test_shipped_configurations_are_valid(preset, studies):
-    assert set(load(raw_config(preset)).studies) == studies
+    config = load(raw_config(preset))
+    assert {name for name, study in config.studies.items() if study.entry is None} == studies
+    pairs = Counter(study.entry for study in config.studies.values() if study.entry)
+    expected = dict.fromkeys(ENTRIES, 6) | {"tcga-kipan": 12}
+    assert pairs == (expected if preset == "open" else {})
 
 
 def test_null_takes_the_options_of_an_estimator_away():
@@ -111,6 +119,7 @@ def test_overlays_that_replace_the_configuration_lie_over_nothing(tmp_path):
         ("mosei-vision", {"split": {"kind": "random", "test": 0.2}}, "the dataset's own split"),
         ("synthetic", {"inputs": "standardised"}, "every draw is a sample of its own"),
         ("mosei-vision", {"training": {"momentum": 0.9}}, "adamw has none"),
+        ("brca", {"fusion": {"training": {"momentum": 0.9}}}, "fusion.training.momentum: adam has"),
     ],
 )
 def test_inputs_and_momentum_are_refused_where_they_mean_nothing(study, change, expected):
@@ -124,6 +133,12 @@ def test_inputs_and_momentum_are_refused_where_they_mean_nothing(study, change, 
         (
             {"studies": {"synthetic": {"trainning": {}}}},
             "studies.synthetic.trainning",
+            "no such key; expected one of title",
+        ),
+        (
+            # The misspelled key is named, not the required one that is missing for it.
+            {"studies": {"mine": {"titel": "A study"}}},
+            "studies.mine.titel",
             "no such key; expected one of title",
         ),
         (

@@ -129,9 +129,22 @@ def test_estimates_of_a_study_by_hand():
     assert taken.estimates == 2 * (2 + 2 + 1)
     assert taken.operations == 3 * limit**2 * (4 * 2 * units + 6 * (units + 1))
     taken = calibrate_work(calibrate_spec(STUDY, study.information, "ksg"), study, size)
-    # Null and one truth, 3 samples each, of both quantities: the label is a number.
-    assert taken.estimates == 2 * (2 * 3)
-    assert taken.operations == 3 * limit**2 * (6 * 2 * units + 6 * (units + 1))
+    # Null and one truth, 3 samples each: at both levels, and of the label, which is a number.
+    assert taken.estimates == 3 * (2 * 3)
+    assert taken.operations == 3 * limit**2 * (12 * 2 * units + 6 * (units + 1))
+
+
+def test_calibrations_of_the_image_study_take_less_than_a_tenth_of_its_estimates():
+    """At the full configuration's sizes: 10,000 test rows for the estimates."""
+    study = load(raw_config()).studies["mnistm-a20"]
+    size = Size({"train": 60_000, "test": 10_000}, {"mnist": 784, "mnistm": 2352}, 10)
+    total = {"estimate": 0.0, "calibrate": 0.0}
+    for name in study.information.estimators:
+        made = estimate_work(estimate_spec("s", study.information, name), study, size)
+        total["estimate"] += made.operations
+        made = calibrate_work(calibrate_spec("s", study.information, name), study, size)
+        total["calibrate"] += made.operations
+    assert 0 < total["calibrate"] < 0.1 * total["estimate"]
 
 
 def test_settings_that_are_varied_are_calibrated_too():
@@ -143,8 +156,9 @@ def test_settings_that_are_varied_are_calibrated_too():
     spec = calibrate_spec("mnistm-a18", information, "ksg")
     truths = len(asked.truths)
     taken = calibrate_work(spec, study, None)
-    # Classes have shares in place of truths.
-    assert taken.estimates == (1 + 3) * 2 * ((1 + truths) + (1 + 1))
+    # Classes have shares in place of truths; other settings are looked at on the first level alone.
+    levels = len(study.degradation.levels)
+    assert taken.estimates == 2 * (levels * (1 + truths) + 2) + 3 * 2 * ((1 + truths) + 2)
     assert taken.operations is None
 
 
@@ -223,8 +237,8 @@ def test_seconds_are_work_over_throughput(measured):
     (study, other), total = found["studies"], found["total"]
     assert (study["name"], other["name"]) == (STUDY, module.OTHER)
     assert study["runs"] == total["runs"] == 6 + 3 + 12
-    # Ten by the estimator, twelve of its calibration, four bounds: 2 runs at 2 levels.
-    assert study["estimates"] == 10 + 12 + 4
+    # Ten by the estimator, 18 of its calibration, four bounds: 2 runs at 2 levels.
+    assert study["estimates"] == 10 + 18 + 4
     for key in ("jobs", "estimates", "operations", "jobs_of_unknown_seconds"):
         assert total[key] == study[key] + other[key]
     assert total["seconds"] == pytest.approx(total["operations"] / 1e9)

@@ -91,7 +91,7 @@ def test_a_rule_without_wildcards_or_logs():
 def test_a_job_of_a_cluster_is_named_by_its_log():
     run = Run()
     run.failed()
-    assert run.handler.failures[0].wildcards == ["mnistm-a18.teacher"]
+    assert run.handler.failures[0].wildcards == ["mnistm-a18", "teacher"]
 
 
 def test_records_without_an_event_are_passed_over():

@@ -21,7 +21,7 @@ from cch.base.files import sha256_file, write_json
 from cch.cli import app
 from cch.records.record import processor
 from cch.tables.claims import Claim
-from cch.tables.compare import Z, half_width
+from cch.tables.compare import half_width
 from cch.tables.documents import parse_document
 from small_tree import RESULTS, STUDY
 from support import ROOT, stored_cell, stored_table
@@ -83,7 +83,7 @@ def test_the_comparison_is_that_of_the_verdict(tree):
     half = half_width(cell["se"], cell["n"])
     assert compared["ours"]["half"] == pytest.approx(half, rel=1e-12)
     assert compared["ours"]["ends"] == pytest.approx([cell["value"] - half, cell["value"] + half])
-    assert compared["paper"]["half"] == pytest.approx(Z * 0.0019)
+    assert compared["paper"]["half"] == pytest.approx(half_width(0.0019, 5))  # n = 5 in the paper
     assert "compared: ours " in told(explain("table13/0/kd", RESULTS))
 
 

@@ -163,6 +163,39 @@ def test_progress_is_reported(place, server, caplog):
     assert lines[-1].startswith("toy/file.bin: 300/300 kB")
 
 
+# Git LFS pointers: what raw.githubusercontent.com gives in place of a file that LFS keeps
+
+POINTER = (
+    f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256(CONTENT)}\nsize 300000\n"
+).encode()
+IS_POINTER = "it is a Git LFS pointer, not the file that it stands for"
+
+
+def test_a_pointer_is_named_and_the_next_address_asked(place, server, caplog):
+    pointer = server.give("/raw/file.bin", POINTER)
+    assert f"{pointer}: {IS_POINTER}" in refused(place.declare(pointer))
+    assert len(server.asked) == 1
+    place.declare(pointer, server.give("/media/file.bin", CONTENT)).fetch()
+    assert place.destination.read_bytes() == CONTENT
+    assert f"{pointer}: {IS_POINTER}" in caplog.text
+
+
+def test_a_pointer_is_never_pinned(place, server):
+    place.declare(server.give("/raw/file.bin", POINTER), published=False)
+    assert IS_POINTER in refused(place)
+    assert not place.lock.exists()
+
+
+def test_a_pointer_in_a_mirror_or_placed_by_hand_is_refused(place, server, tmp_path):
+    place.declare(server.give("/file.bin", CONTENT), published=False)
+    copy = tmp_path / "mirror" / "toy" / "file.bin"
+    for path in (copy, place.destination):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(POINTER)
+    place.fetch(mirror=str(tmp_path / "mirror"))
+    assert place.destination.read_bytes() == CONTENT
+
+
 # Interruptions
 
 

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from cch.tables.documents import parse_document
-from cch.tables.figures import draw_architecture, save
+from cch.tables.figures import draw_architecture, draw_pairs, save
 from support import stored_cell, stored_table
 
 SAID = {
@@ -55,3 +55,27 @@ def test_equal_cells_give_equal_files(tmp_path):
     for suffix in ("pdf", "png"):
         first, second = ((tmp_path / name / f"fig03.{suffix}").read_bytes() for name in "ab")
         assert first == second
+
+
+def test_pairs_are_drawn_row_by_row_with_their_intervals(tmp_path):
+    columns = ("baseline", "difference-t2-w0.5", "difference-t4-w0.5")
+    cells = {
+        f"a-b-{level}/{column}": stored_cell(f"p/a-b-{level}/{column}", value=value, se=0.01, n=3)
+        for level, value in (("0", 0.2), ("0.4", -0.1))
+        for column in columns
+    }
+    cells[f"a-b-0/{columns[1]}"] |= {"value": None, "se": None}
+    interval = {"low": -0.15, "high": -0.02, "se": 0.02, "p": 0.1, "design": "fixed"}
+    cells[f"a-b-0.4/{columns[1]}"] |= {"interval": interval}
+    table = stored_table("p", cells, number="Pairs p", title="Pairs", kind="pairs")
+    figure = draw_pairs(parse_document(table, "p"))
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a-b-0", "a-b-0.4"]
+    points = [container.lines[0].get_xdata().tolist() for container in axis.containers]
+    assert points == [[-0.1], [0.2], [-0.1]]
+    (bar,) = [
+        line.get_segments()[0][:, 0] for container in axis.containers for line in container[2]
+    ]
+    assert bar.tolist() == pytest.approx([-0.15, -0.02])
+    assert axis.yaxis_inverted()
+    save(figure, tmp_path / "p.pdf", tmp_path / "p.png")

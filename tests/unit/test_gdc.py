@@ -165,6 +165,20 @@ def test_a_cohort_arrives_as_one_tar_with_its_manifest(place, api):
     assert kinds == {"Primary Tumor", "Solid Tissue Normal"}
 
 
+def test_the_data_release_is_noted_beside_the_file(place, api, caplog):
+    api.give("/status", b'{"data_release": "Data Release 42.0 - January 30, 2025"}')
+    release = "Data Release 42.0 - January 30, 2025"
+    assert place.declare(api.url).fetch().release == release
+    assert place.fetch().release == release, "the second fetch asks nobody"
+    (pin,) = read_pins(place.lock).values()
+    assert pin.release == release
+
+
+def test_a_release_that_is_not_said_stops_no_fetch(place, api, caplog):
+    assert place.declare(api.url).fetch().release is None
+    assert "does not say its data release" in caplog.text
+
+
 def test_members_carry_nothing_but_the_files(place, api):
     place.declare(api.url).fetch()
     with tarfile.open(place.destination, "r:") as archive:  # "r:": uncompressed, or it fails

@@ -22,7 +22,14 @@ from cch.tables.cells import build_document
 from cch.tables.spec import TableSpec, table_spec
 from cch.tables.write import make
 from cch.workflow.planning import Plan
-from small_tree import TEST, TRAIN, record, write_drawn_estimates, write_drawn_runs
+from small_tree import (
+    TEST,
+    TRAIN,
+    record,
+    write_drawn_bounds,
+    write_drawn_estimates,
+    write_drawn_runs,
+)
 from support import ROOT, overlay, raw_config
 
 STUDIES = ("mosei-vision", "mosei-audio")
@@ -66,6 +73,7 @@ def write_tree() -> Plan:
     for study in STUDIES:
         write_drawn_runs(made, study, data, rng, classes=2)
         write_drawn_estimates(made, study, rng)
+        write_drawn_bounds(made, study)
     for name in TABLES:
         write_table(made, name)
     return made

@@ -149,7 +149,7 @@ def reaching(query: dict, answered: bool = True) -> list[int]:
         ({"kind": "metric", "role": "student", **PAIR}, [0, 1, 2, 5, 9, 10]),
         ({"kind": "metric", "metric": "auc", "role": "teacher"}, [0, 1, 2, 5]),
         ({"kind": "metric", "metric": "auc", "role": "teacher", "level": "0"}, [0, 1, 2, 5, 9]),
-        ({"kind": "effect", **PAIR}, [0, 1, 2, 5, 9, 10]),
+        ({"kind": "effect", **PAIR}, [0, 1, 2, 4, 5, 9, 10]),
         ({"kind": "gap", "estimator": "ksg", "level": "0"}, [0, 1, 2, 6, 7, 9]),
         ({"kind": "fusion", "arm": "kd", "metric": "auc"}, [0, 1, 2, 5, 9, 10, 11]),
         ({"kind": "setting", "path": "training.epochs"}, [2]),

@@ -79,7 +79,7 @@ def test_a_trained_run_passes_the_audit_strictly(tree):
         (
             f"criterion-{STUDY}/1.5/ksg-low",
             {"teacher": 2, "baseline": 2},
-            {"estimate": 8, "calibration sample": 12},
+            {"estimate": 8, "calibration sample": 18},
         ),
         pytest.param(
             "table13/1.5/difference",
@@ -218,6 +218,13 @@ def test_a_student_rests_on_its_own_level_and_treatment():
     assert (study.distillation.temperatures, study.distillation.weights) == ([3], [0.5])
     assert study.seeds == load(raw_config()).studies[STUDY].seeds
     assert study.information.runs == 1 and study.information.calibration is None
+
+
+def test_a_conclusion_rests_on_every_level_of_its_sweep():
+    query = {"kind": "effect", "metric": "accuracy", "level": "1.5"}
+    study, _ = cut(query | {"temperature": 3.0, "weight": 0.5})
+    assert study.degradation.levels == load(raw_config()).studies[STUDY].degradation.levels
+    assert (study.distillation.temperatures, study.distillation.weights) == ([3], [0.5])
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ class TestMarkdown:
             "– (n = 0)<sup>2</sup>",
         ]
         assert "1. 1 of 5 runs diverged: seeds \\[3\\]\n2. seed 2: below zero" in text
-        assert "n = 5 where no other n is stated. ± is the standard error over n." in text
+        assert "n = 5 where no other n is stated. ± is the standard error over n, s/√n" in text
 
     def test_one_n_for_all_is_said_once(self, document):
         del document["cells"]["2.5/mi-gap"], document["cells"]["2.5/kd"]

@@ -160,7 +160,9 @@ def choices() -> dict:
     kinds = {key: cell["query"]["kind"] for key, cell in table["cells"].items()}
     column = next(key.partition("/")[2] for key, kind in kinds.items() if kind == "effect")
     first, other = (dict(table["cells"][f"{row}/{column}"]) for row in ("0", "1.5"))
-    first["text"], other["text"], other["study"] = "helps", "harms", "longer"
+    for cell, said in ((first, "helps"), (other, "harms")):
+        cell["value"] = cell["text"] = said
+    other["study"] = "longer"
     longer = json.loads(json.dumps(table["settings"][STUDY]))
     longer["study"]["training"]["epochs"] = 500
     longer["study"]["title"] = "no choice"

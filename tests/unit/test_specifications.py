@@ -46,7 +46,9 @@ STALE: dict[str, dict[str, str]] = {
     },
     "datasets.synthetic": {
         "title": "tabulate",
-        "train test features sigma_12 sigma_13 sigma_23 draws seed": "prepare tabulate",
+        "train test sigma_12 sigma_13 draws seed": "prepare tabulate",
+        # They say what I(student; label) cannot exceed.
+        "features sigma_23": "prepare calibrate tabulate",
     },
     "datasets.mnistm": {
         "title": "tabulate",
@@ -54,15 +56,21 @@ STALE: dict[str, dict[str, str]] = {
     },
     "datasets.mosei": {"title": "tabulate", "source length pooled split": "prepare tabulate"},
     "datasets.mosi": {"title": "tabulate", "source": "prepare tabulate"},
-    "datasets.tcga": {"title": "tabulate", "cohorts aliquots gene_names": "prepare tabulate"},
-    "datasets.tcga.label": {"source sample column classes": "prepare tabulate"},
+    "datasets.tcga": {
+        "title": "tabulate",
+        "cohorts aliquots averaged gene_names segments": "prepare tabulate",
+    },
+    "datasets.tcga.label": {
+        "source sample column classes": "prepare tabulate",
+        "defined_by": "tabulate",
+    },
     "datasets.matrices": {"title": "tabulate"},
     "datasets.matrices.files.*": {
         "file rows values row_names column_names": "prepare tabulate",
     },
     "datasets.matrices.labels": {"file sample label": "prepare tabulate"},
     "studies.*": {
-        "title group metric": "tabulate",
+        "title group metric entry": "tabulate",
         "dataset": f"select {RUNS} tabulate",
         # Students learn from the file of their teachers, which is an input.
         "teacher": "select teacher fusion tabulate",
@@ -83,7 +91,7 @@ STALE: dict[str, dict[str, str]] = {
         "kind levels scale": "teacher student tabulate",
         "symbol": "tabulate",
     },
-    "studies.*.split": {"test valid stratified": f"select {RUNS} tabulate"},
+    "studies.*.split": {"test valid stratified train": f"select {RUNS} tabulate"},
     "studies.*.selection": {"features rows method": f"select {RUNS} tabulate"},
     "studies.*.fusion": {
         "encoder batch_norm dropout temperature weight teacher_head": "fusion tabulate"
@@ -102,7 +110,7 @@ STALE: dict[str, dict[str, str]] = {
         "calibration": "calibrate tabulate",
     },
     "studies.*.information.calibration": {
-        "estimators repeats truths shares rank settings": "calibrate tabulate"
+        "estimators like rows repeats truths shares rank settings": "calibrate tabulate"
     },
 }
 
@@ -112,6 +120,8 @@ ONE_VALUE = {
     "datasets.tcga.label.kind",
     "studies.*.network.kind",
     "studies.*.split.kind",
+    # Replaced by studies before any job is specified.
+    "studies.*.pairs",
 }
 
 MOST = 2
@@ -127,16 +137,20 @@ OTHER: dict[str, list[Any]] = {
     "photographs": ["bsds500"],
     "source": ["tcga-made-mrna", "mosei-made"],
     "gene_names": ["gencode-v36-probemap"],
+    "averaged": [["TCGA-ZZ-0001"]],
+    "segments": [{"bins": 5}],
     "cohorts": [{"BRCA": dict.fromkeys(("mrna", "cnv", "rppa"), "tcga-made-cnv")}],
     "dataset": ["mnistm-a18", "other-brca"],
     "teacher": ["audio", "rppa", "c"],
     "student": ["audio", "rppa", "c"],
     "metric": ["auc"],
-    "group": ["a-group"],
+    "group": [["a-group"]],
+    "entry": ["an-entry"],
     "estimators": [["latent-light", "mine"], ["ksg"]],
     "options": [{"ksg": {"k": 4}}],
     "settings": [{"ksg": {"k": [3, 5]}}],
     "runs": [1],
+    "like": ["own"],
     "table": ["table13", "table04"],
     "column": ["difference", "mi-gap"],
     "optimizer": ["adamw", "sgd"],
@@ -155,9 +169,12 @@ def configuration() -> dict[str, Any]:
     raw = raw_config("demo")
     kept = ("synthetic", "mnistm-a20", "mosei-vision", "brca")
     raw["studies"] = {name: copy.deepcopy(raw["studies"][name]) for name in kept}
-    raw["studies"]["brca"]["split"] = {"kind": "random", "test": 0.2, "valid": 0.1}
+    raw["studies"]["brca"]["split"] = {"kind": "random", "test": 0.2, "valid": 0.1, "train": 0.6}
     raw["studies"]["own"] = copy.deepcopy(raw["studies"]["brca"])
     raw["studies"]["own"] |= {"dataset": "own", "teacher": "a", "student": "b"}
+    raw["studies"]["own"]["fusion"]["training"]["optimizer"] = "sgd"  # which has a momentum
+    # One more of the same shape.
+    raw["studies"]["own-too"] = copy.deepcopy(raw["studies"]["own"])
     files = {name: {"file": f"{name}.tsv"} for name in "abc"}
     own = {"kind": "matrices", "title": "Own", "files": files, "labels": {"file": "own.tsv"}}
     raw["datasets"] |= {"own": own, "mosi": {"kind": "mosi"}, "kipan": None, "lihc": None}
@@ -171,8 +188,8 @@ def specifications(plan: Plan) -> dict[Job, Any]:
     jobs: dict[Job, Any] = {
         ("simulate_theory", ""): plan.simulate_spec(),
         ("tabulate_theory", ""): plan.theory_spec(),
-        ("ledger", ""): plan.ledger_spec(),
-        ("build_report", ""): plan.report_spec(),
+        ("ledger", ""): plan.ledger_digest(),
+        ("build_report", ""): plan.report_digest(),
     }
     jobs |= {("prepare", name): plan.prepare_spec(name) for name in plan.config.datasets}
     for dataset, selection in plan.selections:
@@ -188,7 +205,7 @@ def specifications(plan: Plan) -> dict[Job, Any]:
         wanted = study.information
         for estimator in wanted.estimators:
             jobs["estimate", f"{name}/{estimator}"] = plan.estimate_spec(name, estimator)
-        for estimator in wanted.calibrated:
+        for estimator in wanted.calibrated if not wanted.shared_with else ():
             jobs["calibrate", f"{name}/{estimator}"] = plan.calibrate_spec(name, estimator)
     return jobs | {("tabulate", name): plan.table_spec(name) for name in plan.layouts}
 
@@ -251,7 +268,8 @@ def stages_of(path: Path, jobs: Iterable[Job], raw: dict[str, Any]) -> set[str]:
         return {stage for stage, _ in jobs}
     users = {name: study["dataset"] for name, study in raw["studies"].items()}
     if path[0] == "datasets":
-        return {"prepare", "tabulate"} if path[1] in users.values() else {"prepare"}
+        read = {"prepare", "calibrate", "tabulate"}
+        return read if path[1] in users.values() else {"prepare"}
     owners = (path[1], users[path[1]])
     return {"tabulate"} | {stage for stage, name in jobs if name.split("/")[0] in owners}
 

@@ -78,6 +78,7 @@ def test_normals_and_metastases_go_and_the_first_aliquot_of_a_tumour_stays():
         "mrna": {"columns": 5, "primary tumours": 3, "cases": 2},
         "cnv": {"columns": 3, "primary tumours": 3, "cases": 3},
         "complete": 2,
+        "any label": 2,
         "labelled": 2,
     }
 
@@ -89,6 +90,15 @@ def test_aliquots_may_be_averaged_over_what_each_has():
     np.testing.assert_array_equal(found.modalities["mrna"].values, [[2, 5], [0, GAP]])
     assert found.modalities["mrna"].missing
     assert not found.modalities["cnv"].missing
+
+
+def test_a_sample_that_is_a_mean_of_replicates_comes_last_of_its_case():
+    mrna = matrix({case(1, "-01A"): (1, 1), case(1, "-01B"): (3, 3), case(2): (0, 0)})
+    cnv = matrix({case(n): (n, n) for n in (1, 2)})
+    given = spec(averaged=[case(1, "-01A"), case(2)])
+    found = prepare(given, mrna, cnv, labels(c0001="x", c0002="y"))
+    np.testing.assert_array_equal(found.modalities["mrna"].values[:, 0], [3, 0])
+    np.testing.assert_array_equal(found.modalities["cnv"].values[:, 0], [1, 2])
 
 
 def test_cohorts_are_put_below_each_other_with_their_common_features():
@@ -139,6 +149,14 @@ def test_what_leaves_nothing_is_one_line(mrna, cnv, table, said):
     with pytest.raises(CchError) as caught:
         prepare(spec(), matrix(mrna), matrix(cnv), labels(**table))
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_classes_were_defined_from_is_said_and_no_data_depend_on_it():
+    label = {"kind": "table", "source": "labels", "defined_by": "mRNA"}
+    said = spec(label=label)
+    assert said.label_note == "cohort: classes defined from mRNA, which favours a teacher on it"
+    assert spec().label_note is None
+    assert said.without_words() == spec().without_words()
 
 
 def test_two_labels_of_a_case_and_a_case_in_two_cohorts_are_refused():

@@ -10,7 +10,7 @@ rule calibrate:
     benchmark:
         f"{RESULTS}/benchmarks/calibrate/{{study}}.{{estimator}}.tsv"
     wildcard_constraints:
-        study=APART,
+        study=NOT_TOGETHER,
     conda:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads

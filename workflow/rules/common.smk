@@ -115,7 +115,9 @@ def alternatives(names):
     return "|".join(re.escape(name) for name in names) or "$^"
 
 
-APART = alternatives(name for name in CONFIG.studies if name not in PLAN.together())
+NOT_TOGETHER = alternatives(
+    name for name in CONFIG.studies if name not in PLAN.together()
+)
 
 
 wildcard_constraints:

@@ -10,7 +10,7 @@ rule estimate:
     benchmark:
         f"{RESULTS}/benchmarks/estimate/{{study}}.{{estimator}}.tsv"
     wildcard_constraints:
-        study=APART,
+        study=NOT_TOGETHER,
     conda:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads

@@ -23,7 +23,7 @@ rule ledger:
         mem_mb=1000,
         runtime=15,
     params:
-        spec=PLAN.ledger_spec(),
+        spec=PLAN.ledger_digest(),
         code=PLAN.code("ledger.py"),
     script:
         "../scripts/ledger.py"

@@ -17,7 +17,7 @@ rule build_report:
         mem_mb=2000,
         runtime=15,
     params:
-        spec=PLAN.report_spec(),
+        spec=PLAN.report_digest(),
         code=PLAN.code("build_report.py"),
     script:
         "../scripts/build_report.py"

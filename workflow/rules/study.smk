@@ -5,7 +5,7 @@ for name in PLAN.together():
         name:
             f"study_{name}"
         input:
-            PLAN.whole_inputs(name),
+            PLAN.study_inputs(name),
         output:
             [step.output for step in PLAN.steps(name)],
             [step.record for step in PLAN.steps(name)],

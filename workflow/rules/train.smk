@@ -1,4 +1,5 @@
-# One job trains all seeds and treatments of a role as one stack.
+# One job trains all models of a role (teacher, baseline, student, fusion) as one batched stack: every
+# seed, and for students every level, temperature and weight.
 rule train:
     input:
         unpack(lambda w: PLAN.training_inputs(w.study, w.role)),
@@ -10,7 +11,7 @@ rule train:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{study}}.{{role}}.tsv"
     wildcard_constraints:
-        study=APART,
+        study=NOT_TOGETHER,
     conda:
         "../../envs/cch.yaml"
     threads: CONFIG.compute.threads

@@ -9,5 +9,5 @@ from cch.workflow.planning import Plan
 
 with stage(snakemake, "build_report") as job:  # noqa: F821
     plan = Plan(snakemake.config)  # noqa: F821
-    run = collect(plan.paths.results, plan.layouts, plan.absent(), plan.pages())
+    run = collect(plan.paths.results, plan.layouts, plan.excluded(), plan.pages())
     job.made += build_site(run, Path(snakemake.output.index).parent)  # noqa: F821

@@ -13,6 +13,6 @@ with stage(snakemake, "fetch_raw") as job:  # noqa: F821
         table=plan.table,
         destination=snakemake.output.file,  # noqa: F821
         mirror=plan.mirror,
-        lock=plan.pins,
+        lock=plan.lockfile,
     )
     job.facts["raw"] = plan.raw_facts(wanted.source, wanted.file, fetched)

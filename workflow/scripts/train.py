@@ -5,12 +5,13 @@ from cch.records.stage import stage
 from cch.training.stage import train
 
 with stage(snakemake, "train") as job:  # noqa: F821
-    spec, inputs = read_train_spec(job.spec), dict(snakemake.input.items())  # noqa: F821
+    inputs = dict(snakemake.input.items())  # noqa: F821
+    dataset, teacher = inputs.pop("dataset"), inputs.pop("teacher", None)
     job.facts |= train(
-        spec,
-        inputs.pop("dataset"),
+        read_train_spec(job.spec),
+        dataset,
         snakemake.output.runs,  # noqa: F821
         compute=job.compute,
-        teacher=inputs.pop("teacher", None),
-        features=inputs,
+        teacher=teacher,
+        features=inputs,  # the remaining inputs: selected features by modality
     )

@@ -12,7 +12,6 @@ from typing import Any
 from cch.audit.derive import Place
 from cch.base.errors import CchError
 from cch.config import Calibration, Config, Study, load
-from cch.config.registry import BOUNDS
 from cch.tables.queries import KINDS, Query, read_query
 from cch.tables.source import Source
 from cch.training.plan import level_name
@@ -56,42 +55,48 @@ def cell_config(
     source = Source(config.model_copy(update={"results": results}), name)
     study = source.study
     files, cases = [source.runs_path(role) for role in query.roles()], []
-    if estimator := getattr(query, "estimator", None):
+    studies: dict[str, Study] = {}
+    for estimator in query.estimators(study):
         if source.estimates_path(estimator) in query.inputs(source):
             files.append(source.estimates_path(estimator))
         calibration = source.calibration_path(estimator)
         if calibration in inputs:
-            files.append(calibration)
             cases = [one for one in calibrations(calibration) if _asked_for(one, query)]
+            if shared := study.information.shared_with:
+                studies[shared] = cut_study(config.studies[shared], query, cases)
+                files += [source.paths.runs(shared, role) for role in query.roles()]
+            files.append(calibration)
+    studies[name] = cut_study(study, query, cases)
     kept = {
-        "studies": {name: cut_study(study, query, cases)},
+        "studies": studies,
         "datasets": {study.dataset: config.datasets[study.dataset]},
     }
     return config.model_copy(update=kept), files
 
 
 def cut_study(study: Study, query: Query, cases: Sequence[Mapping[str, Any]]) -> Study:
-    """A study with only the levels, the treatment, the seeds and the estimator of a query.
+    """A study with only the levels, the treatment, the seeds and the estimators of a query.
 
     Args:
         study: as it was run.
         query: of the cell.
         cases: stored results of the calibrations that the cell rests on.
     """
-    asked, estimator = study.information, getattr(query, "estimator", None)
+    asked, wanted = study.information, query.estimators(study)
     # Without estimates no representation is read, and one seed is the least that is stored.
-    runs = asked.runs if estimator else 1
+    runs = asked.runs if wanted else 1
     grid = {
         f"{part}s": [value]
         for part in ("temperature", "weight")
         if (value := getattr(query, part, None)) is not None
     }
-    kept = estimator or asked.estimators[0]
-    bound = kept in BOUNDS
+    kept = [name for name in asked.estimators if name in wanted] or asked.estimators[:1]
+    bounds = [name for name in asked.bounds if name in wanted]
+    options = {name: some for name, some in asked.options.items() if name in kept + bounds}
     information = {
-        "estimators": asked.estimators[:1] if bound else [kept],
-        "bounds": [kept] if bound else [],
-        "options": {name: some for name, some in asked.options.items() if name == kept},
+        "estimators": kept,
+        "bounds": bounds,
+        "options": options,
         "runs": runs,
         "calibration": cut_calibration(asked.calibration, query, cases),
     }
@@ -99,19 +104,20 @@ def cut_study(study: Study, query: Query, cases: Sequence[Mapping[str, Any]]) ->
     parts = {"degradation": levels, "distillation": grid, "information": information}
     cut = {part: getattr(study, part).model_copy(update=new) for part, new in parts.items()}
     # Two is the least that a study may have.
-    seeds = max(2, runs) if estimator else study.seeds
+    seeds = max(2, runs) if wanted else study.seeds
     return study.model_copy(update=cut | {"seeds": seeds, "together": False})
 
 
 def _levels(study: Study, query: Query, calibrated: bool) -> list[float]:
     """The levels of degradation that a query needs."""
     every, level = study.degradation.levels, getattr(query, "level", None)
+    if query.every_level:
+        return every
     # A level that was not run has cells too, of what depends on none.
     levels = [one for one in every if level in (None, level_name(one))] or every[:1]
     if query.at_first_level(study):
         levels = every[:1]
-    estimated = hasattr(query, "estimator")
-    if calibrated or (estimated and study.degradation.kind != "modality"):
+    if calibrated or (query.estimators(study) and study.degradation.kind != "modality"):
         # Calibrations have the sizes of this level, and it is where a teacher of all levels is
         # asked for the label.
         levels = sorted({every[0], *levels})

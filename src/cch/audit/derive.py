@@ -10,10 +10,11 @@ Kinds that nothing here knows are reported as not derived again, which strict mo
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
@@ -21,6 +22,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from cch.audit.facts import Facts
+from cch.audit.gains import Pair, conclusion, interval
 from cch.base.errors import CchError
 
 UNSTATED = "?"
@@ -47,7 +49,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Derived:
-    """What a cell must hold. ``text`` is None where it follows from value and error."""
+    """What a cell must hold. ``text`` is None where it follows from value, error and interval."""
 
     value: float | str | None
     se: float | None = None
@@ -55,6 +57,7 @@ class Derived:
     members: Sequence[Member] | None = None
     text: str | None = None
     unit: str | None = UNSTATED
+    interval: dict[str, Any] | None = None
 
 
 Rule = Callable[[Query, Place, Facts], Derived]
@@ -118,35 +121,70 @@ def metric(query: Query, place: Place, facts: Facts) -> Derived:
     return mean_of([(run["id"], None, run["metrics"][query["metric"]]) for run in runs])
 
 
-def _differences(query: Query, place: Place, facts: Facts) -> list[Member]:
-    name = query["metric"]
+def _pairs_of_runs(query: Query, place: Place, facts: Facts) -> list[Pair]:
+    """Students with the baselines of their seeds."""
     rivals = {run["seed"]: run for run in _runs(query, "baseline", place, facts)}
-    return [
-        (run["id"], rival["id"], run["metrics"][name] - rival["metrics"][name])
-        for run in _runs(query, "student", place, facts)
-        if (rival := rivals.get(run["seed"]))
-    ]
+    runs = _runs(query, "student", place, facts)
+    return [(run, rivals[run["seed"]]) for run in runs if run["seed"] in rivals]
+
+
+def _members(pairs: Sequence[Pair], query: Query) -> list[Member]:
+    name = query["metric"]
+    return [(a["id"], b["id"], a["metrics"][name] - b["metrics"][name]) for a, b in pairs]
+
+
+STUDENTS, FUSIONS = ("student", "baseline"), ("fusion", "fusion")
+
+
+def _apart(
+    pairs: Sequence[Pair], roles: tuple[str, str], query: Query, place: Place, facts: Facts
+) -> Derived:
+    """Mean of a paired difference, and its interval."""
+    found = interval(place.study, roles, query["metric"], pairs, facts)
+    stored = found and found.stored(found.p)
+    return replace(mean_of(_members(pairs, query)), interval=stored)
 
 
 @derives("difference")
 def difference(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean over seeds of student minus baseline."""
-    return mean_of(_differences(query, place, facts))
+    return _apart(_pairs_of_runs(query, place, facts), STUDENTS, query, place, facts)
 
 
 @derives("effect")
 def effect(query: Query, place: Place, facts: Facts) -> Derived:
-    """Whether the 95 % interval of the paired difference excludes zero, and on which side."""
-    return _judged(_differences(query, place, facts), query)
+    """What distilling did, among all levels of its treatment."""
+    treatment = (query["temperature"], query["weight"])
+    levels = [None]
+    if query["level"] is not None:
+        levels = list(
+            dict.fromkeys(
+                run["level"]
+                for run in facts.runs(place.study, "student")
+                if (run["temperature"], run["weight"]) == treatment
+            )
+        )
+    sweep = {one: _pairs_of_runs(query | {"level": one}, place, facts) for one in levels}
+    return _judged(sweep, query["level"], STUDENTS, query, place, facts)
 
 
-def _judged(members: list[Member], query: Query) -> Derived:
-    found, said = mean_of(members), "undecided"
-    if found.n and found.n > 1 and isinstance(found.value, float) and found.se is not None:
-        reach = float(stdtrit(found.n - 1, 0.975)) * found.se
-        better = -found.value if query["metric"] == "mse" else found.value
-        said = "helps" if better - reach > 0 else "harms" if better + reach < 0 else "undecided"
-    return Derived(said, members=members)
+def _judged(
+    sweep: dict[str | None, list[Pair]],
+    level: str | None,
+    roles: tuple[str, str],
+    query: Query,
+    place: Place,
+    facts: Facts,
+) -> Derived:
+    metric = query["metric"]
+    intervals = [interval(place.study, roles, metric, pairs, facts) for pairs in sweep.values()]
+    at = list(sweep).index(level) if level in sweep else None
+    said, p = conclusion(intervals, at, metric)
+    found = None if at is None else intervals[at]
+    members = _members(sweep.get(level, []), query)
+    if found is None:
+        return Derived(said, members=members)
+    return Derived(said, n=len(members), members=members, interval=found.stored(p))
 
 
 def _fusions(arm: str, metric: str, place: Place, facts: Facts) -> dict[int, dict[str, Any]]:
@@ -165,26 +203,25 @@ def fusion(query: Query, place: Place, facts: Facts) -> Derived:
     return mean_of([(run["id"], None, run["metrics"][query["metric"]]) for run in runs])
 
 
-def _arms_apart(query: Query, place: Place, facts: Facts) -> list[Member]:
-    name = query["metric"]
-    rivals = _fusions(query["minus"], name, place, facts)
-    return [
-        (run["id"], rivals[seed]["id"], run["metrics"][name] - rivals[seed]["metrics"][name])
-        for seed, run in _fusions(query["arm"], name, place, facts).items()
-        if seed in rivals
-    ]
+def _pairs_of_arms(query: Query, place: Place, facts: Facts) -> list[Pair]:
+    """Fusions of an arm with those of another of their seeds."""
+    first, second = (
+        _fusions(query[arm], query["metric"], place, facts) for arm in ("arm", "minus")
+    )
+    return [(run, second[seed]) for seed, run in first.items() if seed in second]
 
 
 @derives("fusion-difference")
 def fusion_difference(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean over seeds of one arm minus another."""
-    return mean_of(_arms_apart(query, place, facts))
+    return _apart(_pairs_of_arms(query, place, facts), FUSIONS, query, place, facts)
 
 
 @derives("fusion-effect")
 def fusion_effect(query: Query, place: Place, facts: Facts) -> Derived:
     """Whether an arm helps over another."""
-    return _judged(_arms_apart(query, place, facts), query)
+    pairs = _pairs_of_arms(query, place, facts)
+    return _judged({None: pairs}, None, FUSIONS, query, place, facts)
 
 
 # Information
@@ -193,6 +230,12 @@ def fusion_effect(query: Query, place: Place, facts: Facts) -> Derived:
 def _inputs_below(folder: str, place: Place, facts: Facts) -> list[str]:
     """The input files of a cell that are of its study and of this kind."""
     below = facts.path(folder, place.study, "")
+    return [item["path"] for item in place.cell["inputs"] if item["path"].startswith(below)]
+
+
+def _calibrations(place: Place, facts: Facts) -> list[str]:
+    """The calibrations that a cell rests on: of its study, or of another that serves it."""
+    below = facts.path("calibration", "")
     return [item["path"] for item in place.cell["inputs"] if item["path"].startswith(below)]
 
 
@@ -232,72 +275,176 @@ def gap(query: Query, place: Place, facts: Facts) -> Derived:
     return mean_of([(a["id"], b["id"], a["value"] - b["value"]) for a, b in pairs], "nats")
 
 
-@derives("criterion")
-def criterion(query: Query, place: Place, facts: Facts) -> Derived:
-    """The interval around the gap and where it lies, by the rule atop ``cch.criterion.gap``."""
+@derives("gap-interval")
+def gap_interval(query: Query, place: Place, facts: Facts) -> Derived:
+    """An end of the interval around the gap, by the rule atop ``cch.criterion.gap``."""
     pairs = _pairs(query, place, facts)
     members = [(a["id"], b["id"], a["value"] - b["value"]) for a, b in pairs]
-    ends = _interval(query, pairs, place, facts)
-    if query["measure"] == "verdict":
-        low, high = ends if ends else (-math.inf, math.inf)
-        said = "holds" if low > 0 else "fails" if high < 0 else "undecided"
-        return Derived(said, members=members)
-    value = ends[query["measure"] == "high"] if ends else None
+    ends = _interval(pairs, _curves(query, place, facts))
+    value = ends[query["end"] == "high"] if ends else None
     return Derived(value, members=members, unit="nats")
 
 
-def _interval(
-    query: Query, pairs: Sequence[tuple[Any, Any]], place: Place, facts: Facts
-) -> tuple[float, float] | None:
-    """Ends of the gap's 95 % interval in nats; None where nothing measures its error."""
-    if not pairs:
-        return None
-    sides = [[pair[side]["value"] for pair in pairs] for side in (0, 1)]
-    gaps = [a - b for a, b in zip(*sides, strict=True)]
-    gap, n = statistics.fmean(gaps), len(gaps)
-    readings, parts = [gap], []
-    for name in _inputs_below("calibration", place, facts):
+@derives("sensitivity")
+def sensitivity(query: Query, place: Place, facts: Facts) -> Derived:
+    """An end of what a quantity or the gap comes to without bias, by the same rule."""
+    pairs, curves = _pairs(query, place, facts), _curves(query, place, facts)
+    members = [(a["id"], b["id"], a["value"] - b["value"]) for a, b in pairs]
+    span = None
+    if query["of"] != "gap":
+        side = ("teacher-student", "student-label").index(query["of"])
+        if pairs and query["of"] in curves:
+            values = [pair[side]["value"] for pair in pairs]
+            span = _reading(values, curves[query["of"]])
+    elif pairs and len(curves) == 2:
+        span = _corners(pairs, curves)
+    if span is None:
+        return Derived("no reading", members=members)
+    end = span[query["end"] == "high"]
+    if math.isinf(end):
+        return Derived("open", members=members)
+    return Derived(end, members=members, unit="nats")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What an estimator gave where the truth is known: plateaus (first truth, last, value, sd)."""
+
+    plateaus: list[tuple[float, float, float, float]]
+    repeats: int
+    freedom: int
+    bound: float
+
+    def noise(self, estimate: float) -> float:
+        """The larger of the noise between cases and that of all."""
+        values, noises = [p[2] for p in self.plateaus], [p[3] for p in self.plateaus]
+        near = float(np.interp(estimate, values, noises))
+        return max(near, math.sqrt(statistics.fmean(noise**2 for noise in noises)))
+
+    def truth(self, value: float, *, largest: bool) -> float:
+        """The smallest or the largest truth at which the curve has a value."""
+        first, last, top, _ = self.plateaus[-1]
+        if value > top:
+            return math.inf if largest else first
+        if value == top:
+            return (last if first == last else math.inf) if largest else first
+        if value < self.plateaus[0][2]:
+            return self.plateaus[0][0]
+        for (left, end, low, _), (right, _, high, _) in itertools.pairwise(self.plateaus):
+            if value == low:
+                return end if largest else left
+            if low < value < high:
+                return end + (right - end) * (value - low) / (high - low)
+        raise AssertionError("plateaus rise")
+
+
+def _curves(query: Query, place: Place, facts: Facts) -> dict[str, Curve]:
+    """The curves of both quantities at the level of a cell, where they were calibrated."""
+    curves = {}
+    for name in _calibrations(place, facts):
         results = facts.calibration(name, query["estimator"])
-        errs = [
-            _error_at([r for r in results if r["quantity"] == quantity and not r["options"]], mean)
-            for quantity, mean in zip(
-                ("teacher-student", "student-label"), map(statistics.fmean, sides), strict=True
-            )
-        ]
-        readings.append(gap - (errs[0][0] - errs[1][0]))
-        parts = [(noise**2, repeats - 1) for _, noise, repeats in errs]
-    spread = statistics.stdev(gaps) / math.sqrt(n) if n > 1 else None
-    # Equal runs measure no error; 1e-8 nats is rounding.
-    if not parts and (spread is None or spread < 1e-8):
-        return None
-    if spread is not None:
-        parts.append((spread**2, n - 1))
-    parts = [(variance, freedom) for variance, freedom in parts if variance > 0]
-    total = sum(variance for variance, _ in parts)
-    if any(freedom < 1 for _, freedom in parts):
-        return None
-    if not parts:
-        return min(readings), max(readings)
-    freedom = total**2 / sum(variance**2 / freedom for variance, freedom in parts)
-    reach = float(stdtrit(freedom, 0.975)) * math.sqrt(total)
-    return min(readings) - reach, max(readings) + reach
+        for quantity, level in (("teacher-student", query["level"]), ("student-label", None)):
+            mine = [
+                r for r in results
+                if r["quantity"] == quantity and r["level"] == level and not r["options"]
+                and len(r["values"]) > 1
+            ]  # fmt: skip
+            if mine:
+                curves[quantity] = _curve(mine)
+    return curves
 
 
-def _error_at(results: Sequence[dict[str, Any]], estimate: float) -> tuple[float, float, int]:
-    """Bias, noise and repeats at an estimate: pooled cases of known truth, linear in between."""
-    usable = [r for r in results if len(r["values"]) > 1]
+def _curve(results: Sequence[dict[str, Any]]) -> Curve:
+    """Cases of known truth, pooled until their means rise."""
     pools: list[list[tuple[float, float, float]]] = []
-    for r in sorted(usable, key=lambda r: r["truth"]):
+    for r in sorted(results, key=lambda r: r["truth"]):
         pools.append(
             [(statistics.fmean(r["values"]), r["truth"], statistics.variance(r["values"]))]
         )
         while len(pools) > 1 and _mean(pools[-2], 0) >= _mean(pools[-1], 0):
             pools[-2:] = [pools[-2] + pools[-1]]
-    values = [_mean(pool, 0) for pool in pools]
-    biases = [_mean(pool, 0) - _mean(pool, 1) for pool in pools]
-    noises = [math.sqrt(_mean(pool, 2)) for pool in pools]
-    bias, noise = (float(np.interp(estimate, values, curve)) for curve in (biases, noises))
-    return bias, noise, min(len(r["values"]) for r in usable)
+    counts, bound = [len(r["values"]) for r in results], results[0]["bound"]
+    return Curve(
+        [(p[0][1], p[-1][1], _mean(p, 0), math.sqrt(_mean(p, 2))) for p in pools],
+        min(counts),
+        sum(count - 1 for count in counts),
+        math.inf if bound is None else bound,
+    )
+
+
+def _interval(
+    pairs: Sequence[tuple[Any, Any]], curves: dict[str, Curve]
+) -> tuple[float, float] | None:
+    """Ends of the gap's 95 % interval in nats; None where nothing measures its error."""
+    if not pairs:
+        return None
+    gaps = [a["value"] - b["value"] for a, b in pairs]
+    gap, parts = statistics.fmean(gaps), []
+    if curves:
+        sides = {"teacher-student": 0, "student-label": 1}
+        noises = [
+            curve.noise(statistics.fmean(pair[sides[quantity]]["value"] for pair in pairs))
+            for quantity, curve in curves.items()
+        ]
+        parts = [(sum(noises) ** 2, min(curve.freedom for curve in curves.values()))]
+    spread = _standard_error(gaps)
+    # Equal runs measure no error; 1e-8 nats is rounding.
+    if (spread is None and len(curves) < 2) or (not parts and (spread or 0) < 1e-8):
+        return None
+    if spread is not None:
+        parts.append((spread**2, len(gaps) - 1))
+    reach = _reach(parts)
+    return None if math.isinf(reach) else (gap - reach, gap + reach)
+
+
+def _standard_error(values: Sequence[float]) -> float | None:
+    n = len(values)
+    return statistics.stdev(values) / math.sqrt(n) if n > 1 else None
+
+
+def _reach(parts: Sequence[tuple[float, int]]) -> float:
+    """Half a 95 % interval whose variance is a sum of parts with degrees of freedom."""
+    parts = [(variance, freedom) for variance, freedom in parts if variance > 0]
+    if not parts:
+        return 0.0
+    if any(freedom < 1 for _, freedom in parts):
+        return math.inf
+    total = sum(variance for variance, _ in parts)
+    freedom = total**2 / sum(variance**2 / freedom for variance, freedom in parts)
+    return float(stdtrit(freedom, 0.975)) * math.sqrt(total)
+
+
+def _reach_of(values: Sequence[float], curve: Curve, factor: float) -> float:
+    """Half the interval of one quantity: runs, and noise of so many times its variance."""
+    parts = [(factor * curve.noise(statistics.fmean(values)) ** 2, curve.freedom)]
+    spread = _standard_error(values)
+    if spread is not None and spread >= 1e-8:
+        parts.append((spread**2, len(values) - 1))
+    return _reach(parts)
+
+
+def _reading(values: Sequence[float], curve: Curve) -> tuple[float, float] | None:
+    """The truths at which such estimates are given; None below all that was tried."""
+    mean, reach = statistics.fmean(values), _reach_of(values, curve, 1 + 1 / curve.repeats)
+    if mean + reach < curve.plateaus[0][2] or math.isinf(reach):
+        return None
+    low = curve.truth(mean - reach, largest=False)
+    high = curve.truth(mean + reach, largest=True)
+    return min(low, curve.bound), min(high, curve.bound)
+
+
+def _corners(pairs: Sequence[tuple[Any, Any]], curves: dict[str, Curve]) -> tuple[float, float]:
+    """The gap over all combinations of raw and debiased quantities."""
+    ends = []
+    for side, quantity in enumerate(("teacher-student", "student-label")):
+        values, curve = [pair[side]["value"] for pair in pairs], curves[quantity]
+        reach, read = _reach_of(values, curve, 1.0), _reading(values, curve)
+        low, high = statistics.fmean(values) - reach, statistics.fmean(values) + reach
+        if read:
+            low, high = min(low, read[0]), max(high, read[1])
+        ends.append([min(max(end, 0.0), curve.bound) for end in (low, high)])
+    (ts_low, ts_high), (sl_low, sl_high) = ends
+    return ts_low - sl_high, ts_high - sl_low
 
 
 def _mean(pool: Sequence[tuple[float, float, float]], place: int) -> float:
@@ -313,11 +460,13 @@ def calibration(query: Query, place: Place, facts: Facts) -> Derived:
     wanted = (query["quantity"], query["case"], query["options"])
     results = [
         entry
-        for name in _inputs_below("calibration", place, facts)
+        for name in _calibrations(place, facts)
         for entry in facts.calibration(name, query["estimator"])
     ]
     for entry in results:
-        if (entry["quantity"], entry["name"], entry["options"]) == wanted:
+        level = query.get("level") or entry["level"]
+        found = (entry["quantity"], entry["name"], entry["options"])
+        if found == wanted and entry["level"] == level:
             break
     else:
         return Derived(None, n=0, members=[])
@@ -422,7 +571,8 @@ def _drawn(parts: Sequence[str], rows: int, place: Place, facts: Facts) -> list[
     with h5py.File(facts.tree.place(name), "r") as file:
         header = json.loads(file.attrs["header"])
     known = {"train": header["train_rows"], "test": header["test_rows"]}
-    known["valid"] = rows - known["train"] - known["test"]
+    valid = facts.recorded_settings(place.study)["split"]["valid"]
+    known["valid"] = valid if isinstance(valid, int) else round(valid * rows)
     return [known[part] for part in parts]
 
 

@@ -18,7 +18,7 @@ from cch.base.errors import CchError
 FORMAT = "cch-diff-1"
 
 COMPARED = ("value", "text", "n", "se")
-"""Compared of every cell, beside the values of its members in their order."""
+"""Compared of every cell, beside its interval and the values of its members in their order."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,9 @@ def _read(folder: Path) -> _Tables:
                 cells[f"{path.stem}/{key}"] = note["cell"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CchError(
-                path, f"is no table document ({error!r})", "delete it and build it again"
+                path,
+                f"is no table document ({type(error).__name__}: {error})",
+                "delete it and build it again",
             ) from None
     return _Tables(folder, [path.stem for path in paths], cells)
 
@@ -204,8 +206,15 @@ def _differences(a: dict[str, Any], b: dict[str, Any], tolerance: float) -> list
     """Which parts of a cell differ."""
     found = [key for key in COMPARED if not _same(a.get(key), b.get(key), tolerance)]
     # Within a tolerance, the text of a float may still be rounded to another one.
-    if tolerance and "value" not in found and isinstance(a.get("value"), float):
+    if (
+        tolerance
+        and "value" not in found
+        and (a.get("interval") or isinstance(a.get("value"), float))
+    ):
         found = [key for key in found if key != "text"]
+    ends = zip(_interval(a), _interval(b), strict=True)
+    if not all(_same(one, other, tolerance) for one, other in ends):
+        found.append("interval")
     ours, theirs = _members(a), _members(b)
     if len(ours) != len(theirs):
         found.append(f"{len(ours)} against {len(theirs)} members")
@@ -220,6 +229,12 @@ def _differences(a: dict[str, Any], b: dict[str, Any], tolerance: float) -> list
 def _members(cell: dict[str, Any]) -> list[Any]:
     """Values of single runs or estimates in their order; ids and files are not compared."""
     return [member.get("value") for member in cell.get("members") or ()]
+
+
+def _interval(cell: dict[str, Any]) -> list[Any]:
+    """Ends and p-value of the interval of a paired difference."""
+    stored = cell.get("interval") or {}
+    return [stored.get(part) for part in ("low", "high", "p")]
 
 
 def _same(a: Any, b: Any, tolerance: float) -> bool:
@@ -241,7 +256,12 @@ def _stored(cell: dict[str, Any]) -> dict[str, Any]:
     value, se = cell.get("value"), cell.get("se")
     ends = [value - se, value + se] if _is_number(value) and _is_number(se) else None
     kept = {key: cell.get(key) for key in ("value", "text", "unit", "n", "se")}
-    return {**kept, "interval": ends, "members": _members(cell)}
+    return {
+        **kept,
+        "interval": ends,
+        "gain_interval": cell.get("interval"),
+        "members": _members(cell),
+    }
 
 
 # For the terminal

@@ -267,8 +267,8 @@ def working_folder(path: Path, recorded: str) -> Path:
 def comparison(cell: Cell) -> dict[str, Any] | None:
     """Return the two 95 % intervals that a measured cell's verdict compares, in the printed unit.
 
-    Ours is Student's t with n - 1 degrees of freedom times the standard error; the paper's is 1.96
-    printed standard errors, or half a unit of its last digit (see ``cch.tables.compare``).
+    Both are Student's t with n - 1 degrees of freedom times the standard error; the paper's is 1.96
+    of them where it states no n, or half a unit of its last digit (see ``cch.tables.compare``).
 
     Returns:
         ``unit``, and for ``ours`` and ``paper`` the value, half of the interval and its ends; None
@@ -278,7 +278,7 @@ def comparison(cell: Cell) -> dict[str, Any] | None:
     if paper is None or paper.value is None or not isinstance(value, float | int):
         return None
     # SciPy's import is slow, and most cells have no interval to compare.
-    from cch.tables.compare import Z, half_width
+    from cch.tables.compare import half_width, paper_half_width
 
     scale = math.log(2) if cell.text_unit == "bits" else 1.0
     reach = None
@@ -287,7 +287,7 @@ def comparison(cell: Cell) -> dict[str, Any] | None:
     return {
         "unit": cell.printed_unit,
         "ours": _interval(value / scale, reach),
-        "paper": _interval(paper.value, max(Z * (paper.se or 0.0), paper.rounding)),
+        "paper": _interval(paper.value, paper_half_width(paper)),
     }
 
 

@@ -23,6 +23,9 @@ def as_tree(found: dict[str, Any]) -> Tree:
         tree.add(f"value {cell['value']!r}{in_nats}, n {cell['n']}, standard error {cell['se']!r}")
     elif isinstance(cell["value"], float):
         tree.add(f"value {cell['value']!r} {cell['unit'] or ''}".rstrip())
+    if interval := cell.get("interval"):
+        ends = f"95 % interval {interval['low']!r} to {interval['high']!r}"
+        tree.add(f"{ends}, standard error {interval['se']!r}, p = {interval['p']:.3g}")
     tree.add(_plain(f"aggregation: {cell['aggregation']}"))
     _add_paper(tree, found)
     for deviation in found["deviations"]:
@@ -65,7 +68,8 @@ def _add_paper(tree: Tree, found: dict[str, Any]) -> None:
         ours += f" (95 %, Student's t at n = {cell['n']})"
     theirs = "the last printed digit"
     if cell["paper"]["se"]:
-        theirs = "1.96 standard errors, of the printed ±"
+        n = cell["paper"].get("n")
+        theirs = f"95 %, Student's t at n = {n}" if n else "1.96 standard errors, of the printed ±"
     branch.add(f"compared: {ours} with the paper's {_shown(compared['paper'])}{unit} ({theirs})")
 
 

@@ -20,12 +20,22 @@ SAME = 1e-12
 """Two derivations of one number differ by rounding only: relative, and absolute below one, where a
 difference of two metrics has lost digits."""
 
+RESAMPLED = 1e-9
+"""The same of what is summed over bootstrap draws in another order: relative."""
+
 
 def same(first: Any, second: Any) -> bool:
     """Whether two numbers are one, but for rounding; None is only itself."""
     if not isinstance(first, float | int) or not isinstance(second, float | int):
         return first == second
     return math.isclose(first, second, rel_tol=SAME, abs_tol=SAME)
+
+
+def near(first: Any, second: Any) -> bool:
+    """Whether two numbers that come from thousands of resampled ones are the same."""
+    if not isinstance(first, float | int) or not isinstance(second, float | int):
+        return first == second
+    return math.isclose(first, second, rel_tol=RESAMPLED, abs_tol=SAME)
 
 
 class Facts:

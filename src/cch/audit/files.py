@@ -11,6 +11,7 @@ from typing import Any
 from cch.audit.report import Audit
 from cch.audit.tree import SUFFIX, Recorded, Tree
 from cch.base.errors import CchError
+from cch.records.record import record_path
 
 SHORT = 12
 
@@ -73,15 +74,25 @@ def _check_input(tree: Tree, report: Audit, recorded: Recorded, name: str, diges
     """The bytes that a stage read are those that the stage before it made."""
     where, source = tree.label(recorded.path), tree.made.get(name)
     if source is None:
-        gone = "is missing; " if tree.digest(name) is None else ""
-        report.missing += [name] if gone else []
-        report.wrong("chain", name, f"{gone}{where} read it, and no record says what made it")
+        _without_record(tree, report, name, f"{where} read it")
     elif source.outputs[name] != digest:
         report.wrong(
             "chain", where,
             f"read {name} with sha256 {digest[:SHORT]}, and {tree.label(source.path)} says "
             f"{source.outputs[name][:SHORT]}",
         )  # fmt: skip
+
+
+def _without_record(tree: Tree, report: Audit, name: str, reader: str) -> None:
+    """Report a file that no record says the making of: the file, or its record, is missing."""
+    if tree.digest(name) is None:
+        report.missing.append(name)
+        report.wrong("file", name, f"is missing; {reader}, and no record says what made it")
+    elif record_path(tree.place(name)) is None:
+        own = tree.record_name(name)
+        if own not in report.missing:
+            report.missing.append(own)
+            report.wrong("record", own, f"is missing; it is the record of {name}, and {reader}")
 
 
 def _check_raw(tree: Tree, report: Audit, recorded: Recorded) -> None:
@@ -243,7 +254,8 @@ class Chains:
     def _follow(self, name: str) -> frozenset[str]:
         recorded = self.tree.made.get(name)
         if recorded is None:
-            self.report.wrong("chain", name, "the chain ends here, with no record")
+            if not self._said(name):
+                self.report.wrong("chain", name, "the chain ends here, with no record")
             return frozenset()
         if "raw" in recorded.content:
             made = _generated(recorded)
@@ -254,6 +266,11 @@ class Chains:
             said = "the chain ends here, neither at a raw file nor at a generator"
             self.report.wrong("chain", name, said)
         return frozenset().union(*(self.ends(before) for before in recorded.inputs))
+
+    def _said(self, name: str) -> bool:
+        """Whether the file or its record is reported already: missing, or unreadable."""
+        known = {name, self.tree.record_name(name)}
+        return any(one.where in known for one in self.report.problems)
 
     def _generator(self, recorded: Recorded, said: dict[str, Any]) -> str:
         if not said.get("kind") or said.get("seed") is None:
@@ -267,10 +284,12 @@ def check_cell_files(
     """Hold the files of a cell against those of its table; return where its chains end."""
     recorded = tree.made.get(document)
     ends: set[str] = set()
+    if recorded is None:
+        _without_record(tree, report, document, "its cells rest on files")
     for item in cell["inputs"]:
         name, digest = item["path"], item["sha256"]
         listed = recorded.inputs.get(name) if recorded else None
-        if listed != digest:
+        if recorded is not None and listed != digest:
             said = f"the record of its table {'says ' + listed[:SHORT] if listed else 'does not'}"
             report.wrong("cell", cell["id"], f"rests on {name} {digest[:SHORT]}, {said}")
         found = chains.ends(name)

@@ -1,7 +1,8 @@
 """The ledger again: printed cells from the transcription, ours from the tables' documents.
 
-What the checks say of the paper's numbers is not worked out a second time; that each flag is where
-its cells are, and that verdicts and counts follow from flags and cells, is.
+The flags of four checks are derived again (``cch.audit.paper_flags``), those of the others are not.
+Of all flags it is checked that they stand at their cells, and that verdicts and counts follow from
+flags and cells.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cch.audit.facts import same
+from cch.audit.paper_flags import check_flags
 from cch.audit.printed import cells_of, deviations_of, split_row, unit_of, unmarked
 from cch.audit.report import Audit
 from cch.audit.tree import Tree
@@ -49,7 +51,9 @@ def check_ledger(
     cells = {cell["id"]: cell for cell in ledger["cells"]}
     report.count("ledger", len(cells))
     if claims:
-        _check_printed(name, cells, claims, report)
+        texts = dict(_transcribed(claims))
+        _check_printed(name, cells, texts, report)
+        check_flags(name, ledger["flags"], claims, texts, report)
     read = {path: documents[path] for path in tree.made[name].inputs if path in documents}
     # Without one of its documents, which is said already, our side cannot be judged.
     if len(read) == len([path for path in tree.made[name].inputs if "/tables/" in path]):
@@ -63,10 +67,9 @@ def check_ledger(
 
 
 def _check_printed(
-    name: str, cells: Mapping[str, Cell], claims: Mapping[str, Any], report: Audit
+    name: str, cells: Mapping[str, Cell], printed: Mapping[str, str], report: Audit
 ) -> None:
     """Every printed cell is there, as transcribed, with its number and error."""
-    printed = dict(_transcribed(claims))
     for identity in printed.keys() ^ cells.keys():
         said = "is missing" if identity in printed else "is not transcribed"
         report.wrong("ledger", name, f"{identity} {said}")

@@ -7,7 +7,8 @@ import html
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -291,6 +292,35 @@ def check_shown(name: str, text: str, document: Mapping[str, Any], report: Audit
              if html.unescape(a) != b), f"{len(shown)} cells for {len(expected)}"
         )  # fmt: skip
         report.wrong("html", name, f"its table holds {wrong}")
+
+
+def check_outcomes(
+    name: str, text: str, documents: Iterable[Mapping[str, Any]], report: Audit
+) -> None:
+    """The first page counts what the criterion says where distilling did what."""
+    pairs: Counter[tuple[str, str]] = Counter()
+    for document in documents:
+        cells = document["cells"].values()
+        said = {c["query"]["level"]: c for c in cells if c["query"].get("measure") == "verdict"}
+        for cell in cells if document["id"].startswith("criterion-") else ():
+            if cell["query"]["kind"] == "effect" and cell["members"]:
+                pairs[said[cell["query"]["level"]]["value"], cell["value"]] += 1
+    part = text.partition('<section aria-labelledby="outcomes">')[2].partition("</section>")[0]
+    effects = re.findall(r"<th[^>]*>distilling (?:is )?(\w+)</th>", part)
+    rows = re.findall(r'<tr><th scope="row">(\w+)</th>(.*?)</tr>', part)
+    shown = {
+        (said, effect): int(count)
+        for said, cells in rows
+        for effect, count in zip(effects, re.findall(r">(\d+)</td>", cells), strict=False)
+    }
+    report.count("printed", len(shown))
+    for pair in sorted(shown.keys() | pairs.keys()):
+        if shown.get(pair, 0) != pairs[pair]:
+            report.wrong(
+                "html",
+                name,
+                f"counts {shown.get(pair, 0)} of {pair}, the tables have {pairs[pair]}",
+            )
 
 
 def _in_order(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

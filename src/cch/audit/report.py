@@ -69,11 +69,12 @@ class Audit:
         return not self.problems and not (strict and self.unknown)
 
     def lines(self, strict: bool = False) -> list[str]:
-        """The list of what is wrong; what is unknown goes along in strict mode.
+        """The list of what is wrong, causes first; what is unknown goes along in strict mode.
 
         Where files are missing, the command that makes them again is the last line.
         """
-        said = [str(found) for found in [*self.problems, *(self.unknown if strict else [])]]
+        problems = sorted(self.problems, key=lambda found: found.kind not in CAUSES)
+        said = [str(found) for found in [*problems, *(self.unknown if strict else [])]]
         return [*said, *([f"make again what is missing: {self.restore}"] if self.restore else [])]
 
     def summary(self) -> str:
@@ -105,6 +106,9 @@ class Audit:
             "restore": self.restore or None,
         }
 
+
+CAUSES = ("file", "record")
+"""Kinds of finding that others follow from: a missing file breaks chains and cells."""
 
 COUNTED = (
     "files",

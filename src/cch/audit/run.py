@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from cch import CHECKOUT
-from cch.audit import derive, derive_generated, printed
+from cch.audit import derive, derive_criterion, derive_generated, printed
 from cch.audit.derive import Derived, NotDerivable, Place
-from cch.audit.facts import Facts, same
+from cch.audit.facts import Facts, near, same
 from cch.audit.files import Chains, check_cell_files, check_code, check_files
 from cch.audit.ledger import check_ledger
 from cch.audit.report import Audit
@@ -19,11 +19,13 @@ from cch.audit.rerun_command import restoring
 from cch.audit.tree import Tree
 from cch.base.errors import CchError
 
-assert derive_generated  # imported for what it registers
+assert derive_criterion and derive_generated  # imported for what they register
 
 DOCUMENT = "cch-table-2"
 MAIN = "main"  # in a layout: the first estimator of the study
 BY_LEVEL = ("md", "tex")
+LEVELS_IN_ROWS = ("criterion-",)
+"""Tables of a study's own with a row for each level."""
 RENDERED: dict[str, Callable[[str, str, Mapping[str, Any], Audit], None]] = {
     "csv": printed.check_csv,
     "md": printed.check_markdown,
@@ -71,6 +73,7 @@ def audit(results: str | Path, checkout: Path | None = CHECKOUT) -> Audit:
     report.count("generators", sum(end.startswith("generator ") for end in ends))
     _check_figures(tree, report, documents)
     _guarded(report, f"{tree.name}/comparison.md", _check_pages, tree, report, documents)
+    _guarded(report, f"{tree.name}/report/index.html", _check_outcomes, tree, report, documents)
     name = f"{tree.name}/ledger.json"
     _guarded(report, name, check_ledger, tree, report, documents, claims)
     return report
@@ -113,6 +116,7 @@ def _check_queries(report: Audit, document: dict[str, Any], layouts: dict[str, A
     written = layout.get("rows", "levels")
     rows = {} if written == "levels" else {entry["key"]: entry for entry in written}
     by_level = document.get("kind") == "curves" or (layout and written == "levels")
+    by_level = by_level or document["id"].startswith(LEVELS_IN_ROWS)
     wanted = {f"notes/{note['key']}": note["query"] for note in layout.get("notes", [])}
     for key, cell in printed.cells_of(document).items():
         row, _, column = key.partition("/")
@@ -197,6 +201,7 @@ def _compare(report: Audit, place: Place, derived: Derived) -> None:
             report.wrong("cell", identity, f"{key} is {cell[key]!r}, derived again {value!r}")
     if derived.unit != derive.UNSTATED and cell["unit"] != derived.unit:
         report.wrong("cell", identity, f"unit is {cell['unit']!r}, derived again {derived.unit!r}")
+    _compare_interval(report, identity, cell.get("interval"), derived.interval)
     if derived.members is None:
         return
     stored = [(m["id"], m.get("minus"), m["value"]) for m in cell["members"]]
@@ -210,18 +215,35 @@ def _compare(report: Audit, place: Place, derived: Derived) -> None:
             report.wrong("cell", identity, f"{name} gives {ours!r}, derived again {again!r}")
 
 
+def _compare_interval(
+    report: Audit, identity: str, stored: dict[str, Any] | None, derived: dict[str, Any] | None
+) -> None:
+    """The interval of a paired difference against the one derived."""
+    if stored is None or derived is None:
+        if stored is not derived:
+            report.wrong("cell", identity, f"interval is {stored}, derived again {derived}")
+        return
+    for part, value in derived.items():
+        said = stored.get(part, False if part == "grouped" else None)
+        pairs = zip(said, value, strict=True) if said and part == "corrected" else [(said, value)]
+        if not all(near(ours, again) for ours, again in pairs):
+            report.wrong("cell", identity, f"{part} is {said!r}, derived again {value!r}")
+
+
 def _check_text(report: Audit, place: Place, derived: Derived) -> None:
     """The printed text follows from the value that was derived."""
     cell, text = place.cell, derived.text
     if text is None:
         bits = cell.get("text_unit") == "bits"
+        digits = cell["query"].get("digits", printed.DIGITS)
         text = (
             derived.value
             if isinstance(derived.value, str)
-            else printed.printed(
-                derived.value, derived.se, cell["query"].get("digits", printed.DIGITS), bits
-            )
+            else printed.printed(derived.value, derived.se, digits, bits)
         )
+        if derived.interval:
+            ends = (printed.printed(derived.interval[end], None, digits) for end in ("low", "high"))
+            text += f" [{', '.join(ends)}]"
     if cell["text"] != text:
         where = f"{place.document['id']}/{place.key}"
         report.wrong("text", where, f"text is {cell['text']!r}, printed again {text!r}")
@@ -266,6 +288,13 @@ def _check_sensitivity(tree: Tree, report: Audit, document: dict[str, Any]) -> N
     page = f"{tree.name}/report/sensitivity.html"
     if page in tree.made and (text := _text(tree, page, report)) is not None:
         printed.check_shown(page, text, {**document, "notes": []}, report)
+
+
+def _check_outcomes(tree: Tree, report: Audit, documents: dict[str, Any]) -> None:
+    """The report's first page counts what the tables of the criterion say."""
+    page = f"{tree.name}/report/index.html"
+    if page in tree.made and (text := _text(tree, page, report)) is not None:
+        printed.check_outcomes(page, text, documents.values(), report)
 
 
 def _text(tree: Tree, name: str, report: Audit) -> str | None:

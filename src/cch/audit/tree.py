@@ -134,6 +134,18 @@ class Tree:
         base = self.base.resolve()
         return resolved.relative_to(base).as_posix() if resolved.is_relative_to(base) else str(path)
 
+    def record_name(self, name: str) -> str:
+        """Name of a file's record: that which lies there, else where its rule writes it."""
+        lying = record_path(self.place(name))
+        if lying is not None:
+            return self.label(lying)
+        # Raw files and logs keep their suffix; what the rules make is known by its stem.
+        raw = not name.startswith(f"{self.name}/")
+        path = Path(name)
+        return (
+            path.with_name(f"{path.name}{SUFFIX}") if raw else path.with_suffix(SUFFIX)
+        ).as_posix()
+
     def digest(self, name: str) -> str | None:
         """SHA-256 of a file as it is now; None where it is missing."""
         if name not in self._digests:
@@ -217,6 +229,17 @@ def _folders(parent: Path) -> list[Path]:
         return []
 
 
+def _recorded_folder(found: list[Recorded], results: Path) -> str:
+    """The name that a results folder had when its records were written."""
+    for recorded in found:
+        below = recorded.path.relative_to(results).parent.parts
+        for output in recorded.outputs:
+            parts = Path(output).parent.parts
+            if below and parts[-len(below) :] == below:
+                return Path(*parts[: -len(below)]).as_posix()
+    return "another folder"
+
+
 def _base(found: list[Recorded], results: Path) -> Path:
     """The folder that recorded paths are relative to; most records decide, should one be moved.
 
@@ -229,6 +252,9 @@ def _base(found: list[Recorded], results: Path) -> Path:
             if folder[len(folder) - len(tail) :] == tail:
                 votes[Path("/", *folder[: len(folder) - len(tail)])] += 1
     if not votes:
-        made = next((output for recorded in found for output in recorded.outputs), "another name")
-        raise CchError(results, f"was made as {made}", "put the results back under that name")
+        raise CchError(
+            results,
+            f"was made as {_recorded_folder(found, results)}",
+            "put the results back under that name",
+        )
     return votes.most_common(1)[0][0]

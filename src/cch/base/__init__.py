@@ -1,1 +1,1 @@
-"""Errors, files, progress, random generators, units, devices: what every room uses."""
+"""Errors, files, progress, devices: what every room uses."""

@@ -25,6 +25,7 @@ from cch.config.model import (
     MnistMDataset,
     Model,
     MoseiDataset,
+    MoseiUtteranceDataset,
     MosiDataset,
     Name,
     Network,
@@ -32,6 +33,7 @@ from cch.config.model import (
     Option,
     Positive,
     Rows,
+    SegmentRegions,
     Selection,
     Split,
     Study,
@@ -40,6 +42,7 @@ from cch.config.model import (
     TcgaDataset,
     Theory,
     Training,
+    part_rows,
 )
 from cch.config.overlays import layered, overlay, read
 from cch.config.validation import load
@@ -65,6 +68,7 @@ __all__ = [
     "MnistMDataset",
     "Model",
     "MoseiDataset",
+    "MoseiUtteranceDataset",
     "MosiDataset",
     "Name",
     "Network",
@@ -72,6 +76,7 @@ __all__ = [
     "Option",
     "Positive",
     "Rows",
+    "SegmentRegions",
     "Selection",
     "Split",
     "Study",
@@ -83,5 +88,6 @@ __all__ = [
     "layered",
     "load",
     "overlay",
+    "part_rows",
     "read",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,7 +16,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, core_schema
@@ -55,8 +59,48 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def _as_list(value: Any) -> Any:
+    """Return one name as a list, and null as none."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else value
+
+
+def _share(value: Any) -> Any:
+    """Reject what is neither a fraction nor a count, before a union reports each of its types."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not (0 <= value < 1 or (value >= 2 and value % 1 == 0)):
+        raise ValueError("a fraction below 1 or a whole number of rows from 2 on is needed")
+    return float(value) if value < 1 else int(value)
+
+
+def _pair_list(value: Any) -> Any:
+    """Reject what is neither `all` nor pairs, before a union reports each of its types."""
+    pairs = value if isinstance(value, list | tuple) else None
+    if value in (None, "all") or (pairs and all(_is_pair(pair) for pair in pairs)):
+        return value
+    raise ValueError("`all` is needed, or a list of pairs such as [[TEACHER, STUDENT]]")
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and all(isinstance(modality, str) for modality in value)
+    )
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 """Names become file names and targets: lower-case letters, digits and hyphens."""
+
+Names = Annotated[
+    list[Name], BeforeValidator(_as_list, json_schema_input_type=Name | list[Name] | None)
+]
+"""Several names, or one."""
+
+Pairs = Annotated[Literal["all"] | list[tuple[str, str]] | None, BeforeValidator(_pair_list)]
+Share = Annotated[int | float, BeforeValidator(_share)]
+"""Rows of a part: a fraction of all rows below 1, or their number."""
 
 
 def _point(name: str) -> str:
@@ -66,8 +110,15 @@ def _point(name: str) -> str:
     return name
 
 
+def _bound(name: str) -> str:
+    """Reject estimators of points where a bound is needed."""
+    if ESTIMATORS.known(name) not in BOUNDS:
+        raise ValueError(f"{name} is no bound; there are {', '.join(BOUNDS)}")
+    return name
+
+
 EstimatorName = Annotated[str, AfterValidator(_point)]
-BoundName = Literal["infonce", "nwj", "classifier"]
+BoundName = Annotated[str, AfterValidator(_bound)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Correlation = Annotated[float, Field(gt=-1, lt=1)]
@@ -88,6 +139,15 @@ class DatasetModel(Model):
     title: str
     modalities: ClassVar[Any]
     regression: ClassVar[bool] = False
+
+    def without_words(self) -> Self:
+        """Return the settings without what only tables say, so that no data depend on wording."""
+        return self.model_copy(update={"title": ""})
+
+    @property
+    def label_note(self) -> str | None:
+        """What tables say of the classes beside every result."""
+        return None
 
 
 class SyntheticDataset(DatasetModel):
@@ -164,6 +224,20 @@ class MoseiDataset(DatasetModel):
     modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "vision")
 
 
+class MoseiUtteranceDataset(DatasetModel):
+    """CMU-MOSEI by utterance, another extraction than the paper's, with the parts it comes with."""
+
+    kind: Literal["mosei-utterance"] = Field(description="Picks this kind.")
+    title: str = Field(
+        "CMU-MOSEI by utterance (another extraction: GloVe, OpenSMILE, FACET)",
+        description="How tables name the dataset.",
+    )
+    source: Name = Field(
+        "mosei-utterance", description="Source of the pickle (workflow/sources.yaml)."
+    )
+    modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "vision")
+
+
 class MosiDataset(DatasetModel):
     """CMU-MOSI, utterance-level features with the train and test parts they come with."""
 
@@ -173,13 +247,23 @@ class MosiDataset(DatasetModel):
     modalities: ClassVar[tuple[str, ...]] = ("text", "audio", "video")
 
 
-class CohortLabel(Model):
+class _Label(Model):
+    """What is said of a label, wherever it comes from."""
+
+    defined_by: str | None = Field(
+        None,
+        description="Modality or modalities that the classes were defined from, such as `mRNA "
+        "clusters`; said beside every result, since a teacher on that modality is favoured.",
+    )
+
+
+class CohortLabel(_Label):
     """Every case is labelled by the cohort (project) that it belongs to."""
 
     kind: Literal["cohort"] = Field(description="Picks this kind.")
 
 
-class TableLabel(Model):
+class TableLabel(_Label):
     """Labels are read from a source of their own, by case."""
 
     kind: Literal["table"] = Field(description="Picks this kind.")
@@ -191,6 +275,19 @@ class TableLabel(Model):
         description="Class by label as it stands in the source; cases with other labels are left "
         "out. Empty: every label is a class of its own.",
     )
+
+
+class SegmentRegions(Model):
+    """What copy-number segments are averaged over: genes, or bins of a fixed width."""
+
+    genes: Name | None = Field(None, description="Source of the genes' coordinates.")
+    bins: float | None = Field(None, gt=0, description="Width of a bin, in million base pairs.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> SegmentRegions:
+        if (self.genes is None) == (self.bins is None):
+            raise ValueError("needs one of `genes` and `bins`")
+        return self
 
 
 class TcgaDataset(DatasetModel):
@@ -210,9 +307,32 @@ class TcgaDataset(DatasetModel):
         description="Of several aliquots of a case's primary tumour: the first by barcode (vial, "
         "portion, plate), or their mean.",
     )
+    averaged: tuple[str, ...] = Field(
+        (),
+        description="Samples that a source gives as the mean of replicates; another sample of the "
+        "same primary tumour comes before them.",
+    )
     gene_names: Name | None = Field(
         None, description="Source that names Ensembl ids by gene symbol; null: ids are kept."
     )
+    segments: SegmentRegions | None = Field(
+        None,
+        description="What copy-number segments are averaged over, weighted by the length of "
+        "overlap; null: no modality comes as segments.",
+    )
+
+    def without_words(self) -> Self:
+        """Return the settings without title and ``label.defined_by``."""
+        label = self.label.model_copy(update={"defined_by": None})
+        return self.model_copy(update={"title": "", "label": label})
+
+    @property
+    def label_note(self) -> str | None:
+        """What the classes were defined from, if the configuration says so."""
+        if self.label.defined_by is None:
+            return None
+        defined_by = self.label.defined_by
+        return f"{self.title}: classes defined from {defined_by}, which favours a teacher on it"
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -278,6 +398,7 @@ DATASETS: dict[str, type[DatasetModel]] = {
     "tcga": TcgaDataset,
     "matrices": MatricesDataset,
     "mosei": MoseiDataset,
+    "mosei-utterance": MoseiUtteranceDataset,
     "mosi": MosiDataset,
 }
 """The kinds of dataset by name; plugins add theirs (``cch.data.datasets.registry``)."""
@@ -428,20 +549,27 @@ class Degradation(Model):
 
 
 class Calibration(Model):
-    """What the estimators are calibrated on: cases of known truth at the study's own sizes."""
+    """What the estimators are calibrated on: cases of known truth, for each level's own pair."""
 
     estimators: list[str] | None = Field(
         None, description="Which of the study's estimators; null: all."
     )
-    repeats: int = Field(10, ge=2, description="Samples of each case; their spread is the noise.")
+    like: Name | None = Field(
+        None,
+        description="Another study of the same rows, classes and columns, whose calibration serves "
+        "this one too. None is made here then, and the other keys but `estimators` are not used.",
+    )
+    rows: int = Field(
+        900, ge=50, le=2000, description="At most this many of the study's rows, drawn by key."
+    )
+    repeats: int = Field(2, ge=2, description="Samples of each case; their spread is the noise.")
     truths: list[Positive] = Field(
-        [0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
-        description="Of the Gaussian cases, in nats; zero is always there. Estimates fall far "
-        "short of strong dependence, so the truth behind one may be several times as large.",
+        [1.0, 4.0],
+        description="Of the Gaussian cases, in nats; zero is always there. What lies above an "
+        "estimator's answer to the largest is not read: its upper end stays open.",
     )
     shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
-        [0.1, 0.25, 0.5, 0.75, 0.9],
-        description="Truths of the class mixtures as parts of H(label).",
+        [0.5, 0.9], description="Truths of the class mixtures as parts of H(label)."
     )
     rank: int = Field(
         8, ge=1, description="Canonical pairs that carry the information of a Gaussian case."
@@ -507,32 +635,87 @@ class Information(Model):
         asked = self.calibration.estimators
         return [name for name in self.estimators if asked is None or name in asked]
 
+    @property
+    def shared_with(self) -> str | None:
+        """The study whose calibration serves this one, if it has none of its own."""
+        return self.calibration.like if self.calibration else None
+
 
 class Split(Model):
     """A split drawn for each seed; leave `split` out to use the dataset's own."""
 
     kind: Literal["random"] = Field(description="Drawn anew for each seed.")
-    test: Fraction = Field(description="Fraction of rows that are test rows.")
-    valid: Fraction = Field(0.0, description="Fraction of rows that are validation rows.")
+    test: Share = Field(description="Test rows: a fraction of all rows, or their number.")
+    valid: Share = Field(0.0, description="Validation rows, likewise.")
     stratified: bool = Field(True, description="Keep the class mix in every part.")
+    train: Share | None = Field(
+        None,
+        description="Training rows, likewise; null: all others. Of a seed, fewer training rows "
+        "are among the more, and test rows are the same.",
+    )
 
     @model_validator(mode="after")
     def _leaves_training_rows(self) -> Split:
-        if self.test == 0 or self.test + self.valid >= 1:
+        fractions = sum(part for part in (self.test, self.valid, self.train or 0) if part < 1)
+        if self.test == 0 or self.train == 0 or fractions > 1 or self.test + self.valid == 1:
+            limit = "" if self.train is None else f" with train = {self.train}"
             raise ValueError(
-                f"test = {self.test} and valid = {self.valid} leave no test or no training rows"
+                f"test = {self.test} and valid = {self.valid}{limit} leave no test or no training "
+                "rows"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_absent_limit(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Runs and selections of a split without the limit keep the ids of before it was there.
+        content: dict[str, Any] = handler(self)
+        return {key: value for key, value in content.items() if (key, value) != ("train", None)}
+
+
+def part_rows(rows: int, test: float, valid: float = 0, train: float | None = None) -> list[int]:
+    """Return how many training, validation and test rows a split makes of some rows.
+
+    Args:
+        rows: of the dataset.
+        test: test rows, a fraction below 1 of all rows or an integer count.
+        valid: validation rows, likewise.
+        train: training rows, likewise; None: all others.
+
+    Raises:
+        ValueError: there are too few rows.
+    """
+    tests, valids, trains = (
+        share if isinstance(share, int) else round(share * rows)
+        for share in (test, valid, train or 0.0)
+    )
+    left = rows - tests - valids
+    if left < max(trains, 1):
+        raise ValueError(
+            f"{rows:,} rows are too few for {tests:,} test, {valids:,} validation and "
+            f"{trains or 'any'} training rows"
+        )
+    return [left if train is None else trains, valids, tests]
 
 
 class Study(Model):
     """One experiment: a dataset, a teacher modality, a student modality and the grid between."""
 
     title: str = Field(description="Heads the study's own table and figure.")
-    group: Name | None = Field(None, description="A second target that builds this study too.")
+    group: Names = Field(
+        [], description="More targets that build this study too: a name, or a list of names."
+    )
     dataset: Name = Field(description="Which of `datasets`.")
-    teacher: str = Field(description="The strong modality, X1.")
-    student: str = Field(description="The weak modality, X2.")
+    teacher: str = Field(description="The strong modality, X1; left out with `pairs`.")
+    student: str = Field(description="The weak modality, X2; left out with `pairs`.")
+    pairs: Pairs = Field(
+        None,
+        description="A study for every ordered pair of the dataset's modalities (`all`), or for "
+        "each of `[[TEACHER, STUDENT], ...]`, named `<entry>-<teacher>-<student>`. The entry's "
+        "name is a target that builds all of them and the table over them, `pairs-<entry>`.",
+    )
+    entry: Name | None = Field(
+        None, description="Set by `pairs`: the entry that a study is one pair of."
+    )
     network: Network = Field(description="Of teacher and student alike.")
     training: Training = Field(description="Of teacher and student alike.")
     distillation: Distillation = Field(description="Which students are trained.")
@@ -568,6 +751,18 @@ class Study(Model):
         """The bounds that are made: those of ``information`` that fit the label."""
         regression = self.metric == "mse"
         return [b for b in self.information.bounds if not (regression and b == "classifier")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _modalities_by_pairs(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or raw.get("pairs") is None:
+            return raw
+        for role in ("teacher", "student"):
+            if raw.get(role):
+                raise ValueError(
+                    f"{role}: `pairs` names the modalities; leave it out, or null in an overlay"
+                )
+        return raw | {"teacher": "", "student": ""}
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
@@ -706,15 +901,33 @@ class Config(Model):
     _kept = field_validator("datasets", "studies", "null_gaps", mode="before")(_without_nulls)
 
     @model_validator(mode="after")
+    def _pairs_as_studies(self) -> Config:
+        """The configuration with a study for every pair in place of entries with `pairs`."""
+        if all(study.pairs is None for study in self.studies.values()):
+            return self
+        studies: dict[str, Study] = {}
+        for name, study in self.studies.items():
+            _check_dataset_name(name, study, self.datasets)
+            made = {name: study}
+            if study.pairs is not None:
+                made = pair_studies(name, study, self.datasets[study.dataset])
+            for taken in made.keys() & (studies.keys() | (self.studies.keys() - {name})):
+                raise ValueError(f"studies.{name}.pairs: {taken!r} is also another study's name")
+            studies |= made
+        return self.model_copy(update={"studies": studies})
+
+    @model_validator(mode="after")
     def _references(self) -> Config:
         for name, study in self.studies.items():
-            if study.dataset not in self.datasets:
-                raise ValueError(
-                    f"studies.{name}.dataset: there is no dataset {study.dataset!r}; "
-                    f"there are {', '.join(self.datasets)}"
-                )
+            _check_dataset_name(name, study, self.datasets)
             _check_against_dataset(name, study, self.datasets[study.dataset])
+            if study.information.shared_with is not None:
+                _check_shared_calibration(name, study, self.studies)
         return self
+
+    def calibrated_on(self, study: str) -> str:
+        """Return the study on whose pairs a study's estimators are calibrated."""
+        return self.studies[study].information.shared_with or study
 
     @model_validator(mode="after")
     def _folders_apart(self) -> Config:
@@ -730,13 +943,80 @@ class Config(Model):
         return self
 
 
+def pair_studies(name: str, study: Study, dataset: DatasetModel) -> dict[str, Study]:
+    """Return the studies of an entry with `pairs`, by name.
+
+    Raises:
+        ValueError: a pair is not of two modalities of the dataset, or every level of degradation
+            is a modality, which leaves no other pair.
+    """
+    where, held = f"studies.{name}.pairs", dataset.modalities
+    if study.degradation.kind == "modality":
+        raise ValueError(f"{where}: does not go with degradation.kind: 'modality'")
+    asked = list(itertools.permutations(held, 2)) if study.pairs == "all" else study.pairs or []
+    made = {}
+    for teacher, student in asked:
+        if teacher == student or not {teacher, student} <= set(held):
+            raise ValueError(
+                f"{where}: [{teacher}, {student}] is no pair of modalities of "
+                f"datasets.{study.dataset}; it has {', '.join(held)}"
+            )
+        new = {
+            "title": f"{study.title}, {teacher} teacher, {student} student",
+            "group": [name, *(group for group in study.group if group != name)],
+            "teacher": teacher,
+            "student": student,
+            "pairs": None,
+            "entry": name,
+        }
+        key = f"{name}-{teacher}-{student}"
+        if key in made:
+            raise ValueError(f"{where}: list every pair once, not [{teacher}, {student}] twice")
+        made[key] = study.model_copy(update=new)
+    return made
+
+
+def _check_dataset_name(name: str, study: Study, datasets: Mapping[str, Any]) -> None:
+    if study.dataset not in datasets:
+        raise ValueError(
+            f"studies.{name}.dataset: there is no dataset {study.dataset!r}; "
+            f"there are {', '.join(datasets)}"
+        )
+
+
+def _check_shared_calibration(name: str, study: Study, studies: dict[str, Study]) -> None:
+    """Raise ValueError where another study's calibration is not of a study's shape."""
+    where, other = f"studies.{name}.information.calibration.like", study.information.shared_with
+    shared = studies.get(other or "")
+    if shared is None or not shared.information.calibrated or shared.information.shared_with:
+        raise ValueError(f"{where}: {other!r} is no study with a calibration of its own")
+
+    def shape(one: Study) -> dict[str, Any]:
+        about = {"dataset": one.dataset, "split": one.split, "columns": one.network.hidden[-1]}
+        rows = {"rows": one.information.rows, "limit": one.information.limit}
+        return about | rows | {"first level": one.degradation.levels[0]}
+
+    own, theirs = shape(study), shape(shared)
+    wrong = [key for key in own if own[key] != theirs[key]]
+    if set(study.degradation.levels) - set(shared.degradation.levels):
+        wrong.append("levels")
+    for estimator in study.information.calibrated:
+        options = [one.information.options.get(estimator, {}) for one in (study, shared)]
+        if estimator not in shared.information.calibrated or options[0] != options[1]:
+            wrong.append(estimator)
+    if wrong:
+        raise ValueError(f"{where}: {other!r} is of another shape ({', '.join(wrong)})")
+
+
 def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
     """Raise ValueError where a study asks for what its dataset will not hold."""
     where = f"studies.{name}"
-    if study.training.optimizer in ("adam", "adamw") and study.training.momentum:
-        raise ValueError(
-            f"{where}.training.momentum: {study.training.optimizer} has none; leave it out"
-        )
+    trained = {"training": study.training}
+    if study.fusion:
+        trained["fusion.training"] = study.fusion.training
+    for key, training in trained.items():
+        if training.optimizer in ("adam", "adamw") and training.momentum:
+            raise ValueError(f"{where}.{key}.momentum: {training.optimizer} has none; leave it out")
     held = dataset.modalities
     for role in ("teacher", "student"):
         if getattr(study, role) not in held:

@@ -109,8 +109,8 @@ ESTIMATORS = Registry(
 )
 """Classes of estimators; see ``cch.information.estimator``."""
 
-BOUNDS = ("infonce", "nwj", "classifier")
-"""Those that give a bound at a stated confidence, not a point."""
+BOUNDS = ["infonce", "nwj", "classifier"]
+"""Those that give a bound at a stated confidence, not a point; a plugin appends its own."""
 
 OPTIMIZERS = Registry(
     "optimizer",

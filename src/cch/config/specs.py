@@ -1,9 +1,9 @@
-"""Job specifications: all that determines the outputs of a job, beside its input files.
+"""Job specifications: all that determines the outputs of a job, apart from its input files.
 
-The plan builds them from the configuration, a rule passes one as JSON in its only parameter,
-Snakemake runs a job again when it changes, and the record keeps it. A setting that a job's outputs
-do not depend on is not in its specification, so code that reads one fails instead of using a
-setting that a change of the configuration would not make stale.
+The plan builds them from the configuration, a rule passes one as JSON in its parameter ``spec``,
+Snakemake runs a job again when it changes, and the record keeps it. A specification holds only
+settings that the outputs depend on. Reading any other raises an error, so no setting can change a
+result unnoticed.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _Runs(_Part):
 
     @property
     def code(self) -> list[str]:
-        """Code that it names: the optimiser."""
+        """Modules or plugin files for the job's code digest: the optimiser's."""
         trained: Any = self.fusion if isinstance(self, FusionSpec) else self
         return OPTIMIZERS.code([trained.training.optimizer])
 
@@ -147,11 +147,11 @@ def read_train_spec(text: str) -> TrainSpec:
 
 
 class PrepareSpec(Model):
-    """All that determines a dataset, beside its raw files.
+    """All that determines a dataset, apart from its raw files.
 
     Attributes:
         name: the dataset's key in the configuration.
-        dataset: its settings; the title, which no data depend on, is left empty.
+        dataset: its settings, without what only tables say (`DatasetModel.without_words`).
         readers: for every source the name of its reader.
         files: source and role of every raw file, in the order in which they are given.
     """
@@ -163,12 +163,12 @@ class PrepareSpec(Model):
 
     @property
     def code(self) -> list[str]:
-        """Code that it names, where plugins have added it: the kind of dataset, the readers."""
+        """Plugin files for the job's code digest: the kind of dataset's, the readers'."""
         return [*KINDS.code([self.dataset.kind]), *READERS.code(self.readers.values())]
 
 
 class SelectSpec(Model):
-    """All that determines the selected features of one modality, beside the dataset."""
+    """All that determines the selected features of one modality, apart from the dataset."""
 
     dataset: Name
     modality: str
@@ -178,7 +178,7 @@ class SelectSpec(Model):
 
 
 def select_spec(study: Study, modality: str) -> SelectSpec:
-    """Return what the selection of a modality of a study is; studies that agree share it."""
+    """Return the specification of one modality's feature selection; equal ones share a file."""
     assert study.selection is not None
     return SelectSpec(
         dataset=study.dataset,
@@ -191,7 +191,7 @@ def select_spec(study: Study, modality: str) -> SelectSpec:
 
 
 class EstimateSpec(Model):
-    """All that determines the estimates by one estimator, beside the runs.
+    """All that determines the estimates by one estimator, apart from the runs.
 
     Attributes:
         study: name of the study.
@@ -209,12 +209,12 @@ class EstimateSpec(Model):
 
     @property
     def code(self) -> list[str]:
-        """Code that it names: the estimator."""
+        """Modules or plugin files for the job's code digest: the estimator's."""
         return ESTIMATORS.code([self.estimator])
 
 
 def estimate_spec(study: str, settings: Information, estimator: str) -> EstimateSpec:
-    """Return what the estimates of a study by one of its estimators are."""
+    """Return the specification of a study's estimates by one estimator."""
     return EstimateSpec(
         study=study,
         estimator=estimator,
@@ -225,23 +225,29 @@ def estimate_spec(study: str, settings: Information, estimator: str) -> Estimate
 
 
 class CalibrateSpec(EstimateSpec):
-    """All that determines the calibration of one estimator, beside the runs.
+    """All that determines the calibration of one estimator, apart from the runs.
 
     Attributes:
         study: name of the study, part of the key of all samples.
         calibration: cases; its ``settings`` are those of this estimator.
+        label_bound: what I(student; label) cannot exceed where the label is no class, in nats;
+            None where no closed form is known.
     """
 
     calibration: Calibration
+    label_bound: float | None = None
 
 
-def calibrate_spec(study: str, settings: Information, estimator: str) -> CalibrateSpec:
-    """Return what the calibration of one of a study's estimators is."""
+def calibrate_spec(
+    study: str, settings: Information, estimator: str, label_bound: float | None = None
+) -> CalibrateSpec:
+    """Return the specification of the calibration of one of a study's estimators."""
     asked = settings.calibration or Calibration()
     grids = {name: grid for name, grid in asked.settings.items() if name == estimator}
     return CalibrateSpec(
         **estimate_spec(study, settings, estimator).model_dump(),
         calibration=asked.model_copy(update={"estimators": None, "settings": grids}),
+        label_bound=label_bound,
     )
 
 
@@ -264,12 +270,12 @@ class NullGapsSpec(Model):
 
     @property
     def code(self) -> list[str]:
-        """Code that it names: the estimator."""
+        """Modules or plugin files for the job's code digest: the estimator's."""
         return ESTIMATORS.code([self.estimator])
 
 
 class NullTableSpec(Model):
-    """All that determines the table and figure of null gaps, beside the estimates.
+    """All that determines the table and figure of null gaps, apart from the estimates.
 
     Attributes:
         name: of the entry.
@@ -306,20 +312,20 @@ class Step(Model):
 
 
 class TheorySpec(Model):
-    """All that determines the tables and figures of the theory, beside the simulation."""
+    """All that determines the tables and figures of the theory, apart from the simulation."""
 
     theory: Theory
     results: str
 
 
-_NAMING: dict[str, Callable[[str], Any]] = {
+_SPEC_READERS: dict[str, Callable[[str], Any]] = {
     "prepare_dataset": PrepareSpec.model_validate_json,
     "train": read_train_spec,
     "estimate": EstimateSpec.model_validate_json,
     "calibrate": CalibrateSpec.model_validate_json,
     "estimate_null": NullGapsSpec.model_validate_json,
 }
-"""Scripts whose specification names code, with the function that reads it."""
+"""Parser of the specification, by script; other scripts add no code."""
 
 
 def named_code(script: str, spec: Any) -> list[str]:
@@ -332,8 +338,8 @@ def named_code(script: str, spec: Any) -> list[str]:
     found: list[str] = []
     if spec is None:
         return found
-    if script in _NAMING:
-        found = _NAMING[script](spec).code
+    if script in _SPEC_READERS:
+        found = _SPEC_READERS[script](spec).code
     elif script == "study":
         steps = [Step.model_validate_json(step) for step in spec]
         found = [name for step in steps for name in named_code(step.stage, step.spec)]

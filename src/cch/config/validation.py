@@ -49,7 +49,8 @@ def load(raw: dict[str, Any], where: str = "configuration") -> Config:
 
 def _first_problem(error: ValidationError, raw: dict[str, Any]) -> str:
     problems = error.errors()
-    first = problems[0]
+    # A misspelled key leaves the right one missing; the word that was written says more.
+    first = min(problems, key=lambda problem: problem["type"] == "missing")
     where = first["loc"]
     key = ".".join(str(part) for part in where)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cch.config.model import Split, SyntheticDataset
+from cch.config.model import Split, SyntheticDataset, part_rows
 
 PARTS = ("train", "valid", "test")
 
@@ -69,8 +69,8 @@ class Size:
         if split is None:
             return {part: self.rows.get(part, 0) for part in PARTS}
         total = sum(self.rows.values())
-        test, valid = round(total * split.test), round(total * split.valid)
-        return {"train": total - test - valid, "valid": valid, "test": test}
+        sizes = part_rows(total, split.test, split.valid, split.train)
+        return dict(zip(PARTS, sizes, strict=True))
 
     def rows_of(self, part: str, split: Split | None) -> int:
         """Rows of a part, or of ``all``."""

@@ -1,8 +1,10 @@
 """The criterion for a user's own arrays: one student, one or several teachers, a label.
 
-The arrays are checked, I(teacher; student) and I(student; label) are estimated ``repeats`` times on
-the given rows (a run is another seed of the estimator, not other rows), the estimator is calibrated
-at the arrays' own rows, columns and class mix, and ``cch.criterion.gap.judge`` puts them together.
+Bounds decide: lower bounds of I(T; S) and I(T; S | Y) and the cross-entropy of Y from T are fitted
+and read on different rows, ``repeats`` times (a run is another split of the same rows), and
+``cch.criterion.ground`` puts them together over all teachers. The gap by a point estimator stands
+beside them as evidence; where it is asked for, the estimator is calibrated at the arrays' own rows,
+columns and class mix and the gap gets an interval (``cch.criterion.gap``). Neither is a verdict.
 """
 
 from __future__ import annotations
@@ -13,28 +15,37 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import yaml
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from cch import __version__
 from cch.base.errors import CchError
 from cch.base.files import sha256_file
 from cch.base.progress import Progress
-from cch.criterion.gap import Verdict, judge
+from cch.criterion.gap import GapEstimate, judge
+from cch.criterion.ground import (
+    CONFIDENCE,
+    Claim,
+    GroundVerdict,
+    Side,
+    claims,
+    decide,
+    entropy_side,
+)
 from cch.criterion.verdict_inputs import VerdictInputs
-from cch.information.estimator import Estimate, Estimator, get_estimator
+from cch.information.estimator import Estimate, Estimator, Labels, get_estimator
 
 if TYPE_CHECKING:
     from cch.information.calibrate import CaseResult, Response
 
-FORMAT = "cch-verdict-1"
-RANKING = "by the lower end of the interval, highest first; then by gap, then by name"
-RUNS = "a run is another seed of the estimator on the same rows"
+FORMAT = "cch-verdict-2"
+RANKING = "by margin, highest first; then by gap, then by name"
+RUNS = "a run is another split, or seed of the estimator, on the same rows"
+
+LOWER, UPPER = "infonce", "classifier"
+"""Estimators of the lower bounds, and of the cross-entropy of the label."""
 
 TRUTHS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Known information of the Gaussian calibration cases, nats."""
@@ -54,8 +65,8 @@ class Settings:
     """How a question is answered.
 
     Attributes:
-        estimator: its name.
-        options: of the estimator, in place of its defaults.
+        estimator: of the evidence.
+        options: of that estimator, in place of its defaults.
         repeats: runs, at least 1.
         calibration_repeats: samples of each calibration case, at least 2; 0 for no calibration.
         seed: what all generators are keyed by.
@@ -64,7 +75,7 @@ class Settings:
     estimator: str
     options: dict[str, Any] = field(default_factory=dict)
     repeats: int = 5
-    calibration_repeats: int = 10
+    calibration_repeats: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -108,23 +119,25 @@ def parse_options(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def answer(inputs: VerdictInputs, settings: Settings) -> dict[str, Any]:
-    """Estimate, calibrate and judge; return all of it as plain data without times.
+    """Bound, decide, and estimate what stands beside it; return plain data without times.
 
-    Equal arrays and settings give equal data on the CPU. Values do not depend on the names of the
-    teachers nor on how many there are.
+    Equal arrays and settings give equal data on the CPU. Bounds and estimates do not depend on the
+    names of the teachers nor on how many there are; Holm's procedure counts the teachers.
 
     Raises:
         CchError: there is no such estimator or option, or it refuses the arrays.
     """
     estimator = get_estimator(settings.estimator, settings.options)
     _refuse_large(inputs, settings)
+    bounds = bound(inputs, settings)
+    decided = decide({name: _claims(inputs, some) for name, some in bounds.items()})
     work = _Work(estimator, settings)
     student, label = inputs.student, inputs.label
     own = work.quantity("student-label", student, label.values, label.counts)
     judged = []
     for name, teacher in inputs.teachers.items():
         mutual = work.quantity("teacher-student", teacher, student, [], name)
-        verdict = judge(
+        evidence = judge(
             [one.value for one in mutual.estimates],
             [one.value for one in own.estimates],
             mutual.response,
@@ -132,12 +145,13 @@ def answer(inputs: VerdictInputs, settings: Settings) -> dict[str, Any]:
             label.entropy,
             same_arrays=True,
         )
-        judged.append((name, mutual, verdict))
-    judged.sort(key=lambda one: _rank(one[0], one[2]))
+        judged.append(Judged(name, teacher.shape[1], decided[name], bounds[name], mutual, evidence))
+    judged.sort(key=lambda one: one.rank)
     return {
         "format": FORMAT,
         "criterion": "I(teacher; student) > I(student; label)",
         "unit": "nats",
+        "confidence": CONFIDENCE,
         "rows": len(student),
         "student": {"place": inputs.places.get("student"), "columns": student.shape[1]},
         "label": {
@@ -148,32 +162,123 @@ def answer(inputs: VerdictInputs, settings: Settings) -> dict[str, Any]:
         },
         "ranking": RANKING,
         "runs": RUNS,
+        "estimators": [LOWER, UPPER],
         "teachers": [
-            {"rank": rank, "place": inputs.places.get(f"teacher {one[0]}"), **_teacher(*one)}
+            {"rank": rank, "place": inputs.places.get(f"teacher {one.name}"), **one.to_json()}
             for rank, one in enumerate(judged, start=1)
         ],
         "student_label": own.to_json() | {"flags": own.flags()},
-        "flags": inputs.flags,
+        "flags": inputs.flags + _label_flags(inputs),
         "settings": asdict(settings),
         "files": {str(path): sha256_file(path) for path in inputs.files},
         "versions": _versions(),
     }
 
 
-def _teacher(name: str, mutual: Measured, verdict: Verdict) -> dict[str, Any]:
-    """Return one teacher's answer as plain data."""
-    return {
-        "name": name,
-        "columns": mutual.estimates[0].dx,
-        **verdict.to_json(),
-        "flags": verdict.flags + mutual.flags(),
-        "information": mutual.to_json(),
+Bounds = dict[str, list[Estimate]]
+"""Bounds of one teacher by quantity, run by run."""
+
+
+def bound(inputs: VerdictInputs, settings: Settings) -> dict[str, Bounds]:
+    """Return the bounds of every teacher; none where the label is continuous.
+
+    Raises:
+        CchError: an estimator refuses the arrays.
+    """
+    found: dict[str, Bounds] = {name: {} for name in inputs.teachers}
+    label, runs = inputs.label.values, range(settings.repeats)
+    if not inputs.label.classes:
+        return found
+    student = dict.fromkeys(inputs.teachers, inputs.student)
+    asked = {
+        "teacher-student": (LOWER, student, None),
+        "teacher-student-given-label": (LOWER, student, label),
+        "label-given-teacher": (UPPER, dict.fromkeys(inputs.teachers, label), None),
     }
+    for quantity, (name, other, given) in asked.items():
+        pairs = [(x, other[who]) for who, x in inputs.teachers.items() for _ in runs]
+        keys = [("verdict", settings.seed, quantity, run) for _ in inputs.teachers for run in runs]
+        conditions = None if given is None else [given] * len(pairs)
+        estimator = get_estimator(name).of(quantity)
+        made = iter(estimator.estimate_many(pairs, keys=keys, given=conditions))
+        for who in inputs.teachers:
+            found[who][quantity] = [next(made) for _ in runs]
+    return found
 
 
-def _rank(name: str, verdict: Verdict) -> tuple[float, float, str]:
-    low = -math.inf if verdict.low is None else verdict.low
-    return -low, -(verdict.gap if verdict.gap is not None else -math.inf), name
+def _claims(inputs: VerdictInputs, bounds: Bounds) -> list[Claim]:
+    """What the bounds of one teacher claim."""
+    if not bounds:
+        return []
+    sides = {
+        quantity: [
+            None
+            if one.value is None or one.confidence is None
+            else Side.of_bound(
+                one.value, one.confidence, one.fit["mean"], one.fit.get("degrees_of_freedom")
+            )
+            for one in some
+        ]
+        for quantity, some in bounds.items()
+    }
+    entropy = [entropy_side(inputs.label.values)] * len(sides["teacher-student"])
+    return claims(
+        {LOWER: sides["teacher-student"]},
+        {"H(Y)": entropy},
+        {LOWER: sides["teacher-student-given-label"]},
+        {UPPER: sides["label-given-teacher"]},
+    )
+
+
+def _label_flags(inputs: VerdictInputs) -> list[str]:
+    if inputs.label.classes:
+        return []
+    return ["label: no bound of its information is known where it is continuous: undecided"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One teacher: its verdict, the bounds behind it, and the evidence beside it."""
+
+    name: str
+    columns: int
+    decided: GroundVerdict
+    bounds: Bounds
+    mutual: Measured
+    evidence: GapEstimate
+
+    @property
+    def rank(self) -> tuple[float, float, str]:
+        """What teachers are sorted by."""
+        margin, gap = self.decided.margin, self.evidence.gap
+        first, second = (-math.inf if one is None else one for one in (margin, gap))
+        return -first, -second, self.name
+
+    def to_json(self) -> dict[str, Any]:
+        """The teacher's part of the answer as plain data."""
+        return {
+            "name": self.name,
+            "columns": self.columns,
+            **self.decided.to_json(),
+            "flags": self.decided.flags + self._bound_flags(),
+            "bounds": {name: [one.to_json() for one in some] for name, some in self.bounds.items()},
+            "evidence": self.evidence.to_json()
+            | {
+                "flags": self.evidence.flags + self.evidence.sensitivity_flags + self.mutual.flags()
+            },
+            "information": self.mutual.to_json(),
+        }
+
+    def _bound_flags(self) -> list[str]:
+        """What the bounds are flagged with; one below zero says nothing and is no fault."""
+        said = Counter(
+            f"{quantity}: {flag}"
+            for quantity, some in self.bounds.items()
+            for one in some
+            for flag in one.flags
+            if flag != "below zero" and not flag.startswith("exceeds H(Y)")
+        )
+        return [f"{flag} ({count} runs)" for flag, count in said.items()]
 
 
 def _versions() -> dict[str, str]:
@@ -292,88 +397,25 @@ class _Counted:
         self._progress = Progress(label, total, "estimates")
         self.name, self.version = estimator.name, estimator.version
 
-    def estimate(self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...]) -> Estimate:
-        return self.estimate_many([(x, y)], keys=[key])[0]
+    def of(self, quantity: str) -> Self:
+        return self  # what is calibrated estimates one quantity
+
+    def estimate(
+        self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...], given: Labels = None
+    ) -> Estimate:
+        return self.estimate_many([(x, y)], keys=[key], given=[given])[0]
 
     def estimate_many(
-        self, pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, keys: Sequence[tuple[Any, ...]]
+        self,
+        pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+        *,
+        keys: Sequence[tuple[Any, ...]],
+        given: Sequence[Labels] | None = None,
     ) -> list[Estimate]:
         found: list[Estimate] = []
         for start in range(0, len(pairs), self.PORTION):
             part = slice(start, start + self.PORTION)
-            found += self._estimator.estimate_many(pairs[part], keys=keys[part])
+            some = None if given is None else given[part]
+            found += self._estimator.estimate_many(pairs[part], keys=keys[part], given=some)
             self._progress.advance(len(pairs[part]))
         return found
-
-
-# Showing
-
-
-def as_table(document: dict[str, Any]) -> Table:
-    """Return the teachers as a table, ranked; information in nats."""
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=f"{document['criterion']}, n = {document['rows']} rows",
-        title_justify="left",
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.add_column("teacher", overflow="fold")
-    for name in ("I_TS\n(nats)", "I_SL\n(nats)", "gap\n(nats)", "calibrated\ngap (nats)"):
-        table.add_column(name, justify="right", no_wrap=True)
-    level = document["teachers"][0]["level"]
-    table.add_column(f"{100 * level:g} % interval\n(nats)", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("runs", justify="right", no_wrap=True)
-    for teacher in document["teachers"]:
-        sides = (teacher["teacher_student"], teacher["student_label"])
-        means = [None if side is None else side["mean"] for side in sides]
-        amounts = [*means, teacher["gap"], teacher["calibrated_gap"]]
-        low, high = teacher["low"], teacher["high"]
-        interval = "unknown" if low is None else f"{_text(low)} to {_text(high)}"
-        table.add_row(
-            escape(teacher["name"]),
-            *map(_text, amounts),
-            interval,
-            teacher["verdict"],
-            str(teacher["runs"]),
-        )
-    return table
-
-
-def _text(nats: float | None) -> str:
-    return "unknown" if nats is None else f"{nats:.4f}"
-
-
-def notes(document: dict[str, Any]) -> list[str]:
-    """Return what stands below the table: the label, the estimator, the ranking and all flags."""
-    settings, label = document["settings"], document["label"]
-    version = document["student_label"]["estimates"][0]["fit"]["version"]
-    lines = [
-        f"H(Y) = {label['entropy']:.4f} nats, {len(label['classes'])} classes"
-        if label["classes"]
-        else "continuous label",
-        f"estimator {settings['estimator']} {version}; {RUNS}",
-        f"calibration: {settings['calibration_repeats']} samples of each case"
-        if settings["calibration_repeats"]
-        else "calibration: none",
-        f"ranked {document['ranking']}",
-    ]
-    return lines + [f"flag: {flag}" for flag in all_flags(document)]
-
-
-def all_flags(document: dict[str, Any]) -> list[str]:
-    """Return every flag once: of the arrays, of I(student; label), and of each teacher by name.
-
-    What is said of every teacher is about what they share, and stands without a name.
-    """
-    teachers = document["teachers"]
-    said = Counter(flag for teacher in teachers for flag in dict.fromkeys(teacher["flags"]))
-    shared = [flag for flag, count in said.items() if count == len(teachers) > 1]
-    own = [
-        f"{teacher['name']}: {flag}"
-        for teacher in teachers
-        for flag in teacher["flags"]
-        if flag not in shared
-    ]
-    return [*document["flags"], *document["student_label"]["flags"], *shared, *own]

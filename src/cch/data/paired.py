@@ -6,6 +6,8 @@ Layout (every first axis is the row, rows are the same samples everywhere)::
     sample                 (N,) strings, unique
     split                  (N,) strings train | valid | test, if the dataset fixes one
     draw                   (N,) int32, if the dataset holds independent draws: seed s uses draw s
+    group                  (N,) int32, if rows come in groups that are no independent samples, such
+                           as the utterances of a video
     modalities/<name>/values   (N, D) or (N, H, W) or (N, L, D), float32 or uint8
     modalities/<name>/feature  (D,) strings, for (N, D) and (N, L, D)
 
@@ -33,7 +35,7 @@ import numpy as np
 
 from cch.base.errors import CchError
 from cch.base.files import whole_file
-from cch.config import Split
+from cch.config import Split, part_rows
 from cch.data.rng import numpy_generator
 
 FORMAT = "cch-paired-1"
@@ -66,6 +68,7 @@ class Contents:
     class_names: Sequence[str] = ()
     split: Sequence[str] | None = None
     draw: np.ndarray | None = None
+    group: Sequence[str] | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -89,6 +92,9 @@ def write_paired(path: str | os.PathLike[str], contents: Contents) -> None:
             _write_strings(file, "split", contents.split)
         if contents.draw is not None:
             file["draw"] = np.asarray(contents.draw, dtype=np.int32)
+        if contents.group is not None:
+            numbers = {name: number for number, name in enumerate(dict.fromkeys(contents.group))}
+            file["group"] = np.array([numbers[name] for name in contents.group], dtype=np.int32)
         for name, modality in contents.modalities.items():
             values = file.create_dataset(f"modalities/{name}/values", data=_stored(modality.values))
             values.attrs["scale"] = float(modality.scale)
@@ -123,6 +129,8 @@ def _check_contents(where: str, contents: Contents) -> None:
         parts["split"] = len(contents.split)
     if contents.draw is not None:
         parts["draw"] = len(contents.draw)
+    if contents.group is not None:
+        parts["group"] = len(contents.group)
     parts |= {name: len(modality.values) for name, modality in contents.modalities.items()}
     for name, count in parts.items():
         if count != rows:
@@ -204,7 +212,7 @@ class PairedDataset:
 
     def _check_rows(self) -> None:
         names = [f"modalities/{name}/values" for name in self.modalities]
-        names += [name for name in ("sample", "split", "draw") if name in self._file]
+        names += [name for name in ("sample", "split", "draw", "group") if name in self._file]
         for name in names:
             if self._file[name].shape[0] != len(self):
                 count = self._file[name].shape[0]
@@ -239,6 +247,11 @@ class PairedDataset:
     def draw(self) -> np.ndarray | None:
         """The independent draw of each row, (N,) int32, or None."""
         return self._file["draw"][()] if "draw" in self._file else None
+
+    @property
+    def group(self) -> np.ndarray | None:
+        """The group of each row, (N,) int32, or None where rows are independent samples."""
+        return self._file["group"][()] if "group" in self._file else None
 
     def _values(self, name: str) -> h5py.Dataset:
         if name not in self.modalities:
@@ -300,19 +313,31 @@ class RandomSplit:
     """A split drawn for every seed, by class if ``stratified``.
 
     Args:
-        test: fraction of rows that are test rows.
-        valid: fraction of rows that are validation rows.
+        test: test rows: a fraction below 1 of all rows, or an integer count.
+        valid: validation rows, likewise.
         stratified: keep the class mix (classification only).
         key: key of the generator, with the seed.
+        train: training rows, likewise; None: all others.
     """
 
     test: float
     valid: float = 0.0
     stratified: bool = True
     key: str = "split"
+    train: float | None = None
 
     def rows(self, part: Part, seed: int, pool: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """Return the row numbers of ``part``: a subset of ``pool``, ascending."""
+        """Return the row numbers of ``part``: a subset of ``pool``, ascending.
+
+        Fewer training rows are a subset of more, and leave test and validation rows as they are.
+
+        Raises:
+            CchError: there are too few rows.
+        """
+        try:
+            trains, valids, tests = part_rows(len(pool), self.test, self.valid, self.train)
+        except ValueError as error:
+            raise CchError(self.key, str(error), "lower them in `split`") from None
         generator = numpy_generator(self.key, seed)
         order = generator.permutation(len(pool))
         if self.stratified and label.dtype.kind in "iu":
@@ -322,11 +347,10 @@ class RandomSplit:
                 mine = order[label[order] == value]
                 place[mine] = (np.arange(len(mine)) + generator.random()) / len(mine)
             order = np.argsort(place, kind="stable")
-        tests, valids = round(self.test * len(pool)), round(self.valid * len(pool))
         cut = {
             "test": slice(0, tests),
             "valid": slice(tests, tests + valids),
-            "train": slice(tests + valids, None),
+            "train": slice(tests + valids, tests + valids + trains),
         }[part]
         return np.sort(pool[order[cut]])
 
@@ -338,4 +362,10 @@ def split_of(settings: Split | None, dataset: str) -> RandomSplit | None:
     """
     if settings is None:
         return None
-    return RandomSplit(settings.test, settings.valid, settings.stratified, key=f"split/{dataset}")
+    return RandomSplit(
+        test=settings.test,
+        valid=settings.valid,
+        stratified=settings.stratified,
+        key=f"split/{dataset}",
+        train=settings.train,
+    )

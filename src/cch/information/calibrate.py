@@ -105,7 +105,8 @@ def calibrate_labels(
         repeats: samples of each case.
         key: what the samples and the estimator's generators are keyed by.
         pair: the study's own x (n, dx) and labels (n,) for the permutation null; without it the
-            null is a class mixture without separation. The class mixtures take its spectrum.
+            null is a class mixture without separation. The class mixtures take the spectrum of x
+            within classes, or a flat one where the class determines x.
         quantity: what the cases speak for.
 
     Returns:
@@ -121,10 +122,11 @@ def calibrate_labels(
     base = Case("class-mixture", quantity, Nats(0.0), n, dx, class_counts=counts)
     own = None
     if pair is not None:
-        own = spectrum(pair[0])
-        base = replace(base, spectrum="study")
-        cases.append(replace(base, kind="permutation-null"))
+        cases.append(replace(base, kind="permutation-null", spectrum="study"))
         samples.append(_null(pair, n, repeats, key))
+        within = spectrum(*pair)
+        if within.any():
+            own, base = within, replace(base, spectrum="study")
     for share in shares if pair is not None else [0.0, *shares]:
         truth = Nats(share * entropy)
         cases.append(replace(base, truth=truth, share=float(share)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,6 +35,8 @@ class Case:
         share: truth / H(Y); class mixtures only.
         spectrum: of the sample: ``study`` where it is that of the study's own pair, ``flat`` where
             all principal variances are alike.
+        bound: nats that the truth of the study's own pair cannot exceed: H(Y), or a closed form;
+            None where none is known.
         options: settings of the estimator that were varied; empty for those of the study.
     """
 
@@ -48,6 +50,7 @@ class Case:
     rank: int | None = None
     share: float | None = None
     spectrum: Literal["study", "flat"] = "flat"
+    bound: Nats | None = None
     options: dict[str, bool | int | float] = field(default_factory=dict)
 
     @property
@@ -116,34 +119,57 @@ class CaseResult:
         return cls(Case(**known), content["values"], content["failed"], content["flags"])
 
 
-class Reading(NamedTuple):
-    """What calibration says at one estimate: nats, and whether it lies outside what was tried."""
+@dataclass(frozen=True)
+class Reading:
+    """The truths at which an estimator gives a value, in nats: a set from ``low`` to ``high``.
 
-    bias: float
-    noise: float
-    outside: bool
+    Attributes:
+        low: its left end; None where not even independent samples gave as little, so that there
+            is no reading.
+        high: its right end; None where it is open: the estimator no longer responds there, or
+            nothing that was tried gave as much.
+        flags: what a reader must know, in words.
+    """
+
+    low: Nats | None
+    high: Nats | None
+    flags: tuple[str, ...] = ()
+
+
+BELOW = "below every calibrated estimate: no reading"
+OPEN = "no upper end: the estimator no longer tells larger truths apart"
+BOUNDED = "debiased beyond a known bound, and cut off there"
 
 
 @dataclass(frozen=True)
 class Response:
-    """Bias and noise of an estimator as functions of the value that it gives.
+    """What an estimator gives as a function of the truth, and the inverse of that as a set.
 
-    Between the mean estimates of neighbouring cases both are linear. A mean that does not rise
-    with the truth (noise, or an estimator that no longer responds) is pooled with its neighbours
-    until the means rise; a pool stands at its mean value with its mean truth and the root mean
-    square of its noises. Outside the calibrated values the nearest end holds, and is flagged.
+    Between the mean estimates of neighbouring cases the response is linear. A mean that does not
+    rise with the truth (noise, or an estimator that no longer responds) is pooled with its
+    neighbours until the means rise; a pool is a plateau from its first to its last truth. Nothing
+    is said beyond what was tried: the inverse of the last plateau, and of all above it, has no
+    right end.
 
     Attributes:
-        values: mean estimates in nats, rising.
-        bias: mean estimate minus truth at each of them, in nats.
-        noise: standard deviation of a single estimate at each of them, in nats.
+        truths: left end of each plateau, rising; nats, as all below.
+        ends: right end of each; of a single case its truth.
+        values: mean estimate on each, rising.
+        noise: standard deviation of a single estimate on each.
         repeats: estimates behind each standard deviation; of several cases the fewest.
+        freedom: degrees of freedom of the noise, of all cases together.
+        rows: of each sample.
+        bound: that a truth of the study's own pair cannot exceed, or None.
     """
 
+    truths: tuple[float, ...]
+    ends: tuple[float, ...]
     values: tuple[float, ...]
-    bias: tuple[float, ...]
     noise: tuple[float, ...]
     repeats: int
+    freedom: int
+    rows: int
+    bound: float | None = None
 
     @classmethod
     def of(cls, results: Sequence[CaseResult]) -> Response:
@@ -162,48 +188,90 @@ class Response:
         pools: list[list[CaseResult]] = []
         for result in usable:
             pools.append([result])
-            while len(pools) > 1 and _pooled(pools[-2])[0] >= _pooled(pools[-1])[0]:
+            while len(pools) > 1 and _value(pools[-2]) >= _value(pools[-1]):
                 pools[-2:] = [pools[-2] + pools[-1]]
-        values, bias, noise = zip(*map(_pooled, pools), strict=True)
-        return cls(values, bias, noise, min(result.repeats for result in usable))
-
-    def at(self, value: float) -> Reading:
-        """Bias, noise and whether ``value`` (nats) lies outside the calibrated values."""
-        outside = not self.values[0] <= value <= self.values[-1]
-        bias = float(np.interp(value, self.values, self.bias))
-        return Reading(bias, float(np.interp(value, self.values, self.noise)), outside)
-
-    def bias_at(self, value: float) -> float:
-        """Bias in nats of an estimate of ``value`` nats."""
-        return self.at(value).bias
+        case = usable[0].case
+        return cls(
+            truths=tuple(pool[0].case.truth for pool in pools),
+            ends=tuple(pool[-1].case.truth for pool in pools),
+            values=tuple(map(_value, pools)),
+            noise=tuple(map(_noise, pools)),
+            repeats=min(result.repeats for result in usable),
+            freedom=sum(result.repeats - 1 for result in usable),
+            rows=case.rows,
+            bound=case.bound,
+        )
 
     def noise_at(self, value: float) -> float:
-        """Standard deviation in nats of a single estimate of ``value`` nats."""
-        return self.at(value).noise
+        """Standard deviation in nats of a single estimate of ``value`` nats.
 
-    def outside(self, value: float) -> bool:
-        """Whether an estimate lies outside the calibrated values, where the nearest end holds."""
-        return self.at(value).outside
+        The larger of that between neighbouring cases and the root mean square of all: few repeats
+        measure the noise of one case poorly.
+        """
+        near = float(np.interp(value, self.values, self.noise))
+        return max(near, float(np.sqrt(np.mean(np.square(self.noise)))))
 
-    def calibrated(self, value: float) -> float:
-        """The estimate without its bias, in nats."""
-        return value - self.bias_at(value)
+    def read(self, value: float, reach: float = 0.0, bound: float | None = None) -> Reading:
+        """Return the truths at which estimates of ``value`` -+ ``reach`` are given.
+
+        The inverse carries an error over: it is divided by the slope of the response.
+
+        Args:
+            value: an estimate, in nats.
+            reach: its error times a quantile, in nats.
+            bound: what a truth cannot exceed, beside the response's own bound.
+        """
+        least, most = value - reach, value + reach
+        if most < self.values[0]:
+            return Reading(None, None, (BELOW,))
+        low, high = self._left(least), self._right(most)
+        flags = [OPEN] if high is None else []
+        bounds = [one for one in (bound, self.bound) if one is not None]
+        if bounds and (high is None or high > min(bounds)):
+            low, high = min(low, *bounds), min(bounds)
+            flags = [BOUNDED]
+        return Reading(Nats(low), None if high is None else Nats(high), tuple(flags))
+
+    def _left(self, value: float) -> float:
+        """The smallest truth at which the response is at least ``value``, of those tried."""
+        if value >= self.values[-1]:
+            return self.truths[-1]
+        place = int(np.searchsorted(self.values, value))
+        return self.truths[0] if place == 0 else self._between(place, value)
+
+    def _right(self, value: float) -> float | None:
+        """The largest truth at which the response is at most ``value``; None where it is open."""
+        if value >= self.values[-1]:
+            alone = value == self.values[-1] and self.truths[-1] == self.ends[-1]
+            return self.ends[-1] if alone else None
+        place = int(np.searchsorted(self.values, value, side="right"))
+        return self._between(place, value)
+
+    def _between(self, place: int, value: float) -> float:
+        """The truth of ``value`` on the line from plateau ``place`` - 1 to the next."""
+        below, above = self.values[place - 1 : place + 1]
+        left, right = self.ends[place - 1], self.truths[place]
+        return left + (right - left) * (value - below) / (above - below)
 
     def to_json(self) -> dict[str, Any]:
         """The response as a dict that JSON holds without loss."""
-        curves = {name: list(getattr(self, name)) for name in ("values", "bias", "noise")}
-        return {"unit": "nats", **curves, "repeats": self.repeats}
+        return {"unit": "nats"} | {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Response:
         """The response of ``to_json``."""
-        curves = (tuple(content[name]) for name in ("values", "bias", "noise"))
-        return cls(*curves, content["repeats"])
+        given = {name: content[name] for name in cls.__dataclass_fields__}
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
 
 
-def _pooled(pool: Sequence[CaseResult]) -> tuple[float, float, float]:
-    """Mean value, bias and noise of a pool of cases, each counting alike."""
-    value = float(np.mean([result.mean for result in pool]))
-    truth = float(np.mean([result.case.truth for result in pool]))
-    noise = float(np.sqrt(np.mean([result.sd**2 for result in pool])))  # type: ignore[operator]
-    return value, value - truth, noise
+def _value(pool: Sequence[CaseResult]) -> float:
+    """Mean estimate of a pool of cases, each counting alike."""
+    return float(np.mean([result.mean for result in pool]))
+
+
+def _noise(pool: Sequence[CaseResult]) -> float:
+    """Root mean square of the noises of a pool."""
+    return float(np.sqrt(np.mean([result.sd**2 for result in pool])))  # type: ignore[operator]

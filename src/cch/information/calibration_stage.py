@@ -1,8 +1,9 @@
 """The calibration stage: estimators on known truth at the sizes of a study's own estimates.
 
-What is calibrated is what the criterion compares, I(teacher; student) and I(student; label), on
-the pair of the first level and the first run that did not diverge: its rows, its columns with
-their spectrum, its classes. The rows are those that the estimation stage gives the estimator.
+What is calibrated is what the criterion compares, I(teacher; student) at each level and
+I(student; label), on the pair of the first run that did not diverge: its columns with their
+spectrum, its classes. Its rows are a keyed subsample of those of the estimates. With fewer rows an
+estimator falls short by more and is noisier, so the response is read to the safe side.
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ from cch.base.files import digest, write_json
 from cch.base.progress import Progress
 from cch.config import Calibration, Compute
 from cch.config.specs import CalibrateSpec
+from cch.data.rng import numpy_generator
 from cch.information.calibrate import (
     CaseResult,
-    Response,
     calibrate_continuous,
     calibrate_labels,
     sweep_settings,
 )
-from cch.information.estimator import Estimator, get_estimator
+from cch.information.estimator import Estimator, entropy_of_labels, get_estimator
 from cch.information.quantities import ROLES
 from cch.information.stage import Pair, pairs, read_entries, with_resources
+from cch.information.units import Nats
 from cch.training.store import RunsFile
 
-FORMAT = "cch-calibration-1"
+FORMAT = "cch-calibration-2"
 QUANTITIES = ("teacher-student", "student-label")
 
 
@@ -41,7 +43,7 @@ def calibrate(
     """Calibrate an estimator for a study and write its results, in nats.
 
     Args:
-        spec: the estimator with its options, rows, and what is calibrated.
+        spec: the estimator with its options, rows, what is calibrated, and a known bound.
         runs: paths of the teacher's and the baseline's runs by role.
         out: the JSON file to write.
         compute: device and memory of estimators that train networks; others ignore them.
@@ -65,13 +67,13 @@ def _calibrated(
     spec: CalibrateSpec, estimator: Estimator, runs: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     grid = spec.calibration.settings.get(estimator.name, {})
-    progress = Progress(
-        f"{spec.study} calibration of {estimator.name}", len(QUANTITIES), "quantities"
-    )
+    todo = [(quantity, pair) for quantity in QUANTITIES for pair in usable_pairs(quantity, runs)]
+    progress = Progress(f"{spec.study} calibration of {estimator.name}", len(todo), "pairs")
     entries = []
-    for quantity in QUANTITIES:
-        pair = usable_pair(quantity, runs)
-        x, y = pair.x[: spec.limit], pair.y[: spec.limit]
+    for quantity, pair in todo:
+        bound = label_bound(pair.y[: spec.limit], spec.label_bound) if pair.level is None else None
+        rows = calibrated_rows(min(len(pair.x), spec.limit), spec.calibration.rows, spec.study)
+        x, y = pair.x[rows], pair.y[rows]
 
         def cases(
             one: Estimator, x: np.ndarray = x, y: np.ndarray = y, quantity: str = quantity
@@ -80,30 +82,52 @@ def _calibrated(
             return pair_cases(one, x, y, spec.calibration, key=key, quantity=quantity)
 
         results = cases(estimator)
-        varied = sweep_settings(estimator, grid, cases) if grid else []
-        entries += [_entry(result, estimator, pair, spec.rows) for result in [*results, *varied]]
+        # Other settings are looked at on the first level's pair.
+        if grid and pair.level in (None, todo[0][1].level):
+            results += sweep_settings(estimator, grid, cases)
+        for result in results:
+            bounded = replace(result, case=replace(result.case, bound=bound))
+            entries.append(_entry(bounded, estimator, pair, spec.rows))
         progress.advance()
     return entries
 
 
-def usable_pair(quantity: str, runs: Mapping[str, str]) -> Pair:
-    """Return the first pair of a quantity at the first level that is finite and varies.
+def label_bound(labels: np.ndarray, known: float | None) -> Nats | None:
+    """Return what I(student; label) cannot exceed, in nats: H(Y) of classes, or what is known."""
+    if labels.dtype.kind in "biu":
+        return entropy_of_labels(labels)
+    return None if known is None else Nats(known)
 
-    Where every run diverged it is the first pair; see ``pair_cases``.
+
+def calibrated_rows(rows: int, most: int, study: str) -> np.ndarray:
+    """Return a keyed subsample of at most ``most`` of ``rows`` rows, rising indices."""
+    if rows <= most:
+        return np.arange(rows)
+    generator = numpy_generator("calibration", study, rows)
+    return np.sort(generator.choice(rows, size=most, replace=False))
+
+
+def usable_pairs(quantity: str, runs: Mapping[str, str]) -> list[Pair]:
+    """Return at each level the first pair of a quantity that is finite and varies.
+
+    At a level where every run diverged it is the first pair; see ``pair_cases``.
     """
     files = {role: RunsFile(runs[role]) for role in ROLES[quantity]}
+    found: dict[str | None, Pair] = {}
+    usable = set()
     try:
-        first = None
         for pair in pairs(quantity, files):
-            first = first or pair
-            if pair.level != first.level:
-                break
-            if _varies(pair.x) and _varies(pair.y):
-                return pair
-        return first
+            if pair.level not in usable:
+                varies = _varies(pair.x) and _varies(pair.y)
+                if varies or pair.level not in found:
+                    # A copy: other runs of the level are not kept with it.
+                    found[pair.level] = replace(pair, x=pair.x.copy(), y=pair.y.copy())
+                if varies:
+                    usable.add(pair.level)
     finally:
         for file in files.values():
             file.close()
+    return list(found.values())
 
 
 def _varies(values: np.ndarray) -> bool:
@@ -172,17 +196,3 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
         CchError: it is missing, no JSON, or of another format.
     """
     return read_entries(path, FORMAT, "results")
-
-
-def read_responses(path: str | Path, estimator: str) -> dict[str, Response]:
-    """Return an estimator's response by quantity, at the study's own settings.
-
-    Raises:
-        CchError: as ``read_results``.
-    """
-    results = [CaseResult.from_json(e) for e in read_results(path) if e["estimator"] == estimator]
-    plain = [result for result in results if not result.case.options]
-    return {
-        quantity: Response.of([r for r in plain if r.case.quantity == quantity])
-        for quantity in dict.fromkeys(result.case.quantity for result in plain)
-    }

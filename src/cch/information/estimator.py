@@ -106,6 +106,9 @@ class Estimator(Protocol):
     def version(self) -> str:
         """Version of the method's implementation; a change of numbers changes it."""
 
+    def of(self, quantity: str) -> Self:
+        """Return this estimator for a quantity; see ``CheckedEstimator.of``."""
+
     def estimate(
         self, x: np.ndarray, y: np.ndarray, *, key: tuple[Any, ...], given: Labels = None
     ) -> Estimate:

@@ -264,7 +264,11 @@ class Embeddings(Networks):
             x, y = (initial_layers(network, d, options.embedding, 1, generator) for d in columns)
             (w_x, b_x), (w_y, b_y), last = x[0], y[0], x[1][0].T
             drawn.append([w_x.T, b_x[None], last, w_y.T, b_y[None], torch.zeros_like(last)])
-        shapes = [[padded(size) if size > 1 else 1 for size in one.shape] for one in drawn[0]]
+        # Biases stay one row; a side of one column is padded like any other.
+        shapes = [
+            (1 if place % 3 == 1 else padded(one.shape[0]), padded(one.shape[1]))
+            for place, one in enumerate(drawn[0])
+        ]
         tensors = [torch.zeros(len(drawn), *shape) for shape in shapes]
         for member, parts in enumerate(drawn):
             for tensor, values in zip(tensors, parts, strict=True):

@@ -53,20 +53,38 @@ def canonical_correlation(truth: float, pairs: int) -> float:
     return float(np.sqrt(-np.expm1(-2 * truth / pairs)))
 
 
-def spectrum(values: np.ndarray) -> np.ndarray:
+def spectrum(values: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
     """Return the spectrum of representations (n, d): of their correlation matrix, (d,), falling.
 
     Eigenvalues below 1e-6 of the largest are rounding and count as zero; a column without spread
     adds a zero.
+
+    Args:
+        values: (n, d).
+        labels: (n,) classes; with them the spectrum is that within classes: of the columns, scaled
+            by their total spread, about the means of their class. It is all zero where the class
+            determines the representation.
     """
     values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
     spread = values[:, ~constant_columns(values)]
     found = np.zeros(values.shape[1])
     if spread.shape[1]:
         scaled = (spread - spread.mean(axis=0)) / spread.std(axis=0)
+        if labels is not None:
+            scaled -= _class_means_of(scaled, labels)
         singular = np.linalg.svd(scaled, compute_uv=False) ** 2 / len(scaled)
-        found[: len(singular)] = np.where(singular < 1e-6 * singular[0], 0.0, singular)
+        # Within classes the columns have less than unit variance; what is left of 1e-9 is rounding.
+        least = max(1e-6 * singular[0], 0.0 if labels is None else 1e-9)
+        found[: len(singular)] = np.where(singular < least, 0.0, singular)
     return found
+
+
+def _class_means_of(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean of each row's class, (n, d)."""
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(counts), values.shape[1]))
+    np.add.at(sums, codes, values)
+    return (sums / counts[:, None])[codes]
 
 
 def _scales(wanted: np.ndarray | None, d: int) -> np.ndarray:

@@ -30,16 +30,20 @@ def estimate_work(spec: EstimateSpec, study: Study, size: Size | None) -> Work:
 
 def calibrate_work(spec: CalibrateSpec, study: Study, size: Size | None) -> Work:
     """Return the work of a study's calibrations."""
-    asked, todo = spec.calibration, [spec.options]
+    asked, varied = spec.calibration, []
     if grid := asked.settings.get(spec.estimator):
         every = itertools.product(*grid.values())
-        todo += [spec.options | dict(zip(grid, values, strict=True)) for values in every]
+        varied = [spec.options | dict(zip(grid, values, strict=True)) for values in every]
     # Beside them there is always the case without any information.
-    cases = {"teacher-student": 1 + len(asked.truths), "student-label": 1 + len(asked.truths)}
-    if _labels(study):
-        cases["student-label"] = 1 + len(asked.shares)
-    counts = {quantity: count * asked.repeats for quantity, count in cases.items()}
-    return _sum(todo, counts, spec, study, size)
+    label = 1 + len(asked.shares if _labels(study) else asked.truths)
+    once = {"teacher-student": (1 + len(asked.truths)) * asked.repeats}
+    once["student-label"] = label * asked.repeats
+    levels = len(study.degradation.levels)
+    own = once | {"teacher-student": levels * once["teacher-student"]}
+    few = spec.model_copy(update={"limit": min(spec.limit, asked.rows)})
+    # Other settings are looked at on the first level's pair.
+    parts = [_sum([spec.options], own, few, study, size), _sum(varied, once, few, study, size)]
+    return Work.total(parts[: 1 + bool(varied)])
 
 
 def _sum(

@@ -24,24 +24,23 @@ PACKAGE = "cch"
 ROOT = Path(__file__).resolve().parents[1]
 
 NEUTRAL = frozenset({"base", "config", "records", "workflow"})
-"""Rooms that hold nothing a number depends on; their modules are not part of a code digest.
+"""Packages left out of code digests because they cannot change a number.
 
-What the configuration and its specifications say reaches a stage as the values in its parameter,
-which is compared by itself: whatever in `config` changes a value changes that text. (Code that
-makes a model of the configuration itself therefore names every field.) `paths` names files, which
-are the rule's inputs and outputs. `base.files` and `records` write files and compute SHA-256, of
-which ids are made: ids name things, and no generator is seeded by one (`cch.data.rng` hashes its
-own keys). The rest reports, or chooses a device. What decides which numbers are computed, or in
-which order, does not belong in these rooms.
+Settings reach a job only as its parameter ``spec``, and Snakemake compares that text. Code that
+builds a model of the configuration itself must name every field, since a changed default would go
+unnoticed. `paths` names files, which are the rule's inputs and outputs. `base.files` and `records`
+write files and compute SHA-256, of which ids are made: ids name things, and no generator is seeded
+by one (`cch.data.rng` hashes its own keys). The rest reports, or chooses a device. What decides
+which numbers are computed, or in which order, does not belong in these packages.
 """
 
 
 def modules_behind(script: str | Path, named: Iterable[str] = ()) -> dict[str, Path]:
-    """Return the modules behind a job by name: imported by its script or named, or through others.
+    """Return the modules of this package that a job imports, directly or indirectly, by name.
 
-    Imports are found in the text, inside functions too, so a module counts before it runs. Modules
-    of ``NEUTRAL`` rooms and the package itself are left out. Of other packages there are none, but
-    for the plugins that are named: what those import from elsewhere is left out.
+    Imports are found in the text, inside functions too, so a module counts before it runs. Packages
+    in ``NEUTRAL`` are left out, and so is every other library. A plugin counts as a file; its
+    imports from outside this package do not.
 
     Args:
         script: the job's script.
@@ -61,7 +60,7 @@ def modules_behind(script: str | Path, named: Iterable[str] = ()) -> dict[str, P
         if path is None:
             continue
         found[name] = path
-        # Importing a module runs the packages above it.
+        # Importing a.b.c also imports a and a.b.
         above = name.rpartition(".")[0]
         waiting += [above, *_imports(path, name if path.name == "__init__.py" else above)]
     return dict(sorted((found | plugins).items()))
@@ -69,8 +68,10 @@ def modules_behind(script: str | Path, named: Iterable[str] = ()) -> dict[str, P
 
 def code_digest(script: str | Path, named: Iterable[str] = ()) -> str:
     """Return one SHA-256 over a job's script and the modules behind it; see ``modules_behind``."""
-    parts = {name: _source(path).meaning for name, path in modules_behind(script, named).items()}
-    return digest({"script": _source(Path(script)).meaning, "modules": parts})
+    parts = {
+        name: _source(path).tree_digest for name, path in modules_behind(script, named).items()
+    }
+    return digest({"script": _source(Path(script)).tree_digest, "modules": parts})
 
 
 def code_now(script: Path, recorded: Mapping[str, Any]) -> str | None:
@@ -101,7 +102,7 @@ class _Source:
     """What a digest needs of a file; its syntax tree is large and is not kept."""
 
     imports: tuple[ast.Import | ast.ImportFrom, ...]
-    meaning: str
+    tree_digest: str
     """Digest of the syntax tree without docstrings and positions."""
 
 
@@ -124,7 +125,7 @@ def _source(path: Path) -> _Source:
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield every statement; expressions, most of a tree, hold none and are passed over."""
+    """Yield every statement. Expressions contain no statements and are skipped."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -136,7 +137,7 @@ def _statements(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _parsed(text: str) -> ast.Module:
-    # A tree is many objects and no garbage, through which the collector would go again and again.
+    # Garbage collection is off while parsing: it only costs time.
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -37,8 +37,8 @@ class Recorder:
         script: the script that ran, whose imports define the code digest.
         inputs: the files that the job read.
         params: what else determined the outputs (JSON-able).
-        facts: what the record says besides.
-        made: outputs beside those that the rule names.
+        facts: additional entries of the record.
+        made: output files that the rule does not declare.
     """
 
     rule: str

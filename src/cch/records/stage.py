@@ -48,8 +48,8 @@ class Job:
         name: of the script, which is the name of its rule in this project.
 
     Attributes:
-        facts: what the record says besides; the script adds to it.
-        made: outputs beside those that the rule names.
+        facts: additional entries of the record; the script adds to it.
+        made: output files that the rule does not declare, such as pages of the report.
     """
 
     def __init__(self, job: Any, name: str) -> None:
@@ -93,7 +93,7 @@ class Job:
             spec: what determines these outputs.
             stage: the script that would make them alone, and whose code they rest on; the job's
                 own if None.
-            facts: what the record says besides, beside the job's.
+            facts: additional entries of the record, beside the job's.
         """
         script = self._script.with_stem(stage) if stage else self._script
         code = code_digest(script, named_code(script.stem, spec))
@@ -111,7 +111,7 @@ class Job:
 
 
 def _without_records(paths: Any) -> list[str]:
-    """Input files; records say what files are, and are no part of what a number is made of."""
+    """Return input paths without records, which describe files and change no number."""
     names = {str(path) for path in paths}
     return sorted(name for name in names if not name.endswith(".record.json"))
 
@@ -151,12 +151,12 @@ def allocation() -> dict[str, dict[str, str]]:
 
 
 def limit_threads(threads: int) -> None:
-    """Hold torch, where it is used, to the threads that the rule asked for."""
+    """Limit torch to the rule's threads, if it is imported."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
 
 
 def share_gpus(config: dict[str, Any]) -> None:
-    """Tell the choice of a device, where one is made, how many jobs may share a GPU."""
+    """Pass `compute.jobs_per_gpu` to `cch.base.device`, if it is imported."""
     if "cch.base.device" in sys.modules:
         sys.modules["cch.base.device"].share((config.get("compute") or {}).get("jobs_per_gpu", 1))

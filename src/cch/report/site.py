@@ -30,6 +30,9 @@ VERDICTS = {
 }
 """Colour of a verdict; words say it too."""
 
+CRITERION = ("holds", "fails", "undecided")
+EFFECTS = ("helps", "harms", "equivalent", "undecided")
+
 
 def build_site(run: Run, out: str | Path) -> list[str]:
     """Write the site into a folder, which is emptied first; return the paths of its files.
@@ -61,7 +64,7 @@ def _pages(run: Run) -> dict[str, tuple[str, dict[str, Any]]]:
     """Template and data of every page by file name."""
     figures = {name: f"figures/{path.name}" for name, path in _figures(run).items()}
     pages: dict[str, tuple[str, dict[str, Any]]] = {
-        "index.html": ("index.html.j2", {"counts": _counts(run)}),
+        "index.html": ("index.html.j2", {"counts": _counts(run), "outcomes": _outcomes(run)}),
         "figures.html": ("figures.html.j2", {"figures": figures}),
         "files.html": ("files.html.j2", {}),
         "run.html": ("run.html.j2", {}),
@@ -97,6 +100,21 @@ def _counts(run: Run) -> dict[str, Mapping[str, int]]:
     return counts
 
 
+def _outcomes(run: Run) -> Counter[tuple[str, str]]:
+    """How often the criterion says what where distilling did what, over levels and treatments."""
+    found: Counter[tuple[str, str]] = Counter()
+    for name, table in run.tables.items():
+        if not name.startswith("criterion-"):
+            continue
+        for row in table.rows:
+            said = table.cells.get(f"{row.key}/verdict")
+            effects = (table.cells.get(f"{row.key}/{column.key}") for column in table.columns)
+            for cell in effects:
+                if said and cell and cell.query["kind"] == "effect" and cell.members:
+                    found[str(said.value), str(cell.value)] += 1
+    return found
+
+
 def _sensitivity(table: Document | None) -> dict[str, Any]:
     """The table of choices; for each, what it changes and which conclusions are not the first's."""
     if table is None:
@@ -122,7 +140,7 @@ def _moves(cell: Cell | None, first: Cell | None) -> bool:
     """Whether a choice leads to another conclusion than the first one."""
     if cell is None or first is None:
         return False
-    return cell.kind == "conclusion" and cell.text != first.text
+    return cell.kind == "conclusion" and cell.value != first.value
 
 
 def _changes(own: Any, base: Any, path: str = "") -> list[str]:
@@ -179,3 +197,4 @@ ENVIRONMENT = Environment(
 )
 ENVIRONMENT.filters |= {"size": _size, "duration": _duration, "anchor": _anchor}
 ENVIRONMENT.globals |= {"verdict_class": lambda verdict: VERDICTS.get(verdict, "none")}
+ENVIRONMENT.globals |= {"criterion_words": CRITERION, "effect_words": EFFECTS}

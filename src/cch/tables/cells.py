@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from cch.base.errors import CchError
 from cch.config import Config
 from cch.information.units import to_bits
-from cch.tables.claims import filled, titled
+from cch.tables.claims import Claims, filled, titled
 from cch.tables.compare import compare_numbers, compare_texts
 from cch.tables.documents import (
     FORMAT,
@@ -88,13 +89,20 @@ def _build_cells(spec: TableSpec, deviations: Sequence[Deviation]) -> dict[str, 
             f"{spec.name}/{key}",
             query,
             sources[study],
-            printed.get(key),
+            _with_runs(printed.get(key), spec.claims, study, query),
             deviations,
             stand_in=bool(spec.stand_ins),
             bits=layout.in_bits(key),
         )
         for key, study, query in layout.queries(config)
     }
+
+
+def _with_runs(claim: Claim | None, claims: Claims, study: str, query: Query) -> Claim | None:
+    """A printed cell with the n of its error: the table's, or what the paper says of the study."""
+    if claim is None or claim.se is None or claim.n is not None:
+        return claim
+    return replace(claim, n=claims.runs(study, hasattr(query, "estimator")))
 
 
 def build_cell(
@@ -123,11 +131,14 @@ def build_cell(
     if found.text is not None:
         value, se, text = found.text, None, found.text
         verdict = compare_texts(text, claim, stand_in)
+        if found.interval:
+            text += f" {found.interval.text(query.digits)}"
     else:
         number, se = _summary(found)
         value = number
         text, verdict = _printed(number, se, found, query, claim, stand_in=stand_in, bits=bits)
-    counted = found.text is None and found.exact is None
+    # A conclusion is counted like the difference that it is about.
+    counted = found.exact is None and (found.text is None or found.interval is not None)
     return Cell(
         id=identity,
         study=source.name,
@@ -135,8 +146,9 @@ def build_cell(
         text=text,
         unit=found.unit,
         text_unit="bits" if bits else None,
-        n=len(found.values) if counted else None,
+        n=len(found.members if found.interval else found.values) if counted else None,
         se=se,
+        interval=found.interval,
         aggregation=found.aggregation,
         query=query.model_dump(mode="json"),
         members=tuple(found.members),
@@ -166,6 +178,8 @@ def _printed(
     """Text and verdict of a number, in the printed unit."""
     shown, shown_se = (to_bits(x) if bits and x is not None else x for x in (value, se))
     text = format_value(shown, shown_se, query.digits)
+    if found.interval:
+        text += f" {found.interval.text(query.digits)}"
     n = len(found.values)
     verdict = compare_numbers(shown, shown_se, n, claim, signed=found.signed, stand_in=stand_in)
     return text, verdict

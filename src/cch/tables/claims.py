@@ -18,7 +18,7 @@ from cch.tables.documents import Claim, Deviation, setting_text
 from cch.tables.layout import Layout
 from cch.tables.source import setting
 
-DEVIATION = re.compile(r"standard deviation over (\d+) runs")
+ERROR = re.compile(r"standard (error|deviation) over (\d+) runs")
 
 
 class ClaimedTable(Model):
@@ -94,17 +94,29 @@ class Claims(Model):
         return {printed.labels.get(row, row): v for row, v in values.items() if v is not None}
 
     def means(self, table: str) -> dict[str, Claim]:
-        """The printed cells with the standard errors of their means.
+        """The printed cells of a table with the standard errors of their means, and their n.
 
         Where the paper's ± is a standard deviation over n runs, that is the deviation over √n.
         """
         stated = self.tables[table].error if table in self.tables else None
-        match = DEVIATION.fullmatch(stated or "")
-        root = math.sqrt(int(match.group(1))) if match else 1.0
+        match = ERROR.fullmatch(stated or "")
+        n = int(match[2]) if match else None
+        root = math.sqrt(n) if n and match and match[1] == "deviation" else 1.0
         return {
-            key: claim if claim.se is None else replace(claim, se=claim.se / root)
+            key: claim if claim.se is None else replace(claim, se=claim.se / root, n=n)
             for key, claim in self.cells(table).items()
         }
+
+    def runs(self, study: str, estimated: bool) -> int | None:
+        """How many runs the paper states for a study, or None.
+
+        Args:
+            study: its name.
+            estimated: of its estimates, rather than of its trained networks.
+        """
+        stated = self.settings.get(study, {})
+        found = stated.get("information.runs" if estimated else "seeds")
+        return found if isinstance(found, int) else None
 
     def of(self, table: str, studies: Iterable[str]) -> Claims:
         """What is printed in one table, and stated of some studies."""

@@ -7,7 +7,7 @@ import math
 from cch.criterion.gap import LEVEL, quantile
 from cch.tables.documents import Claim, Verdict
 
-# Two-sided 95 % of a normal distribution: the paper's standard errors, whose n is not always said.
+# Two-sided 95 % of a normal distribution: the paper's standard errors where it states no n.
 Z = 1.96
 
 # An interval wider than this fraction of the printed value cannot confirm it.
@@ -19,6 +19,15 @@ def half_width(se: float | None, n: int) -> float:
     if se is None or n < 2:
         return math.inf
     return quantile(LEVEL, n - 1) * se
+
+
+def paper_half_width(claim: Claim) -> float:
+    """Half of the paper's 95 % interval: Student's t over its runs, where it states their number.
+
+    Where it does not, 1.96 printed standard errors; at least the rounding of the print.
+    """
+    times = Z if claim.n is None else quantile(LEVEL, claim.n - 1)
+    return max(times * claim.se if claim.se else 0.0, claim.rounding)
 
 
 def compare_numbers(
@@ -33,8 +42,8 @@ def compare_numbers(
     """Compare a mean with the printed one.
 
     Two intervals of 95 % decide: ours from Student's t with n - 1 degrees of freedom, the paper's
-    from 1.96 printed standard errors, or the rounding of the print where it gives none. A wide
-    interval of ours confirms nothing.
+    as ``paper_half_width`` has it. Both are over runs on the same cases: whether a number can be
+    reproduced, not whether it holds for other cases. A wide interval of ours confirms nothing.
 
     Args:
         value: our mean; None where there is none.
@@ -59,7 +68,7 @@ def compare_numbers(
     if value is None or claim.value is None:
         return "undetermined"
     ours = half_width(se, n)
-    theirs = max(Z * (claim.se or 0.0), claim.rounding)
+    theirs = paper_half_width(claim)
     close = abs(value - claim.value) <= math.hypot(ours, theirs)
     if signed:
         if abs(value) <= ours:

@@ -74,11 +74,15 @@ def setting_text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Claim:
-    """A printed cell of the paper: its text, and the number and standard error in it, or None."""
+    """A printed cell of the paper: its text, and the number and standard error in it, or None.
+
+    ``n`` is over how many runs the error is, where the paper says it.
+    """
 
     text: str
     value: float | None
     se: float | None
+    n: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Claim:
@@ -112,7 +116,8 @@ class Deviation(Stored):
         path: the setting that differs, dotted below the study; ``dataset.*`` is of its dataset.
         ours: our value of that setting.
         paper: the paper's, several where the paper contradicts itself.
-        text: in place of a setting: which data stand in, or that the study is not in the paper.
+        text: in place of a setting: which data stand in, what the classes were defined from, or
+            that the study is not in the paper.
     """
 
     study: str | None = None
@@ -160,6 +165,34 @@ class Member(Stored):
     minus_file: str | None = None
 
 
+class Interval(Stored):
+    """The 95 % interval of a paired difference; see ``cch.criterion.gain``.
+
+    Attributes:
+        low, high: its ends, in the unit of the cell's value.
+        se: the standard error behind it.
+        p: two-sided p-value of no difference; of a conclusion corrected for the levels of its
+            sweep.
+        design: how the test rows of the seeds hang together: splits, fixed or draws.
+        units: how many cases were resampled; None for independent draws.
+        grouped: whether a case is a group of rows.
+        corrected: the interval by Nadeau and Bengio's error, for random splits.
+    """
+
+    low: float
+    high: float
+    se: float
+    p: float
+    design: Literal["splits", "fixed", "draws"]
+    units: int | None = None
+    grouped: bool = False
+    corrected: tuple[float, float] | None = None
+
+    def text(self, digits: int = 4) -> str:
+        """Both ends as printed: ``[-0.0080, 0.0100]``."""
+        return f"[{format_value(self.low, None, digits)}, {format_value(self.high, None, digits)}]"
+
+
 class Cell(Stored):
     """One number, setting or conclusion.
 
@@ -169,7 +202,8 @@ class Cell(Stored):
         value: unrounded, in ``unit``; a text for settings and conclusions.
         text: as printed, in ``text_unit`` where that differs from ``unit``.
         n: how many members the value is aggregated from; None where it is no aggregate.
-        se: standard error of the value.
+        se: standard error of the value over its members, s/√n, as the paper has it.
+        interval: of a paired difference, with an error that covers cases as well as seeds.
         aggregation: how the value came from its members, in words.
         query: what was asked, see ``cch.tables.queries``.
         members: what the value is aggregated from.
@@ -198,6 +232,7 @@ class Cell(Stored):
     flags: tuple[str, ...]
     kind: CellKind = "measurement"
     deviations: tuple[int, ...] = ()
+    interval: Interval | None = None
 
     @property
     def key(self) -> str:

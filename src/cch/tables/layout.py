@@ -70,13 +70,15 @@ class Layout(Model):
     title: str
     caption: str = ""
     study: str
-    kind: Literal["table", "curves", "samples", "calibration", "architecture"] = "table"
+    kind: Literal["table", "curves", "samples", "calibration", "architecture", "pairs"] = "table"
     row_label: str = ""
     rows: Literal["levels"] | list[RowLayout] = "levels"
     columns: list[ColumnLayout] = Field(default_factory=list)
     notes: list[NoteLayout] = Field(default_factory=list)
     panels: list[PanelLayout] = Field(default_factory=list)
-    own: bool = Field(False, description="A study's own sweep, not a table of the paper.")
+    own: bool = Field(
+        False, description="Of a study or an entry of pairs, not a table of the paper."
+    )
 
     def row_list(self, study: Study) -> list[RowLayout]:
         """The rows: those written out, or one for every level of the study."""

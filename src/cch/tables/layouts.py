@@ -8,9 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from cch.base.errors import CchError
-from cch.config import Config
+from cch.config import Config, Study
 from cch.tables.layout import Layout
-from cch.tables.study_layouts import study_layouts
+from cch.tables.study_layouts import pairs_layout, study_layouts
 
 
 def load_layouts(path: str | Path) -> dict[str, Layout]:
@@ -31,7 +31,7 @@ def load_layouts(path: str | Path) -> dict[str, Layout]:
 
 
 def all_layouts(config: Config, path: str | Path) -> dict[str, Layout]:
-    """Return the paper's layouts over configured studies, and every study's own.
+    """Return the paper's layouts over configured studies, every study's own, and those of pairs.
 
     Raises:
         CchError: ``paper/tables.yaml`` has a wrong key.
@@ -41,8 +41,13 @@ def all_layouts(config: Config, path: str | Path) -> dict[str, Layout]:
         layout = _configured_rows(layout, config)
         if all(study in config.studies for study in layout.studies):
             layouts[name] = layout
+    entries: dict[str, dict[str, Study]] = {}
     for name, study in config.studies.items():
         layouts |= study_layouts(name, study)
+        if study.entry:
+            entries.setdefault(study.entry, {})[name] = study
+    for entry, studies in entries.items():
+        layouts[f"pairs-{entry}"] = pairs_layout(entry, studies)
     return layouts
 
 

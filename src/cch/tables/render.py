@@ -49,6 +49,7 @@ class _View:
         self.n: int | None = max(counts, key=lambda n: (counts[n], n)) if counts else None
         self.same_n = {cell.n for cell in cells} <= {self.n, None}
         self.has_se = any(cell.se is not None for cell in cells)
+        self.has_interval = any(cell.interval is not None for cell in cells)
 
     def cell(self, row: str, column: str) -> Cell | None:
         """The cell at a place, or None where the table is empty."""
@@ -89,7 +90,9 @@ class _View:
         if self.n is not None:
             lines.append(f"n = {self.n}" + ("." if self.same_n else " where no other n is stated."))
         if self.has_se:
-            lines.append("± is the standard error over n.")
+            lines.append("± is the standard error over n, s/√n, the paper's convention.")
+        if self.has_interval:
+            lines.append("In brackets the confidence interval over test cases and seeds.")
         return lines
 
     def marked(self) -> str:
@@ -131,7 +134,8 @@ CSV_FIELDS = (
     "deviations",
 )
 _FORMULA = re.compile(r"[=+\-@\t\n＝＋－＠]")
-_NUMBERS = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?( ± \d[\d.,]*(e[-+]?\d+)?%?)?")
+_ENDS = r"( \[-?\d[\d.]*, -?\d[\d.]*\])?"
+_NUMBERS = re.compile(rf"[-+]?\d[\d.,]*(e[-+]?\d+)?%?( ± \d[\d.,]*(e[-+]?\d+)?%?)?{_ENDS}")
 
 
 def to_csv(document: Document) -> str:

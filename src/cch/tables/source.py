@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,13 @@ class Source:
         self._runs: dict[str, list[dict[str, Any]]] = {}
         self._entries: dict[str, list[dict[str, Any]]] = {}
         self._digests: dict[str, str] = {}
+        self._made: dict[str, Any] = {}
+
+    def once(self, key: str, make: Callable[[], Any]) -> Any:
+        """What ``make`` returns, made once for a key: for what many cells share."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def runs_path(self, role: str) -> str:
         """The file of the runs of a role."""
@@ -55,8 +62,8 @@ class Source:
         return [entry for entry in entries if (entry["estimator"], entry["quantity"]) == wanted]
 
     def calibration_path(self, estimator: str) -> str:
-        """The file of an estimator's calibration."""
-        return self.paths.calibration(self.name, estimator)
+        """The file of an estimator's calibration; studies of one shape may share it."""
+        return self.paths.calibration(self.config.calibrated_on(self.name), estimator)
 
     def calibration(self, estimator: str) -> list[dict[str, Any]]:
         """All calibration results of an estimator."""
@@ -83,12 +90,13 @@ class Source:
 
     def inputs(self, files: Iterable[str]) -> tuple[InputFile, ...]:
         """Files with their digests, sorted, as a cell lists them."""
-        found = []
-        for path in sorted(files):
-            if path not in self._digests:
-                self._digests[path] = sha256_file(path)
-            found.append(InputFile(path=path, sha256=self._digests[path]))
-        return tuple(found)
+        return tuple(InputFile(path=path, sha256=self.digest(path)) for path in sorted(files))
+
+    def digest(self, path: str) -> str:
+        """SHA-256 of a file."""
+        if path not in self._digests:
+            self._digests[path] = sha256_file(path)
+        return self._digests[path]
 
 
 def setting(config: Config, study_name: str, path: str) -> Any:

@@ -29,7 +29,13 @@ class TableSpec(Model):
     def deviations(self) -> list[Deviation]:
         """All that sets it apart from the paper."""
         stand_ins = [Deviation(text=text) for text in self.stand_ins]
-        return stand_ins + all_deviations(self.config, self.claims, self.layout)
+        datasets = {name: self.config.studies[name].dataset for name in self.layout.studies}
+        notes = [
+            Deviation(study=name, text=note)
+            for name, dataset in datasets.items()
+            if (note := self.config.datasets[dataset].label_note)
+        ]
+        return stand_ins + notes + all_deviations(self.config, self.claims, self.layout)
 
     @property
     def title(self) -> str:
@@ -40,8 +46,12 @@ class TableSpec(Model):
 def table_spec(
     name: str, layout: Layout, config: Config, claims: Claims, stand_ins: list[str]
 ) -> TableSpec:
-    """Return the specification of a table or figure; it holds nothing of other studies."""
-    studies = {study: config.studies[study] for study in layout.studies}
+    """Return the specification of a table or figure; it holds nothing of other studies.
+
+    A study whose calibration serves one of the table's is one of its own.
+    """
+    shared = [config.calibrated_on(study) for study in layout.studies]
+    studies = {study: config.studies[study] for study in [*layout.studies, *shared]}
     datasets = {study.dataset: config.datasets[study.dataset] for study in studies.values()}
     cut = Config(
         results=config.results,
@@ -54,6 +64,6 @@ def table_spec(
         name=name,
         layout=layout,
         config=cut,
-        claims=claims.of(name, studies),
+        claims=claims.of(name, layout.studies),
         stand_ins=stand_ins,
     )

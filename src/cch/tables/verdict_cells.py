@@ -1,20 +1,14 @@
-"""Cells about the hypothesis itself: does the criterion hold, and did distilling help?"""
+"""Cells about the hypothesis itself: does the criterion hold?"""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from cch.criterion.gap import Verdict, judge
+from cch.criterion.gap import GapEstimate, judge
 from cch.information.calibration_model import CaseResult, Response
-from cch.tables.compare import half_width
 
 if TYPE_CHECKING:
     from cch.tables.source import Source
-
-HELPS, HARMS, UNDECIDED = "helps", "harms", "undecided"
 
 
 def criterion(
@@ -22,8 +16,8 @@ def criterion(
     estimator: str,
     teacher_student: list[dict[str, Any]],
     student_label: list[dict[str, Any]],
-) -> Verdict:
-    """Judge the criterion from a study's estimates and its calibration; see ``cch.criterion.gap``.
+) -> GapEstimate:
+    """Return a study's gap at one level, with its calibration; see ``cch.criterion.gap``.
 
     Args:
         source: the study's files.
@@ -34,38 +28,22 @@ def criterion(
     labels = {entry["seed"]: entry["value"] for entry in student_label}
     pairs = [(e["value"], labels[e["seed"]]) for e in teacher_student if e["seed"] in labels]
     ours, theirs = zip(*pairs, strict=True) if pairs else ((), ())
-    responses = [response(source, estimator, q) for q in ("teacher-student", "student-label")]
-    return judge(ours, theirs, *responses)
+    level = teacher_student[0]["level"] if teacher_student else None
+    return judge(
+        ours,
+        theirs,
+        response(source, estimator, "teacher-student", level),
+        response(source, estimator, "student-label", None),
+    )
 
 
-def response(source: Source, estimator: str, quantity: str) -> Response | None:
-    """How an estimator errs at the study's sizes; None where it was not calibrated."""
+def response(source: Source, estimator: str, quantity: str, level: str | None) -> Response | None:
+    """How an estimator responds for a level's pair; None where it was not calibrated."""
     if estimator not in source.study.information.calibrated:
         return None
     cases = [
         CaseResult.from_json(entry)
         for entry in source.calibration(estimator)
-        if entry["quantity"] == quantity and not entry["options"]
+        if (entry["quantity"], entry["level"], entry["options"]) == (quantity, level, {})
     ]
-    return Response.of(cases)
-
-
-def effect(differences: list[float], lower_is_better: bool) -> tuple[str, float, float]:
-    """Say whether distilling helped, by the 95 % interval of paired differences over seeds.
-
-    Args:
-        differences: student minus baseline of each seed.
-        lower_is_better: for errors.
-
-    Returns:
-        helps, harms or undecided; and the interval (not finite below two seeds).
-    """
-    n = len(differences)
-    if n < 2:
-        return UNDECIDED, -math.inf, math.inf
-    mean, se = float(np.mean(differences)), float(np.std(differences, ddof=1) / math.sqrt(n))
-    reach = half_width(se, n)
-    low, high = mean - reach, mean + reach
-    if low > 0 or high < 0:
-        return (HELPS if (low > 0) != lower_is_better else HARMS), low, high
-    return UNDECIDED, low, high
+    return Response.of(cases) if cases else None

@@ -186,7 +186,9 @@ class StudyContext:
 
     def tested(self) -> dict[str, np.ndarray]:
         """The arrays that let a reader match stored outputs with samples."""
-        return {"test_rows": self.test_rows, "test_label": self.dataset.label[self.test_rows]}
+        found = {"test_rows": self.test_rows, "test_label": self.dataset.label[self.test_rows]}
+        group = self.dataset.group
+        return found if group is None else found | {"test_group": group[self.test_rows]}
 
     def informed(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The same of stored representations."""

@@ -7,6 +7,7 @@ Layout (R runs in the order of ``runs``, S seeds, n rows of a part)::
     logits                        (R, n_test, K) float32, at the last epoch
     loss                          (R, epochs) float32, mean training loss of each epoch
     test_rows, test_label         (S, n_test)
+    test_group                    (S, n_test) int32, where the dataset groups its rows
     information_rows, information_label   (S', n_info) for the seeds that information needs
     representation/<level>        (S', n_info, H) float32, penultimate (baselines: level 0)
     soft_target/<level>           (S, n_train, K) float32, logits on training rows (teachers)
@@ -77,6 +78,10 @@ class RunsFile:
     def close(self) -> None:
         """Close the file; arrays cannot be read any more."""
         self._file.close()
+
+    def holds(self, name: str) -> bool:
+        """Whether there is such an array."""
+        return name in self._file
 
     def array(self, name: str) -> np.ndarray:
         """Return a whole array, e.g. ``logits`` or ``representation/0.5``."""

@@ -448,7 +448,7 @@ def costs(plan: Plan, earlier: Path | None = None) -> Costs:
         from cch.base.device import pick_device
 
         throughput = probe(pick_device(compute.device), compute.threads)
-    return Costs([*plan.config.studies, OTHER], jobs, throughput, plan.absent())
+    return Costs([*plan.config.studies, OTHER], jobs, throughput, plan.excluded())
 
 
 def operations(count: float) -> str:

@@ -104,8 +104,9 @@ class JobEventHandler(logging.Handler):
     def _add_failure(self, said: dict[str, Any]) -> None:
         jobid = said["jobid"]
         logs = list(map(str, said.get("log") or []))
-        # Snakemake does not log the start of a cluster job; its log file has the wildcards.
-        named = [Path(logs[0]).name.removesuffix(".log")] if logs else []
+        # Snakemake does not log the start of a cluster job. Its log file is named by the wildcards,
+        # and none of them holds a dot.
+        named = Path(logs[0]).name.removesuffix(".log").split(".") if logs else []
         wildcards = self._wildcards.get(jobid, named)
         failure = self._failed.setdefault(jobid, Failure(said["rule_name"], wildcards))
         failure.attempts += 1

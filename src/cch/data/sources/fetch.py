@@ -55,6 +55,7 @@ class Fetched:
         pinned: no digest is published; the first use decided what the file is.
         resumed_from: the byte at which an interrupted download was continued; 0 if the file came
             in one piece or was there already.
+        release: the release of the data that the server named when it was fetched, or None.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class Fetched:
     retrieved: str
     pinned: bool
     resumed_from: int = 0
+    release: str | None = None
 
 
 def fetch(
@@ -151,7 +153,7 @@ def _present(request: Request, lock: Path) -> tuple[Fetched | None, Unavailable 
     if verdict.problem is None:
         pin = read_pins(lock).get(request.key)
         if pin is None or pin.sha256 != verdict.sha256:
-            pin, verdict = _settle(request, verdict, FOUND, lock)
+            pin, verdict = _settle(request, verdict, Delivery(FOUND), lock)
         if verdict.problem is None:
             return _fetched(request, pin), None
     return None, Unavailable(
@@ -185,7 +187,7 @@ def _install(request: Request, delivery: Delivery, lock: Path) -> Fetched:
     """
     verdict = request.expected.check(request.part)
     if verdict.problem is None:
-        pin, verdict = _settle(request, verdict, delivery.address, lock)
+        pin, verdict = _settle(request, verdict, delivery, lock)
     if verdict.problem is not None:
         discard(request.part)
         failure = Unavailable(delivery.address, verdict.problem, against_pin=verdict.against_pin)
@@ -200,10 +202,18 @@ def _install(request: Request, delivery: Delivery, lock: Path) -> Fetched:
     return _fetched(request, pin, delivery.resumed_from)
 
 
-def _settle(request: Request, verdict: Verdict, address: str, lock: Path) -> tuple[Pin, Verdict]:
+def _settle(
+    request: Request, verdict: Verdict, delivery: Delivery, lock: Path
+) -> tuple[Pin, Verdict]:
     """Enter a verified file into the lock file; return the entry there now, and the verdict."""
     binding = _pinned(request.entry)
-    pin = Pin(sha256=verdict.sha256, bytes=verdict.bytes, address=address, retrieved=_now())
+    pin = Pin(
+        sha256=verdict.sha256,
+        bytes=verdict.bytes,
+        address=delivery.address,
+        retrieved=_now(),
+        release=delivery.release,
+    )
     standing = write_pin(lock, request.key, pin, binding=binding)
     if binding and standing is pin:
         log.info("%s: no digest is published; pinned to SHA-256 %s", request.key, pin.sha256)
@@ -216,6 +226,7 @@ def _fetched(request: Request, pin: Pin, resumed_from: int = 0) -> Fetched:
         *(request.destination, pin.sha256, pin.bytes, pin.address, pin.retrieved),
         pinned=_pinned(request.entry),
         resumed_from=resumed_from,
+        release=pin.release,
     )
 
 

@@ -17,6 +17,7 @@ import json
 import tarfile
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -135,8 +136,24 @@ def _gdc(request: Request) -> Delivery:
             continue
         log.info("%s: all %d files are there; writing the tar", request.key, len(files))
         write_tar(request.part, query, files, pieces)
-        return Delivery(f"{shown(base.rstrip('/'))}/data", pieces=pieces)
+        address, release = f"{shown(base.rstrip('/'))}/data", _release(base.rstrip("/"), request)
+        return Delivery(address, pieces=pieces, release=release)
     raise NotDelivered(*failures)
+
+
+def _release(base: str, request: Request) -> str | None:
+    """Return the GDC's data release, or None: a fetch does not fail because its name is not known.
+
+    It is in no raw file, so that equal files are equal bytes whatever the release.
+    """
+    client = Client(f"{base}/status", request.key, replace(request.retry_policy, retries=0))
+    try:
+        with client.request() as response:
+            said = json.loads(b"".join(client.chunks(response)))
+            return str(said["data_release"])[:200]
+    except (Unavailable, Interrupted, ValueError, KeyError, TypeError) as problem:
+        log.warning("%s: the GDC does not say its data release (%s)", request.key, problem)
+        return None
 
 
 def _post(client: Client, body: dict[str, Any], read: Callable[[requests.Response], T]) -> T:

@@ -21,7 +21,16 @@ from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, MaxRetryError
 
 from cch.base.errors import CchError
 from cch.base.progress import Progress
-from cch.data.sources.types import Request, RetryPolicy, Unavailable, log, shown
+from cch.data.sources.types import (
+    POINTER_FOUND,
+    POINTER_LIMIT,
+    Request,
+    RetryPolicy,
+    Unavailable,
+    is_pointer,
+    log,
+    shown,
+)
 
 CHUNK = 1 << 14
 """Bytes written at a time; a kill or a stall loses at most these."""
@@ -294,6 +303,10 @@ class _Transfer:
             self.client.give_up(f"unexpected answer HTTP {response.status_code}")
         if offered.isdecimal():
             if self.total not in (None, int(offered)):
+                if int(offered) < POINTER_LIMIT and is_pointer(
+                    b"".join(self.client.chunks(response))
+                ):
+                    self.client.give_up(POINTER_FOUND)
                 self.client.give_up(f"offers {offered} bytes, {self.total} expected")
             self.total = int(offered)
 

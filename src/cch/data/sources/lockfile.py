@@ -16,7 +16,10 @@ from cch.base.files import process_lock, write_json
 
 
 class Pin(BaseModel):
-    """One fetched file: its SHA-256, its size, the address used, when (ISO 8601, UTC)."""
+    """One fetched file: its SHA-256, its size, the address used, when (ISO 8601, UTC).
+
+    ``release`` is the release of the data that the server named, if it named one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,6 +27,7 @@ class Pin(BaseModel):
     bytes: int
     address: str
     retrieved: str
+    release: str | None = None
 
 
 _PINS = TypeAdapter(dict[str, Pin])
@@ -64,5 +68,5 @@ def write_pin(lock: Path, key: str, pin: Pin, *, binding: bool) -> Pin:
         if binding and key in pins:
             return pins[key]
         pins[key] = pin
-        write_json(lock, {name: pins[name].model_dump() for name in sorted(pins)})
+        write_json(lock, {name: pins[name].model_dump(exclude_none=True) for name in sorted(pins)})
     return pin

@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("cch.data.sources")
 
 
+POINTER_LIMIT = 1024
+"""Bytes that a Git LFS pointer has fewer than (git-lfs, docs/spec.md)."""
+
+POINTER_FOUND = "it is a Git LFS pointer, not the file that it stands for"
+
+
+def is_pointer(content: bytes) -> bool:
+    """Whether ``content``, the whole of a small file, is a Git LFS pointer."""
+    return len(content) < POINTER_LIMIT and content.startswith(
+        b"version https://git-lfs.github.com/spec/"
+    )
+
+
 class Unavailable(Exception):
     """A place that could not give the file.
 
@@ -100,6 +113,8 @@ class Expected:
     def check(self, path: Path) -> Verdict:
         """Read ``path`` whole and judge it."""
         size, sha256 = path.stat().st_size, sha256_file(path)
+        if size < POINTER_LIMIT and is_pointer(path.read_bytes()):
+            return Verdict(sha256, size, POINTER_FOUND)
         if self.bytes is not None and size != self.bytes:
             return Verdict(sha256, size, f"it has {size} bytes, {self.bytes} expected")
         if self.sha256 and sha256 != self.sha256:
@@ -144,11 +159,13 @@ class Delivery:
         address: where from.
         resumed_from: the byte that it was resumed at.
         pieces: a folder of what it was put together from, to be removed once it has its name.
+        release: the release of the data that the server names, if it names one.
     """
 
     address: str
     resumed_from: int = 0
     pieces: Path | None = None
+    release: str | None = None
 
 
 def shown(address: str) -> str:

@@ -2,7 +2,7 @@
 
 ``verify`` compares the transcription (``paper/claims.yaml``) with the paper's text. ``printed``
 parses its numbers. ``checks`` registers the checks on these numbers alone; they are in
-``information``, ``tables``, ``fractions`` and ``settings``. ``build`` joins their flags with the
-verdicts of the table documents, and ``render`` writes pages. ``results/ledger.json`` holds
-everything; ``build`` lists its fields.
+``classifiers``, ``fractions``, ``information``, ``order``, ``settings`` and ``tables``. ``build``
+joins their flags with the verdicts of the table documents, and ``render`` writes pages. The fields
+of ``results/ledger.json`` are listed in ``build``.
 """

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cch.paper.ledger import fractions, information, settings, tables  # noqa: F401
+from cch.paper.ledger import (  # noqa: F401
+    classifiers,
+    fractions,
+    information,
+    order,
+    settings,
+    tables,
+)
 from cch.paper.ledger.checks import CHECKS, Flag
 from cch.paper.ledger.printed import Paper
 
 
 @dataclass
 class Outcome:
-    """All flags, and how often each check looked."""
+    """All flags, and the number of cases that each check examined."""
 
     flags: list[Flag] = field(default_factory=list)
     looked: dict[str, int] = field(default_factory=dict)
 
 
 def run_checks(paper: Paper) -> Outcome:
-    """Run every registered check in order of registration."""
+    """Run every registered check in the order of ``ORDER``."""
     outcome = Outcome()
     for name in ORDER:
         found = list(CHECKS[name].run(paper))
@@ -28,10 +35,10 @@ def run_checks(paper: Paper) -> Outcome:
 
 
 ORDER = (
-    "entropy", "fano", "three-way", "negative", "unit",
-    "baseline", "agreement", "differences", "paired-error", "signs", "gap-size", "gap-noise",
-    "gain-noise",
+    "entropy", "fano", "hellman-raviv", "three-way", "data-processing", "negative", "unit",
+    "baseline", "agreement", "differences", "paired-error", "signs", "fano-gap", "order",
+    "gap-size", "gap-noise", "gain-noise",
     "granularity", "confusion", "majority",
     "stated", "covariance", "unstated",
 )  # fmt: skip
-"""The order in which flags are listed."""
+"""Order in which the checks run and their flags are listed."""

@@ -9,26 +9,27 @@
 - ``counts``: {verdict: cells} over all cells; ``flag_counts``: {kind: flags}.
 - ``tables``: list in the paper's order, each ``id``, ``number`` (Table 5), ``title``,
   ``section``, ``cells``, ``flagged`` (cells with any flag), ``flags`` (ids that concern it),
-  ``counts`` {verdict: cells}, ``deviations`` (what sets our table apart from the paper's setting;
-  empty where there is none of ours), ``document`` (path of our table's JSON, or null).
+  ``counts`` {verdict: cells}, ``deviations`` (of our settings from the paper's; empty without a
+  table of ours), ``document`` (path of our table's JSON, or null).
 - ``cells``: list in the paper's order, each ``id`` (table05/0.2/mi-gap), ``table``, ``row``,
   ``column`` (keys; row ``notes`` is the caption), ``row_label``, ``column_label`` (words),
-  ``text`` (as printed), ``numeric``, ``value`` (number or null), ``se`` (what is printed after ±,
-  or null), ``error`` (what that is, where the paper says it), ``rounding`` (half a printed unit),
+  ``text`` (as printed), ``numeric``, ``value`` (number or null), ``se`` (number printed after ±,
+  or null), ``error`` (its meaning, where the paper states it), ``rounding`` (half a printed unit),
   ``unit`` (``nats``, ``fraction``, ..., ``unstated`` for information without one, or null),
-  ``section``, ``line`` (of the caption in the checked text), ``flags`` (ids of flags that are
-  about it), ``beside`` (ids of flags whose arithmetic reads it), ``verdict``, and ``ours``: null
+  ``section``, ``line`` (of the caption in the checked text), ``flags`` (ids of flags about
+  it), ``beside`` (ids of flags that use it in their arithmetic), ``verdict``, and ``ours``: null
   or ``text`` (in ``text_unit``, as rendered), ``value`` and ``se`` (in ``unit``), ``n``,
-  ``setting`` (no measurement), ``verdict`` (as in the comparison page), ``deviations`` (those that
-  reach this cell), ``document``.
+  ``setting`` (true for a setting, not a measurement), ``verdict`` (as in the comparison page),
+  ``deviations`` (that affect this cell), ``document``.
 - ``flags``: list, each ``id`` (check-1), ``check``, ``kind``, ``title``, ``arithmetic``,
   ``cells``, ``beside``, ``tables``.
-- ``checks``: list, each ``name``, ``asks``, ``looked`` (how many things it looked at), ``flags``.
+- ``checks``: list, each ``name``, ``asks`` (the rule that it checks), ``looked`` (cases that it
+  examined), ``flags`` (how many).
 
 The verdict of a cell is the first that holds: ``the paper disagrees with itself`` where a flag of
-kind contradiction is about it; ``no value of ours``; ``not comparable`` where our number rests on
-stand-in data or on settings that differ from the paper's; else the table document's own verdict
-(``cch.tables.compare``). ``ours.verdict`` keeps that in every case.
+kind contradiction is about it; ``no value of ours``; ``not comparable`` where our number comes from
+stand-in data or from settings that differ from the paper's; else the table document's own verdict
+(``cch.tables.compare``), which ``ours.verdict`` always holds.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ NOT_COMPARABLE = "not comparable"
 
 VERDICTS: dict[str, str] = {
     **{name: words for name, words in COMPARED.items() if name != "not in the paper"},
-    NOT_COMPARABLE: "rests on stand-in data, or on settings that are not the paper's",
-    ITSELF: "a contradiction on the paper alone is about this number, whatever ours is",
-    NONE: "these results have no such number",
+    NOT_COMPARABLE: "comes from stand-in data, or from settings that are not the paper's",
+    ITSELF: "this number is part of a contradiction within the paper, whatever ours is",
+    NONE: "these results do not have this number",
 }
 
 Documents = Mapping[str, Document]
@@ -103,7 +104,7 @@ def _cells(
     flags: list[dict[str, Any]],
     ours: Mapping[str, tuple[str, Document]],
 ) -> list[dict[str, Any]]:
-    """Every printed cell with its flags, ours and the verdict."""
+    """Return every printed cell with its flags, our value and the verdict."""
     about, beside = _by_cell(flags, "cells"), _by_cell(flags, "beside")
     impossible = {
         cell for flag in flags if flag["kind"] == "contradiction" for cell in flag["cells"]
@@ -133,7 +134,7 @@ def _check(name: str, outcome: Outcome, flags: Iterable[Mapping[str, Any]]) -> d
 
 
 def _named(outcome: Outcome) -> list[dict[str, Any]]:
-    """Flags with their ids: the check's name and a number."""
+    """Return the flags with ids made of the check's name and a number."""
     seen: Counter[str] = Counter()
     named = []
     for flag in outcome.flags:
@@ -172,7 +173,7 @@ def _printed(cell: Printed, claims: Claims) -> dict[str, Any]:
 
 
 def _ours(cell: Printed, path: str, document: Document) -> dict[str, Any] | None:
-    """Our number for a printed cell; None where the document has no such cell."""
+    """Return our number for a printed cell, or None if the document does not have the cell."""
     stored = document.cell(f"{cell.row}/{cell.column}")
     if stored is None:
         return None
@@ -229,15 +230,15 @@ def _table(
 def ledger_of(
     results: str | Path, table: str | None = None, checkout: Path = CHECKOUT
 ) -> dict[str, Any]:
-    """Return the ledger over a folder of results, or of the paper alone if there is no folder.
+    """Return the ledger of a folder of results, or of the paper alone if there is no folder.
 
     Args:
         results: folder of the results.
-        table: keep this table only.
+        table: return this table only.
         checkout: where ``paper/claims.yaml`` is.
 
     Raises:
-        CchError: there is no transcription, no such table in it, or a document cannot be read.
+        CchError: the transcription or the table in it is missing, or a document cannot be read.
     """
     path = checkout / "paper" / "claims.yaml"
     if not path.is_file():
@@ -250,7 +251,7 @@ def ledger_of(
 
 
 def read_documents(results: str | Path) -> dict[str, Document]:
-    """The table documents of a folder of results by path; empty where there are none.
+    """Return the table documents of a folder of results by path; empty if it has none.
 
     Raises:
         CchError: a document cannot be read.

@@ -1,7 +1,7 @@
 """The register of checks, and what a check returns.
 
-A check reads the printed numbers alone (``Paper``). It yields a ``Flag`` for what it finds and
-None for each thing that it looked at and found in order.
+A check reads the printed numbers alone (``Paper``). It yields one item for each case that it
+examines: a ``Flag``, or None where the case is consistent.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from cch.paper.ledger.printed import Paper
 
 Kind = Literal["contradiction", "caution"]
 KINDS = {
-    "contradiction": "two printed things cannot both be right, or a number is impossible as headed",
-    "caution": "no contradiction, but less can be read from the number than it seems",
+    "contradiction": "printed statements that cannot all be right, or an impossible number",
+    "caution": "no contradiction, but the number supports less than it seems to",
 }
 
 
 @dataclass(frozen=True)
 class Flag:
-    """What a check found.
+    """A finding of a check.
 
     Attributes:
         check: name of the check.
         kind: see ``KINDS``.
-        title: one sentence.
-        arithmetic: the numbers that show it, with their places.
-        cells: the cells that it is about.
+        title: the finding in one sentence.
+        arithmetic: the numbers behind it, with their places.
+        cells: cells that it questions.
         beside: other cells in the arithmetic.
-        tables: tables that it concerns as a whole.
+        tables: tables that it questions as a whole.
     """
 
     check: str
@@ -43,12 +43,12 @@ class Flag:
 
     @property
     def concerned(self) -> list[str]:
-        """All tables of its cells, and those concerned as a whole."""
+        """Return the tables of all its cells, and ``tables``."""
         named = [cell.partition("/")[0] for cell in (*self.cells, *self.beside)]
         return sorted({*named, *self.tables})
 
     def to_json(self, identity: str) -> dict[str, Any]:
-        """As the ledger stores it."""
+        """Return the flag as the ledger stores it."""
         return {
             "id": identity,
             "check": self.check,
@@ -66,7 +66,7 @@ Findings = Iterator[Flag | None]
 
 @dataclass
 class Check:
-    """A registered check: its name, what it asks, and the function."""
+    """A registered check: its name, the rule that it checks, and its function."""
 
     name: str
     asks: str

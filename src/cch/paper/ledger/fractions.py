@@ -1,4 +1,4 @@
-"""Checks on fractions of a small test set: which counts and confusion matrices they admit."""
+"""Checks of fractions on a small test set against the possible counts and confusion matrices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ARMS = ("fusion", "fusion-kd")
 
 
 def count_of(value: float, rounding: float, rows: int) -> int | None:
-    """The k with k / rows = value within the rounding of the print; None where there is none."""
+    """Return the count k with k / rows equal to a value within its rounding, or None."""
     k = round(value * rows)
     return k if abs(k / rows - value) <= rounding + 1e-9 else None
 
@@ -29,9 +29,9 @@ def _accuracies(paper: Paper, table: str) -> list[Printed]:
     ]
 
 
-@check("granularity", "Fusion accuracies are whole patients of the known test set")
+@check("granularity", "Fusion accuracies are counts of patients of the known test set")
 def granularity(paper: Paper) -> Findings:
-    """Accuracies as k/n; all of them whole counts means single runs, not means over five."""
+    """Find tables whose accuracies are all counts k/n: single runs, not means over five."""
     for table in ("table08", "table20"):
         cells, cohort = _accuracies(paper, table), paper.cohort(table)
         if not cells or cohort is None:
@@ -46,8 +46,8 @@ def granularity(paper: Paper) -> Findings:
         yield Flag(
             "granularity",
             "caution",
-            f"{number(table)}: all accuracies are whole patients of one test set of {rows}: "
-            "single runs",
+            f"{number(table)}: all accuracies are counts of patients of one test set of "
+            f"{rows}: single runs",
             f"{cohort.rows} cases, {cohort.test_share:.0%} tested: {rows}; {shown}. A mean over "
             f"{RUNS} runs is a multiple of 1/{RUNS * rows}, of which one in {RUNS} is such a "
             f"count: {len(cells)} times by chance {chance:.4f}",
@@ -58,7 +58,7 @@ def granularity(paper: Paper) -> Findings:
 
 
 def _patients(paper: Paper, table: str, row: str, rows: int) -> Flag | None:
-    """How many patients lie between fusion and fusion with KD, and the least p that they allow."""
+    """Return a flag if too few patients differ for McNemar's exact test to be significant."""
     direct, kd = (paper[f"{table}/{row}/{arm}-accuracy"] for arm in ARMS)
     first, second = (count_of(c.value, c.claim.rounding, rows) or 0 for c in (direct, kd))
     apart = abs(second - first)
@@ -84,14 +84,14 @@ def confusion_matrices(
     larger: tuple[int, ...] = (0, 1, 2),
     rounding: float = 5e-5,
 ) -> list[NDArray[np.int64]]:
-    """All confusion matrices of three classes with these figures, for all sizes of the classes.
+    """Return all confusion matrices of three classes with these figures, for all class sizes.
 
-    Both F1 are blind to the names of the classes, so only sizes in one order are tried; every class
-    has at least one row.
+    Neither F1 depends on the order of the classes, so class sizes are tried in one order only.
+    Every class has at least one row.
 
     Args:
         rows: size of the test set.
-        right: rows on the diagonal.
+        right: number of rows on the diagonal.
         macro: macro F1.
         weighted: F1 weighted by class size.
         larger: the classes from the smallest to the largest.
@@ -118,7 +118,7 @@ def confusion_matrices(
 
 
 def _errors(count: int) -> Iterator[NDArray[np.int64]]:
-    """All ways to place so many errors off the diagonal of a (3, 3) matrix."""
+    """Yield all ways to place a number of errors off the diagonal of a (3, 3) matrix."""
     places = [(i, j) for i in range(3) for j in range(3) if i != j]
 
     def split(left: int, parts: int) -> Iterator[tuple[int, ...]]:
@@ -136,9 +136,9 @@ def _errors(count: int) -> Iterator[NDArray[np.int64]]:
         yield matrix
 
 
-@check("confusion", "Accuracy, macro and weighted F1 on KIPAN come from some confusion matrix")
+@check("confusion", "Accuracy, macro and weighted F1 on KIPAN have a common confusion matrix")
 def confusion(paper: Paper) -> Findings:
-    """Which confusion matrices the figures of Table 8 admit; BRCA's are too many to list."""
+    """List the confusion matrices behind the figures of Table 8; those of BRCA are too many."""
     cohort = paper.cohort("table08")
     if cohort is None:
         return
@@ -172,7 +172,7 @@ def _admitted(paper: Paper, cohort: Cohort, row: str, arm: str) -> Flag | None:
     return Flag(
         "confusion",
         "caution",
-        f"{place}: one confusion matrix alone gives these figures: one run, one test set",
+        f"{place}: exactly one confusion matrix gives these figures: one run, one test set",
         f"{printed}: {right}/{cohort.test_rows} right, classes KICH, KIRC, KIRP of "
         f"{', '.join(map(str, matrix.sum(1)))} patients, rows of the matrix "
         f"{'; '.join(' '.join(map(str, line)) for line in matrix)}",
@@ -185,9 +185,11 @@ WEIGHTED = (*F1_COLUMNS, "fusion-weighted-f1", "fusion-kd-weighted-f1")
 ACCURACY = ("fusion-accuracy", "fusion-kd-accuracy")
 
 
-@check("majority", "Accuracy and weighted F1 are above those of always naming the largest class")
+@check(
+    "majority", "Accuracy and weighted F1 are above those of always predicting the largest class"
+)
 def majority(paper: Paper) -> Findings:
-    """Printed figures against a constant answer, by the class counts of Table 16."""
+    """Compare printed figures with those of a constant prediction on the classes of Table 16."""
     for cell in paper.of_kind(WEIGHTED + ACCURACY):
         cohort = paper.cohort(cell.table)
         if cohort is None:
@@ -201,7 +203,7 @@ def majority(paper: Paper) -> Findings:
         yield Flag(
             "majority",
             "caution",
-            f"{cell.place}: {cell.digits} is no better than always naming the largest class",
+            f"{cell.place}: {cell.digits} is no better than always predicting the largest class",
             f"p = {max(cohort.counts)}/{cohort.rows} = {share:.4f}; {formula} = {constant:.4f} >= "
             f"{cell.digits}",
             cells=(cell.id,),

@@ -1,4 +1,4 @@
-"""The paper as numbers: every transcribed cell, the cohorts' classes, and gaps beside gains."""
+"""The paper's numbers: every transcribed cell, the cohorts' classes, and gaps with their gains."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLASSES = {"fig02": 10, "table13": 10, "table02": 2, "table03": 2, "table04": 2}
 """Number of classes where the paper prints no class counts."""
 
 TRAINING = {"brca": "table21", "kipan": "table19", "lihc": "table17"}
-"""Where a cohort's split is printed."""
+"""Table that prints a cohort's split."""
 
 
 @dataclass(frozen=True)
@@ -44,25 +44,25 @@ class Printed:
 
     @property
     def place(self) -> str:
-        """Table and row in words."""
+        """Return table and row in words."""
         return f"{number(self.table)}, {'caption' if self.row == 'notes' else self.label}"
 
     @property
     def value(self) -> float:
-        """The printed number."""
+        """Return the printed number."""
         if self.claim.value is None:
             raise ValueError(f"{self.id} is no number")
         return self.claim.value
 
     @property
     def digits(self) -> str:
-        """The number as printed, without what follows ±."""
+        """Return the number as printed, without ± and its error."""
         return self.claim.text.split("±")[0].strip()
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """A cohort's classes (Table 16) and how many of its cases are tested."""
+    """A cohort's class counts (Table 16) and the share of its cases in the test set."""
 
     name: str
     counts: tuple[int, ...]
@@ -70,51 +70,51 @@ class Cohort:
 
     @property
     def rows(self) -> int:
-        """All cases."""
+        """Return the number of cases."""
         return sum(self.counts)
 
     @property
     def test_rows(self) -> int:
-        """Cases of the test set, rounded up as scikit-learn's split does."""
+        """Return the number of test cases, rounded up as by scikit-learn."""
         return math.ceil(round(self.rows * self.test_share, 6))
 
     @property
     def by_size(self) -> tuple[int, ...]:
-        """Its classes from the smallest to the largest."""
+        """Return the indices of the classes from the smallest to the largest."""
         return tuple(sorted(range(len(self.counts)), key=self.counts.__getitem__))
 
     @property
     def majority(self) -> float:
-        """Share of the largest class."""
+        """Return the share of the largest class."""
         return max(self.counts) / self.rows
 
 
 @dataclass(frozen=True)
 class Entropy:
-    """H(Y) in nats, or the most that it can be, with the words that say which."""
+    """H(Y) in nats or an upper bound of it; ``words`` say which."""
 
     nats: float
     words: str
 
     @property
     def both(self) -> str:
-        """In nats and in bits."""
+        """Return it in nats and in bits."""
         return f"{self.nats:.4f} nats = {to_bits(self.nats):.4f} bits"
 
 
 @dataclass(frozen=True)
 class Gain:
-    """A printed gain of distilling beside the printed gap of information.
+    """A printed gain from distillation with the information gap of the same row.
 
     Attributes:
-        table: where.
-        row: which.
-        metric: what the gain is of.
-        gap: I(teacher; student) - I(student; label); ``gap_words`` shows it.
-        gain: student minus baseline, ``gain_words`` shows it.
-        gap_cells: cells that the gap is of.
-        gain_cells: those of the gain.
-        se: standard error of the gain, None where none is printed.
+        table: id of the table.
+        row: label of the row as printed.
+        metric: metric of the gain.
+        gap: I(teacher; student) - I(student; label); ``gap_words`` shows the arithmetic.
+        gain: distilled student minus baseline; ``gain_words`` shows the arithmetic.
+        gap_cells: cells that the gap is computed from.
+        gain_cells: cells that the gain is computed from.
+        se: standard error of the gain, None if none is printed; ``se_words`` shows the arithmetic.
         runs: runs behind the gap, 1 where the paper does not say.
     """
 
@@ -133,7 +133,7 @@ class Gain:
 
     @property
     def place(self) -> str:
-        """Table, row and metric in words."""
+        """Return table, row and metric in words."""
         return f"{number(self.table)}, {self.row}, {self.metric}"
 
 
@@ -144,8 +144,8 @@ FUSION: tuple[Columns, ...] = tuple(
     for metric in ("accuracy", "auc", "macro-f1", "weighted-f1")
 )
 
-# Gains of each table: (KD column, no-KD column, difference column, metric). Where a difference is
-# printed it is read, else the columns are subtracted.
+# Gains of each table: (KD column, no-KD column, difference column, metric). The difference is read
+# if it is printed, else computed from the two columns.
 GAINS: dict[str, tuple[Columns, ...]] = {
     "table01": tuple(
         (None, None, f"difference-t{t}", f"accuracy at T = {t}") for t in (1, 2, 3, 4)
@@ -190,31 +190,31 @@ class Paper:
         return identity in self.cells
 
     def table(self, name: str) -> ClaimedTable:
-        """A table of the transcription."""
+        """Return a table of the transcription."""
         return self.claims.tables[name]
 
     def rows(self, name: str) -> list[str]:
-        """Keys of a table's rows, in order."""
+        """Return the keys of a table's rows, in order."""
         return list(self.table(name).rows) if name in self.claims.tables else []
 
     def label(self, table: str, row: str) -> str:
-        """A row as printed."""
+        """Return a row's label as printed."""
         return self.table(table).labels.get(row, row)
 
     def column(self, table: str, column: str) -> list[Printed]:
-        """The cells of a column, in order of rows."""
+        """Return the cells of a column, in order of rows."""
         found = (self.cells.get(f"{table}/{row}/{column}") for row in self.rows(table))
         return [cell for cell in found if cell is not None]
 
     def of_kind(self, kinds: tuple[str, ...]) -> Iterator[Printed]:
-        """Numeric cells in columns or notes of these keys."""
+        """Yield the numeric cells in columns or notes of these keys."""
         for cell in self.cells.values():
             if cell.column in kinds and cell.claim.value is not None:
                 yield cell
 
     @cached_property
     def cohorts(self) -> dict[str, Cohort]:
-        """The cohorts of Table 16."""
+        """Return the cohorts of Table 16 by name."""
         found: dict[str, list[int]] = {}
         for cell in self.column("table16", "cases"):
             found.setdefault(cell.row.partition("-")[0], []).append(int(cell.value))
@@ -228,11 +228,11 @@ class Paper:
         return float(split.claim.text.split("/")[1].strip(" %")) / 100 if split else math.nan
 
     def cohort(self, table: str) -> Cohort | None:
-        """The cohort that a table is about."""
+        """Return the cohort of a table, or None."""
         return self.cohorts.get(COHORTS.get(table, ""))
 
     def entropy(self, table: str) -> Entropy | None:
-        """H(Y) of a table's labels: of the printed class counts, else the most it can be."""
+        """Return H(Y) from the printed class counts, else its upper bound ln K, else None."""
         cohort = self.cohort(table)
         if cohort is not None:
             counts = " + ".join(map(str, cohort.counts))
@@ -243,7 +243,7 @@ class Paper:
         return None
 
     def gains(self) -> Iterator[Gain]:
-        """Every printed gain beside its gap."""
+        """Yield every printed gain with its gap."""
         for table, columns in GAINS.items():
             for row in self.rows(table):
                 gap = self._gap(table, row)
@@ -291,13 +291,26 @@ class Paper:
         )  # fmt: skip
 
 
+TINY = 1e-9
+"""Allowance for decimal numbers in binary."""
+
+
+def tolerance(*cells: Printed) -> float:
+    """Return how far a sum or difference of cells may be off by what is printed.
+
+    The larger of their roundings, added, and of two combined errors, where the paper prints errors.
+    """
+    rounding = sum(cell.claim.rounding for cell in cells)
+    return max(rounding, 2 * math.hypot(*(cell.claim.se or 0.0 for cell in cells))) + TINY
+
+
 def entropy(counts: tuple[int, ...]) -> float:
-    """Entropy in nats of class counts."""
+    """Return the entropy in nats of class counts."""
     total = sum(counts)
     return -sum(c / total * math.log(c / total) for c in counts if c)
 
 
 def number(table: str) -> str:
-    """``table05`` as ``Table 5``, ``fig02`` as ``Figure 2``."""
+    """Return ``Table 5`` for ``table05``, ``Figure 2`` for ``fig02``."""
     word, digits = ("Table", table[5:]) if table.startswith("table") else ("Figure", table[3:])
     return f"{word} {int(digits)}" if digits.isdigit() else table

@@ -1,4 +1,4 @@
-"""The ledger for readers: a Markdown page, and tables for the terminal."""
+"""Render the ledger as a Markdown page and as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Ledger = Mapping[str, Any]
 
 
 def shown_counts(ledger: Ledger) -> tuple[list[str], list[list[str]]]:
-    """Heading and lines of the counts per table: cells, flagged cells, flags, then verdicts.
+    """Return heading and rows of the counts per table: cells, flagged cells, flags, verdicts.
 
-    Verdicts that no cell has are left out.
+    Verdicts without cells are left out.
     """
     verdicts = [name for name, count in ledger["counts"].items() if count]
     head = ["", "cells", "flagged", "flags", *verdicts]
@@ -35,7 +35,7 @@ def shown_counts(ledger: Ledger) -> tuple[list[str], list[list[str]]]:
 
 
 def only(ledger: Ledger, table: str) -> dict[str, Any]:
-    """The ledger of one table: its cells, and the flags that concern it."""
+    """Return the ledger of one table: its cells, and the flags that concern it."""
     flags = [flag for flag in ledger["flags"] if table in flag["tables"]]
     tables = [entry for entry in ledger["tables"] if entry["id"] == table]
     return {
@@ -51,12 +51,12 @@ def only(ledger: Ledger, table: str) -> dict[str, Any]:
 
 
 def to_markdown(ledger: Ledger) -> str:
-    """The page: what the verdicts mean, counts, every flag with its arithmetic, every cell."""
+    """Return the page: meaning of the verdicts, counts, flags with their arithmetic, cells."""
     head, lines = shown_counts(ledger)
     parts = [
         "# Ledger",
-        "Every number that the paper prints: what is odd about it on the paper alone, and what "
-        f"these results say of it. {_sum(ledger)}",
+        "Every number that the paper prints, checked against the paper's other numbers and "
+        f"compared with these results. {_sum(ledger)}",
         "\n".join(f"- **{name}**: {meaning}" for name, meaning in ledger["verdicts"].items()),
         "## Counts",
         "\n".join(markdown_table(head, lines, "l" + "r" * (len(head) - 1))),
@@ -78,12 +78,12 @@ def _sum(ledger: Ledger) -> str:
 
 
 def flag_sections(ledger: Ledger) -> Iterator[str]:
-    """A section a check: how often it looked, and its flags with their arithmetic."""
+    """Yield a section for each check: number of cases examined, flags with their arithmetic."""
     for check in ledger["checks"]:
         flags = [flag for flag in ledger["flags"] if flag["check"] == check["name"]]
         yield f"### {check['name']}: {check['asks']}"
         found = f"{len(flags) or 'no'} flag{'s' * (len(flags) != 1)}"
-        said = f"Looked {check['looked']} times; {found}."
+        said = f"{check['looked']} case{'s' * (check['looked'] != 1)} examined; {found}."
         lines = [
             f"- `{flag['id']}` ({flag['kind']}) {escaped(flag['title'])}  \n"
             f"  {escaped(flag['arithmetic'])}"
@@ -117,7 +117,7 @@ def _cell_line(cell: Mapping[str, Any]) -> list[str]:
 
 
 def as_table(ledger: Ledger) -> Table:
-    """The counts per table, for the terminal."""
+    """Return the counts per table, for the terminal."""
     head, lines = shown_counts(ledger)
     table = Table(box=None, pad_edge=False)
     for name in head:
@@ -128,7 +128,7 @@ def as_table(ledger: Ledger) -> Table:
 
 
 def flag_lines(flags: Iterable[Mapping[str, Any]]) -> Iterator[RenderableType]:
-    """Two lines a flag: what it says, and the arithmetic below it."""
+    """Yield two lines for each flag: its title, and its arithmetic."""
     for flag in flags:
         yield Text(f"{flag['id']} ({flag['kind']}): {flag['title']}")
         yield Text(f"    {flag['arithmetic']}")

@@ -1,4 +1,4 @@
-"""Checks on settings: places that contradict each other, what is impossible, what is not said."""
+"""Checks of settings: contradictory statements, an impossible covariance, missing settings."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from cch.paper.ledger.printed import Paper, number
 from cch.tables.claims import Statement
 
 
-@check("stated", "What is stated at several places is the same everywhere")
+@check("stated", "A setting that is stated at several places is the same at all of them")
 def stated(paper: Paper) -> Findings:
-    """Statements of the running text, captions and tables about one setting."""
+    """Compare the statements of text, captions and tables about one setting."""
     for name, statements in paper.claims.stated.items():
         said = [(statement, _value(paper, statement)) for statement in statements]
         if len(said) < 2:
@@ -44,9 +44,9 @@ def _plain(value: str) -> str:
         return value.strip().lower()
 
 
-@check("covariance", "Eq. 7 is a covariance at the stated p and correlations")
+@check("covariance", "Eq. 7 is a covariance matrix at the stated p and correlations")
 def covariance(paper: Paper) -> Findings:
-    """The Schur complement of Y in Eq. 7, which must not be negative.
+    """Compute the Schur complement of Y in Eq. 7, which must not be negative.
 
     With p coordinates of each modality equally correlated with Y, it is 1 - p (s13² + s23² -
     2 s12 s13 s23) / (1 - s12²).
@@ -68,14 +68,14 @@ def covariance(paper: Paper) -> Findings:
     yield Flag(
         "covariance",
         "contradiction",
-        f"Eq. 7 is no covariance at p = {p:g}",
+        f"Eq. 7 is no covariance matrix at p = {p:g}",
         f"1 - p (σ13² + σ23² - 2 σ12 σ13 σ23) / (1 - σ12²) must not be negative; {shown}. The "
-        "sampler of Appendix B is another model, and a valid one",
+        "sampler of Appendix B is a different model, and valid",
         tables=("table09",),
     )
 
 
-# Rows that a table of training settings needs, by optimiser where it matters.
+# Settings that training needs by row of the table; ONLY names the optimiser that needs one.
 NEEDED = {
     "batch-size": "batch size",
     "momentum": "momentum (SGD)",
@@ -84,9 +84,9 @@ NEEDED = {
 ONLY = {"momentum": "sgd", "weight-decay": "adamw"}
 
 
-@check("unstated", "A table of training settings says all that training needs")
+@check("unstated", "A table of training settings is complete")
 def unstated(paper: Paper) -> Findings:
-    """Training settings that no row of such a table gives."""
+    """Find training settings that such a table does not state."""
     for name, table in paper.claims.tables.items():
         if "optimizer" not in table.rows:
             continue
@@ -102,7 +102,7 @@ def unstated(paper: Paper) -> Findings:
         yield Flag(
             "unstated",
             "caution",
-            f"{number(name)} does not say all that training needs",
+            f"{number(name)} does not state all training settings",
             f"missing: {', '.join(missing)}; its rows: {', '.join(table.rows)}",
             tables=(name,),
         )
@@ -111,7 +111,7 @@ def unstated(paper: Paper) -> Findings:
         yield Flag(
             "unstated",
             "caution",
-            "Figure 5 does not say which α its samples have",
+            "Figure 5 does not state the α of its samples",
             f"Appendix C: α = 0.2 for Table 1 and Figure 2, α = {', '.join(alphas)} for Table 13",
             tables=("table13",),
         )

@@ -1,4 +1,4 @@
-"""Checks within and between tables: differences, agreement, signs, and sizes against noise."""
+"""Checks within and between tables: differences, agreement, signs, and sizes relative to noise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from cch.paper.ledger.checks import Findings, Flag, check
-from cch.paper.ledger.printed import Gain, Paper, number
+from cch.paper.ledger.printed import TINY, Gain, Paper, number
 
 SWEEPS = {
     "table04": ("kd", "no-kd"),
@@ -17,15 +17,12 @@ SWEEPS = {
 }
 """Columns with and without KD of the tables whose rows are levels of noise or blur."""
 
-TINY = 1e-9  # of binary fractions
-
-
 TABLE_THREE = ("table03/vision/no-kd-f1", "table03/vision/kd-f1")
 
 
-@check("baseline", "The student without KD is the same at every noise; the one with KD is not")
+@check("baseline", "The student without KD does not change with the teacher's noise")
 def baseline(paper: Paper) -> Findings:
-    """A baseline that moves with the teacher's noise, beside a KD column that does not: a swap."""
+    """Find baselines that change with the teacher's noise; if the KD column does not, a swap."""
     for table, (kd, no_kd) in SWEEPS.items():
         with_kd, without = paper.column(table, kd), paper.column(table, no_kd)
         moving = {cell.claim.text for cell in without}
@@ -56,7 +53,7 @@ def _table_three(paper: Paper, table: str) -> str:
     return f"; Table 3 prints {kd.digits} with KD and {no_kd.digits} without for the same student"
 
 
-# Cells that print one and the same quantity: (doubted where they differ, beside which).
+# Cells that print the same quantity: (cells to question if they differ, cells to compare with).
 SAME: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("table05/0/teacher-student", "table20/mrna/teacher-student"), ()),
     (("table05/0/student-label", "table20/mrna/student-label", "table20/rppa/student-label"), ()),
@@ -73,29 +70,29 @@ SAME: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("table03/vision/student-label", "table04/0/student-label"), ()),
     (("table04/0/kd",), ("table03/vision/kd-f1",)),
     (("table04/0/no-kd",), ("table03/vision/no-kd-f1",)),
-    # The teacher reads MNIST, whatever the student's α.
+    # The teacher's input is MNIST, whatever the student's α.
     (("fig02/notes/teacher-accuracy", "table13/notes/teacher-accuracy"), ()),
     (("fig02/notes/teacher-label", "table13/notes/teacher-label"), ()),
 )
 
 
 def _same(paper: Paper) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """The list above, and I(student; label) down every sweep: its student has no teacher."""
+    """Yield the list above, and I(student; label) in every sweep: one student without teacher."""
     yield from SAME
     for table in SWEEPS:
         yield tuple(cell.id for cell in paper.column(table, "student-label")), ()
 
 
-@check("agreement", "What is one quantity has one value, between tables and within a column")
+@check("agreement", "One quantity has one value, between tables and within a column")
 def agreement(paper: Paper) -> Findings:
-    """Cells that print the same quantity."""
+    """Compare the cells that print the same quantity."""
     for doubted, beside in _same(paper):
         cells = [paper[identity] for identity in (*doubted, *beside) if identity in paper]
         if len(cells) < 2:
             continue
         low, high = min(cells, key=lambda c: c.value), max(cells, key=lambda c: c.value)
         apart = high.value - low.value
-        # One number rounded twice differs by less than this, and by nothing at equal digits.
+        # Two roundings of one number differ by less than this.
         if apart < low.claim.rounding + high.claim.rounding - TINY:
             yield None
             continue
@@ -111,9 +108,9 @@ def agreement(paper: Paper) -> Findings:
         )
 
 
-@check("differences", "A difference column is the difference of its two columns")
+@check("differences", "A difference column is the difference of two columns")
 def differences(paper: Paper) -> Findings:
-    """Gaps and gains as printed against what they subtract."""
+    """Compare printed gaps and gains with the difference of their columns."""
     for table, (kd, no_kd) in SWEEPS.items():
         subtractions = (("teacher-student", "student-label", "mi-gap"), (kd, no_kd, "difference"))
         for row in paper.rows(table):
@@ -130,8 +127,8 @@ def differences(paper: Paper) -> Findings:
                 yield Flag(
                     "differences",
                     "contradiction",
-                    f"{number(table)}, {paper.label(table, row)}: a difference is not what it "
-                    "subtracts",
+                    f"{number(table)}, {paper.label(table, row)}: a difference is not that of "
+                    "its columns",
                     f"{first.digits} - {second.digits} = {value:.4f}; printed {printed.digits}",
                     cells=(printed.id,),
                     beside=(first.id, second.id),
@@ -140,7 +137,7 @@ def differences(paper: Paper) -> Findings:
 
 @check("paired-error", "The error of a difference lies between difference and sum of the errors")
 def paired_error(paper: Paper) -> Findings:
-    """A standard error of a difference of two means over the same runs."""
+    """Check the standard error of a difference of two means over the same runs."""
     for table, (kd, no_kd) in SWEEPS.items():
         for row in paper.rows(table):
             ids = [f"{table}/{row}/{name}" for name in (kd, no_kd, "difference")]
@@ -155,7 +152,7 @@ def paired_error(paper: Paper) -> Findings:
             yield Flag(
                 "paired-error",
                 "contradiction",
-                f"{number(table)}, {row}: no such error of the difference can come from its parts",
+                f"{number(table)}, {row}: the error of the difference is impossible with its parts",
                 f"|{first} - {second}| <= {both} <= {first} + {second} does not hold",
                 cells=(ids[2],),
                 beside=(ids[0], ids[1]),
@@ -164,7 +161,7 @@ def paired_error(paper: Paper) -> Findings:
 
 @check("signs", "Gap and gain have the same sign, as the paper says of every row")
 def signs(paper: Paper) -> Findings:
-    """The sign of the gap against that of the gain."""
+    """Compare the sign of the gap with that of the gain."""
     for gain in paper.gains():
         if gain.gap * gain.gain >= 0:
             yield None
@@ -186,9 +183,9 @@ def _sign(value: float) -> str:
 TIMES = 10
 
 
-@check("gap-size", f"No gain is more than {TIMES} times the gap that is to explain it")
+@check("gap-size", f"No gain is more than {TIMES} times its gap")
 def gap_size(paper: Paper) -> Findings:
-    """A gap near zero beside a large gain, where little of the gap decides."""
+    """Find gaps near zero with a large gain, where a small change of the gap changes its sign."""
     rows: dict[tuple[str, str], list[Gain]] = {}
     for gain in paper.gains():
         rows.setdefault((gain.table, gain.row), []).append(gain)
@@ -205,19 +202,19 @@ def gap_size(paper: Paper) -> Findings:
         yield Flag(
             "gap-size",
             "caution",
-            f"{number(table)}, {row}: a gap near zero carries a large {_loss(first)}",
+            f"{number(table)}, {row}: a gap near zero with a large {_gain_or_loss(first)}",
             f"gap {first.gap_words}; {shown}",
             cells=first.gap_cells,
             beside=tuple(cell for gain in large for cell in gain.gain_cells),
         )
 
 
-def _loss(gain: Gain) -> str:
+def _gain_or_loss(gain: Gain) -> str:
     return "gain" if gain.gain > 0 else "loss"
 
 
 def smallest_spread(paper: Paper) -> float:
-    """The smallest printed standard deviation of an estimate by latentmi (Table 2), in its unit."""
+    """Return the smallest printed standard deviation of latentmi (Table 2), in its unit."""
     spreads = [
         cell.claim.se
         for key in ("text-vision", "text-audio", "text-label", "vision-label", "audio-label")
@@ -226,12 +223,12 @@ def smallest_spread(paper: Paper) -> float:
     return min(spreads, default=0.0)
 
 
-@check("gap-noise", "The gap is larger than what two estimates differ by for no reason")
+@check("gap-noise", "The gap is larger than the noise of a difference of two estimates")
 def gap_noise(paper: Paper) -> Findings:
-    """Gaps against twice their error, with the smallest spread that the paper prints for latentmi.
+    """Compare gaps with twice their error, from the smallest spread printed for latentmi.
 
-    That spread is of 50 runs on thousands of rows; with fewer rows it is larger. So this is the
-    reading that is kindest to the paper.
+    That spread is over 50 runs on thousands of rows. With fewer rows it is larger, so the limit is
+    too low rather than too high.
     """
     spread, seen = smallest_spread(paper), set()
     for gain in paper.gains():
@@ -254,7 +251,7 @@ def gap_noise(paper: Paper) -> Findings:
 
 @check("gain-noise", "The gain is larger than twice its printed standard error")
 def gain_noise(paper: Paper) -> Findings:
-    """Gains against their printed errors; two means' errors are added as if independent."""
+    """Compare gains with twice their printed errors; errors of two means as if independent."""
     for gain in paper.gains():
         if gain.se is None:
             continue
@@ -264,7 +261,7 @@ def gain_noise(paper: Paper) -> Findings:
         yield Flag(
             "gain-noise",
             "caution",
-            f"{gain.place}: the gain is within two standard errors of none",
+            f"{gain.place}: the gain is within two standard errors of zero",
             f"gain {gain.gain_words}; standard error {gain.se_words}; "
             f"{abs(gain.gain):.4f} / {gain.se:.4f} = {abs(gain.gain) / gain.se:.2f}",
             cells=gain.gain_cells,

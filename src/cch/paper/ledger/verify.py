@@ -1,11 +1,11 @@
 """Compare the transcription with the paper's text, number by number in the order of printing.
 
-The text is not in the repository: whoever has it passes its path. Of each table all numbers after
-its caption's first words are read in order, up to as many as were transcribed: the caption's notes,
-then row by row the label and the cells. What is glued together or wrapped in LaTeX by the
-extraction does not matter, only the order of the numbers does. Table lines that follow the last
-transcribed number are a row that was forgotten. Figures' captions are the text from ``Figure N:``
-to the end of its line, and their notes must stand there in order.
+The text is not in the repository; its path is an argument. The numbers of a table are read in order
+from the first words of its caption, up to as many as were transcribed: the caption's notes, then
+label and cells of each row. Only the order of the numbers matters, so words run together and LaTeX
+markup in the extracted text do not. A table line after the last transcribed number is reported as a
+missing row. A figure's caption is the text from ``Figure N:`` to the end of its line; its notes
+must be there in order.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from cch.base.errors import CchError
 from cch.base.files import sha256_file
 from cch.tables.claims import ClaimedTable, Claims, load_claims
 
-# A sign counts only where nothing stands before it: "10-20" is two numbers without one.
+# A minus after a word or digit is a range: "10-20" is two positive numbers.
 SIZE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
 NUMBER = re.compile(rf"(?<![\w.])[-−]?{SIZE}|{SIZE}")
-# Digits that are parts of names or markup, in any table.
+# Names and markup with digits, in any table.
 NAMES = re.compile(r"F1|BatchNorm1d|[_^]\{?\d+\}?")
 
 
 @dataclass
 class Difference:
-    """One number that is not as transcribed: the cell, what was transcribed, what is printed."""
+    """A number that differs from its transcription."""
 
     table: str
     cell: str
@@ -50,9 +50,9 @@ class Outcome:
 
     Attributes:
         numbers: transcribed numbers that were compared, by table.
-        statements: statements of the running text that were looked for.
-        differences: everything that is not as transcribed.
-        same_text: whether the text is, byte for byte, the one that line numbers refer to.
+        statements: number of statements of the running text that were searched for.
+        differences: one line for each difference.
+        same_text: whether the text is byte for byte the one that line numbers refer to.
     """
 
     numbers: dict[str, int] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Outcome:
     same_text: bool = False
 
     def lines(self) -> list[str]:
-        """One line a difference, then the count."""
+        """Return one line for each difference, then the count."""
         total = sum(self.numbers.values())
         where = f"{len(self.numbers)} tables and captions"
         counted = f"{total} numbers of {where} and {self.statements} statements compared"
@@ -69,7 +69,7 @@ class Outcome:
 
 
 def numbers_in(text: str, aside: list[str] | tuple[str, ...] = ()) -> list[str]:
-    """All numbers of a text in order, without thousands separators; ``aside`` is left out."""
+    """Return the numbers of a text in order, without separators and the words in ``aside``."""
     for words in aside:
         text = text.replace(words, " ")
     found = NUMBER.findall(NAMES.sub(" ", text))
@@ -96,7 +96,7 @@ def verify_text(text: str, claims: Claims, same_text: bool = False) -> Outcome:
     Args:
         text: the paper as plain text, tables in the place of their captions.
         claims: the transcription.
-        same_text: line numbers of the transcription refer to this very text, and are compared.
+        same_text: whether line numbers of the transcription refer to this text and are compared.
     """
     lines, outcome = text.split("\n"), Outcome(same_text=same_text)
     for name, table in claims.tables.items():
@@ -113,13 +113,13 @@ def verify_text(text: str, claims: Claims, same_text: bool = False) -> Outcome:
         printed = found or list(_numbers_from(lines, start, len(wanted), table.aside))
         outcome.differences += map(str, _compare(name, wanted, printed, start))
         if found is None:
-            outcome.differences += _forgotten(name, lines, printed, table.aside)
+            outcome.differences += _missing_row(name, lines, printed, table.aside)
     _verify_statements(text, claims, outcome)
     return outcome
 
 
 def _caption(lines: list[str], name: str) -> int | None:
-    """Index of the line that begins with the caption of ``table05`` or ``fig02``."""
+    """Return the index of the line that begins with the caption of ``table05`` or ``fig02``."""
     word = "Table" if name.startswith("table") else "Figure"
     begins = f"{word} {int(re.sub(r'[^0-9]', '', name))}:"
     return next((i for i, line in enumerate(lines) if line.startswith(begins)), None)
@@ -150,7 +150,7 @@ def _compare(
     ours, theirs = [number for _, number in wanted], [number for number, _ in printed]
     if ours == theirs:
         return []
-    if name.startswith("fig"):  # a caption's other numbers are no cells
+    if name.startswith("fig"):  # other numbers of a caption are not cells
         theirs = [number for number in theirs if number in ours]
         printed = [pair for pair in printed if pair[0] in ours]
     differences = []
@@ -167,10 +167,10 @@ def _compare(
     return differences
 
 
-def _forgotten(
+def _missing_row(
     name: str, lines: list[str], printed: list[tuple[str, int]], aside: list[str]
 ) -> list[str]:
-    """Lines of a table, with tabs and numbers, right below the last number that was compared."""
+    """Report a table line with numbers directly below the last number that was compared."""
     if not printed:
         return []
     at = printed[-1][1]

@@ -4,7 +4,7 @@
 and the digest of the code that made a table would not count it.
 """
 
-from cch.tables.queries import calibration, fusion, information, runs, settings  # noqa: F401
+from cch.tables.queries import calibration, criterion, fusion, information, runs, settings  # noqa: F401
 from cch.tables.queries.base import (
     KINDS,
     Answer,

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from cch.base.errors import CchError, nearest
 from cch.config import Model, Study
-from cch.tables.documents import CellKind, Deviation, Member
+from cch.tables.documents import CellKind, Deviation, Interval, Member
 
 if TYPE_CHECKING:
     from cch.tables.source import Source
@@ -48,6 +48,7 @@ class Answer:
         unit: of the value.
         signed: whether the sign carries the meaning (differences and gaps).
         text: a setting or a conclusion.
+        interval: of a paired difference.
         flags: what a reader must know.
     """
 
@@ -59,6 +60,7 @@ class Answer:
     unit: str | None = None
     signed: bool = False
     text: str | None = None
+    interval: Interval | None = None
     flags: list[str] = field(default_factory=list)
 
     def add(self, member: Member) -> None:
@@ -94,12 +96,21 @@ class Query(Model):
         """Whether it rests on the rows or the description of the dataset."""
         return True
 
+    @property
+    def every_level(self) -> bool:
+        """Whether it rests on all levels of the study, also where it is asked at one."""
+        return False
+
     def depends_on(self, path: str) -> bool:
         """Whether a setting of the study can change the answer."""
         return not within(path, self.unused)
 
     def roles(self) -> tuple[str, ...]:
         """The roles whose runs it rests on, each after those that it is trained from."""
+        return ()
+
+    def estimators(self, study: Study) -> tuple[str, ...]:
+        """The estimators whose estimates it rests on."""
         return ()
 
     def at_first_level(self, study: Study) -> bool:
@@ -156,6 +167,8 @@ def can_reach(deviation: Deviation, query: Query, study: str, answered: bool) ->
         return False
     if deviation.path is None:
         return query.reads_data
+    if query.every_level and deviation.path == "degradation.levels":
+        return query.depends_on(deviation.path)
     if query.cell_kind != "setting" and answered and within(deviation.path, GRIDS):
         return False
     return query.depends_on(deviation.path)

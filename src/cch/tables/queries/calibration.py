@@ -27,6 +27,7 @@ class Calibration(EstimateQuery):
     quantity: Literal["teacher-student", "student-label"]
     case: str
     options: dict[str, bool | int | float] = Field(default_factory=dict)
+    level: str | None = Field(None, description="Of I(teacher; student); null: the first.")
     measure: Literal["truth", "mean", "bias", "sd", "sizes"]
 
     def inputs(self, source: Source) -> set[str]:
@@ -58,13 +59,17 @@ class Calibration(EstimateQuery):
         return found
 
     def at_first_level(self, study: Study) -> bool:
-        """Calibrations have the sizes of the first level."""
-        return True
+        """Without a level it is the first."""
+        return self.level is None
 
     def _entry(self, source: Source) -> dict[str, Any] | None:
+        # The entries of the first level come first.
         wanted = (self.quantity, self.case, self.options)
         for entry in source.calibration(self.estimator):
-            if (entry["quantity"], entry["name"], entry["options"]) == wanted:
+            level = entry["level"] if self.level is None else self.level
+            if (entry["quantity"], entry["name"], entry["options"]) == wanted and level == entry[
+                "level"
+            ]:
                 return entry
         return None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from cch.tables.queries.base import Answer, Query, register
-from cch.tables.queries.runs import EffectOf, add_differences, add_metric
+from cch.tables.queries.runs import EffectOf, Side, add_differences, add_metric
 from cch.tables.source import Source
 from cch.training.plan import Arm
 
@@ -59,9 +59,16 @@ class PairedFusionQuery(FusionQuery):
         if not source.study.fusion:
             found.flags.append(NONE)
             return found
-        first, second = _arm(source, self.arm), _arm(source, self.minus)
-        add_differences(found, self.metric, first, second)
+        add_differences(found, source, self.metric, *self.sides(source))
         return found
+
+    def sides(self, source: Source, level: None = None) -> tuple[Side, Side]:
+        """The runs of both arms; a fusion has no levels."""
+        return _arm(source, self.arm), _arm(source, self.minus)
+
+    def levels(self, source: Source) -> list[None]:
+        """No levels: one comparison, where the study has fusions."""
+        return [None] if source.study.fusion else []
 
 
 @register
@@ -78,7 +85,7 @@ class FusionEffect(EffectOf, PairedFusionQuery):
     kind: Literal["fusion-effect"]
 
 
-def _arm(source: Source, arm: str) -> tuple[str, list[dict[str, Any]]]:
+def _arm(source: Source, arm: str) -> Side:
     """The path of the fusions, and the runs of an arm in order of seed."""
     chosen = [run for run in source.runs("fusion") if run["arm"] == arm]
     return source.runs_path("fusion"), sorted(chosen, key=lambda run: run["seed"])

@@ -1,13 +1,16 @@
-"""Queries over estimates: a quantity, the gap of two, and what the criterion says of it."""
+"""Queries over estimates: a quantity, the gap of two, and its interval."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cch.config import Study
-from cch.tables.documents import CellKind, Member
+from cch.tables.documents import Member
 from cch.tables.queries.base import Answer, Query, register
 from cch.tables.source import Source
+
+if TYPE_CHECKING:
+    from cch.criterion.gap import GapEstimate
 
 
 class EstimateQuery(Query):
@@ -23,6 +26,10 @@ class EstimateQuery(Query):
     def roles(self) -> tuple[str, ...]:
         """Those whose representations are read."""
         return ("teacher", "baseline")
+
+    def estimators(self, study: Study) -> tuple[str, ...]:
+        """Its own."""
+        return (self.estimator,)
 
     def estimated(self, source: Source) -> bool:
         """Whether this configuration uses the estimator."""
@@ -123,46 +130,78 @@ class Gap(GapQuery):
         return self.gap(source)
 
 
-@register
-class Criterion(GapQuery):
-    """The criterion at a level: its verdict, or an end of the interval around the gap, in nats."""
-
-    kind: Literal["criterion"]
-    measure: Literal["verdict", "low", "high"]
+class JudgedQuery(GapQuery):
+    """A query about the gap with what its calibration says of it."""
 
     def inputs(self, source: Source) -> set[str]:
         """The estimates, and the calibration of the estimator where there is one."""
         files = super().inputs(source)
-        if self.estimator in source.study.information.calibrated:
+        if self.estimated(source) and self.estimator in source.study.information.calibrated:
             files.add(source.calibration_path(self.estimator))
         return files
 
-    def answer(self, source: Source) -> Answer:
-        """The verdict, or the end of the interval."""
+    def judged(self, source: Source) -> GapEstimate:
+        """The gap at the level, its interval and sensitivity."""
         # SciPy's import is slow, and only answers need it; layouts import this module.
         from cch.tables.verdict_cells import criterion
 
-        verdict = criterion(
+        return criterion(
             source,
             self.estimator,
             self.estimates(source, "teacher-student", self.level),
             self.estimates(source, "student-label", None),
         )
+
+
+@register
+class Sensitivity(JudgedQuery):
+    """An end of what a quantity or the gap comes to at a level once bias is taken off, in nats.
+
+    Of a quantity it is the truths at which its estimator gives what it gave; of the gap, all
+    combinations of raw and debiased estimates.
+    """
+
+    kind: Literal["sensitivity"]
+    of: Literal["teacher-student", "student-label", "gap"]
+    end: Literal["low", "high"]
+
+    def answer(self, source: Source) -> Answer:
+        """The end in nats, ``open`` where there is none, or that nothing can be read."""
+        gap = self.judged(source)
+        sides = {"teacher-student": gap.teacher_student, "student-label": gap.student_label}
+        side = sides.get(self.of)
+        span = gap.sensitivity if self.of == "gap" else side and side.debiased
+        found = Answer(
+            members=self.gap(source).members,
+            flags=gap.flags + gap.sensitivity_flags,
+            aggregation=f"{self.end} end of the debiased {self.of}",
+        )
+        unread = span is None or (self.of != "gap" and span.low is None)
+        found.exact = None if unread else getattr(span, self.end)
+        if found.exact is None:
+            found.text = "no reading" if unread else "open"
+        else:
+            found.unit, found.signed = "nats", self.of == "gap"
+        return found
+
+
+@register
+class GapInterval(JudgedQuery):
+    """An end of the 95 % interval around an estimator's gap, in nats."""
+
+    kind: Literal["gap-interval"]
+    end: Literal["low", "high"]
+
+    def answer(self, source: Source) -> Answer:
+        """The end of the interval."""
+        verdict = self.judged(source)
         found = Answer(members=self.gap(source).members, flags=list(verdict.flags))
-        if self.measure == "verdict":
-            found.text, found.aggregation = verdict.verdict, "where the gap's interval lies"
-            return found
-        found.exact, found.unit = getattr(verdict, self.measure), "nats"
+        found.exact, found.unit = getattr(verdict, self.end), "nats"
         found.signed = True
-        found.aggregation = f"{self.measure} end of the gap's {verdict.level:.0%} interval"
+        found.aggregation = f"{self.end} end of the gap's {verdict.level:.0%} interval"
         if found.exact is None:
             found.flags.append("no interval")
         return found
-
-    @property
-    def cell_kind(self) -> CellKind:
-        """A conclusion in words, or an end of the interval."""
-        return "conclusion" if self.measure == "verdict" else "measurement"
 
 
 def _not_estimated(estimator: str) -> str:

@@ -55,6 +55,10 @@ class Metric(RunQuery):
         return ("teacher", "student") if self.role == "student" else (self.role,)
 
 
+Side = tuple[str, list[dict[str, Any]]]
+"""The path of a runs file, and runs of it in order of seed."""
+
+
 class PairedQuery(RunQuery):
     """Student minus baseline of the same seed: paired, they share all but the distillation."""
 
@@ -71,24 +75,32 @@ class PairedQuery(RunQuery):
         """Both, and the student's teacher."""
         return ("teacher", "baseline", "student")
 
+    def sides(self, source: Source, level: str | None) -> tuple[Side, Side]:
+        """The students and the baselines of a level."""
+        treatment = (level, self.temperature, self.weight)
+        roles = ("student", "baseline")
+        first, second = (
+            (source.runs_path(role), selected_runs(source, role, *treatment)) for role in roles
+        )
+        return first, second
+
+    def levels(self, source: Source) -> list[str | None]:
+        """The levels of the sweep that the query belongs to."""
+        treatment = (self.temperature, self.weight)
+        runs = [r for r in source.runs("student") if (r["temperature"], r["weight"]) == treatment]
+        return list(dict.fromkeys(run["level"] for run in runs)) if self.level else [None]
+
     def answer(self, source: Source) -> Answer:
-        """Mean over seeds of the difference."""
+        """Mean over seeds of the difference, and its interval."""
         found = Answer(
             aggregation=f"mean over seeds of test {self.metric}, student minus baseline of that "
             "seed",
             signed=True,
         )
-        treatment = (self.level, self.temperature, self.weight)
-        students = selected_runs(source, "student", *treatment)
-        if not students:
+        sides = self.sides(source, self.level)
+        if not sides[0][1]:
             found.flags.append(_not_run(self.temperature, self.weight))
-        baselines = selected_runs(source, "baseline", *treatment)
-        add_differences(
-            found,
-            self.metric,
-            (source.runs_path("student"), students),
-            (source.runs_path("baseline"), baselines),
-        )
+        add_differences(found, source, self.metric, *sides)
         return found
 
 
@@ -98,25 +110,33 @@ class EffectOf:
     metric: str
 
     def answer(self, source: Source) -> Answer:
-        """Helps, harms or undecided."""
-        return judged(super().answer(source), self.metric)  # type: ignore[misc]
+        """Helps, harms, equivalent or undecided."""
+        found = super().answer(source)  # type: ignore[misc]
+        levels = self.levels(source)  # type: ignore[attr-defined]
+        sides = {level: self.sides(source, level) for level in levels}  # type: ignore[attr-defined]
+        return judged(found, source, self.metric, sides, level=getattr(self, "level", None))
 
     @property
     def cell_kind(self) -> CellKind:
         """A conclusion in words."""
         return "conclusion"
 
+    @property
+    def every_level(self) -> bool:
+        """Holm's correction counts the levels of the sweep."""
+        return hasattr(self, "level")
+
 
 @register
 class Difference(PairedQuery):
-    """Mean over seeds of student minus baseline."""
+    """Mean over seeds of student minus baseline, with its interval."""
 
     kind: Literal["difference"]
 
 
 @register
 class Effect(EffectOf, PairedQuery):
-    """Whether distilling helped, by the interval of the paired difference over seeds."""
+    """Whether distilling helped, by the paired difference and Holm's correction."""
 
     kind: Literal["effect"]
 
@@ -154,20 +174,23 @@ def add_metric(found: Answer, metric: str, path: str, runs: list[dict[str, Any]]
         found.add(Member(kind="run", id=run["id"], file=path, seed=run["seed"], value=value))
 
 
-def add_differences(
-    found: Answer,
-    metric: str,
-    first: tuple[str, list[dict[str, Any]]],
-    second: tuple[str, list[dict[str, Any]]],
-) -> None:
-    """Add the metric of the first file's runs minus that of the second's, by seed."""
+def paired(
+    first: list[dict[str, Any]], second: list[dict[str, Any]], metric: str, flags: list[str]
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Usable runs with the usable run of the same seed among others; what lacks is flagged."""
+    kept = usable_runs(first, metric, flags)
+    by_seed = {run["seed"]: run for run in usable_runs(second, metric, flags)}
+    return [(run, by_seed[run["seed"]]) for run in kept if run["seed"] in by_seed]
+
+
+def add_differences(found: Answer, source: Source, metric: str, first: Side, second: Side) -> None:
+    """Add the metric of the first file's runs minus that of the second's, by seed.
+
+    The interval of their mean is added too; see ``cch.criterion.gain``.
+    """
     (path, chosen), (rival_path, rivals) = first, second
-    kept = usable_runs(chosen, metric, found.flags)
-    by_seed = {run["seed"]: run for run in usable_runs(rivals, metric, found.flags)}
-    for run in kept:
-        rival = by_seed.get(run["seed"])
-        if rival is None:
-            continue
+    pairs = paired(chosen, rivals, metric, found.flags)
+    for run, rival in pairs:
         found.add(
             Member(
                 kind="run",
@@ -179,18 +202,52 @@ def add_differences(
                 minus_file=rival_path,
             )
         )
-
-
-def judged(difference: Answer, metric: str) -> Answer:
-    """Return whether a paired difference helps, by its 95 % interval."""
     # SciPy's import is slow, and only answers need it; layouts import this module.
-    from cch.tables.verdict_cells import effect
+    from cch.tables.gains import described, gain_of, interval_of
 
-    text, low, high = effect(difference.values, lower_is_better=metric == "mse")
+    gained = gain_of(source, metric, pairs, (path, rival_path))
+    if gained:
+        found.interval = interval_of(*gained)
+        found.aggregation += f"; 95 % interval: {described(*gained)}"
+
+
+def judged(
+    difference: Answer,
+    source: Source,
+    metric: str,
+    sides: dict[str | None, tuple[Side, Side]],
+    level: str | None,
+) -> Answer:
+    """Return what distilling did at a level of a sweep, by its interval and Holm's correction.
+
+    Args:
+        difference: at that level.
+        source: the files of the study.
+        metric: that is compared.
+        sides: the runs to compare at every level of the sweep.
+        level: the level; None where there is but one.
+    """
+    from cch.criterion.gain import effects
+    from cch.tables.gains import gain_of, interval_of
+
+    gained = {
+        one: gain_of(source, metric, paired(a[1], b[1], metric, []), (a[0], b[0]))
+        for one, (a, b) in sides.items()
+    }
+    found = effects([one and one[0] for one in gained.values()], metric)
+    text, p = dict(zip(gained, found, strict=True)).get(level, ("undecided", 1.0))
     aggregation = f"where the 95 % interval of the paired {metric} difference lies"
-    if len(difference.values) > 1:
-        aggregation += f": {low:.4f} to {high:.4f}, n = {len(difference.values)}"
-    return replace(difference, values=[], text=text, aggregation=aggregation)
+    interval, own = None, gained.get(level)
+    if own:
+        interval = interval_of(*own, p)
+        aggregation += f"; p = {p:.3g} by Holm's correction for {len(gained)} levels"
+    return replace(
+        difference,
+        values=[],
+        text=text,
+        interval=interval,
+        aggregation=aggregation,
+    )
 
 
 def _not_run(temperature: float | None, weight: float | None) -> str:
