@@ -84,6 +84,14 @@ def test_infonce_without_each_row_is_infonce_of_the_other_rows(mixture):
         assert without[row].item() == pytest.approx(direct(scores[rest][:, rest]), rel=1e-9)
 
 
+def test_scores_far_apart_leave_finite_ratios():
+    scores = 1e4 * torch.randn(6, 6, generator=torch.Generator().manual_seed(1))
+    whole, without = _without_each(scores, 0.01)
+    assert whole.isfinite()
+    assert without.isfinite().all()
+    assert without.min() >= math.log(0.01) - 1e-6
+
+
 def test_nwj_without_each_row_is_nwj_of_the_other_rows():
     draw = torch.Generator().manual_seed(1)
     scores, others = (torch.randn(6, size, dtype=torch.float64, generator=draw) for size in (6, 4))

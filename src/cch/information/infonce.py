@@ -97,7 +97,6 @@ SHARPNESS = (0.4, 0.6, 0.8, 1.0, 1.2)
 MIXTURES = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Constants a that are tried on the stopping rows; 1 makes the bound exactly 0."""
 
-
 Score = Callable[[np.ndarray, np.ndarray], torch.Tensor]
 
 
@@ -207,8 +206,9 @@ def _without_each(scores: torch.Tensor, mixture: float) -> tuple[torch.Tensor, t
     shares = (scores - scores.amax(dim=1, keepdim=True)).exp()
     total, own = shares.sum(dim=1, keepdim=True), shares.diagonal()[:, None]
     whole = mixed_log(count * own / total, mixture).double().mean()
-    # Without row k a sum loses e^f(x_i, y_k); what is left holds the row's own term.
-    left = torch.maximum(total - shares, own)
+    # Without row k a sum loses e^f(x_i, y_k); what is left holds the row's own term, which may
+    # have underflowed: its ratio is 0 then.
+    left = torch.maximum(total - shares, own).clamp_min(torch.finfo(shares.dtype).tiny)
     terms = mixed_log((count - 1) * own / left, mixture)
     return whole, (terms.sum(dim=0, dtype=torch.float64) - terms.diagonal()) / (count - 1)
 
