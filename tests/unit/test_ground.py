@@ -125,7 +125,7 @@ def test_only_a_closed_form_fails():
     closed = {"0": ClosedForm(1.0, 1.5), "1": ClosedForm(2.0, 1.5), "2": ClosedForm(math.inf, 1.5)}
     found = decide({level: [] for level in closed}, closed)
     assert [one.verdict for one in found.values()] == ["fails", "holds", "holds"]
-    assert {one.ground for one in found.values()} == {"closed form"}
+    assert {one.ground for one in found.values()} == {"closed form of inputs"}
     assert found["0"].margin == pytest.approx(-0.5)
     assert found["2"].margin is None and "infinite" in found["2"].flags[1]
     # A bound is about the representations and comes first.

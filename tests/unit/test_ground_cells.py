@@ -154,7 +154,7 @@ def test_the_synthetic_study_is_decided_at_every_level(synthetic):
     found = cells(synthetic)
     assert column(found, "verdict") == ["holds"] * 8
     ground = column(found, "ground")
-    assert ground[3:5] == ["closed form"] * 2 and ground[0] == ground[7] == "bound (a)"
+    assert ground[3:5] == ["closed form of inputs"] * 2 and ground[0] == ground[7] == "bound (a)"
     # I(X2; Y) = 1/2 ln(1 + 100 * 0.16 / 0.84) bounds I(S; Y), exactly.
     assert column(found, "upper") == pytest.approx([0.5 * math.log1p(16 / 0.84)] * 8)
     # Theorem 1 compares the best linear representations: there it fails at low sigma_12.
@@ -166,7 +166,7 @@ def test_the_synthetic_study_is_decided_at_every_level(synthetic):
 def test_closed_forms_alone_decide_the_synthetic_study(synthetic):
     verdicts = criterion_by_level(study_of("synthetic", bounds=[]))
     assert {one.verdict for one in verdicts.values()} == {"holds"}
-    assert {one.ground for one in verdicts.values()} == {"closed form"}
+    assert {one.ground for one in verdicts.values()} == {"closed form of inputs"}
     margins = [one.margin for one in verdicts.values()]
     assert min(margins) == pytest.approx(2.0 - 1.499, abs=0.01)
 

@@ -79,7 +79,7 @@ def criterion(query: Query, place: Place, facts: Facts) -> Derived:
     if ends is not None and ends[0] > ends[1]:
         said, ground = "holds", grounds[ends]
     elif (exact := _closed_form(level, place, facts)) is not None:
-        ends, ground = exact[:2], "closed form"
+        ends, ground = exact[:2], "closed form of inputs"
         said = "holds" if exact[0] > exact[1] else "fails"
     if measure in ("verdict", "ground"):
         return Derived(said if measure == "verdict" else ground, members=members)

@@ -122,7 +122,7 @@ def rises(printed: Transcription) -> Iterator[Flagged]:
 
 
 def heads(printed: Transcription) -> Iterator[Flagged]:
-    """Heads with a larger error than half of H(Y | H) in bits, whatever H(Y) is below ln K."""
+    """Classifiers whose error exceeds Hellman and Raviv's bound, with H(Y) at its maximum ln K."""
     for classes, accuracy, cells in _networks(printed):
         error = 1 - printed.value(accuracy)
         information, slack = printed.value(cells[0]), printed.slack(cells[0])
@@ -159,7 +159,7 @@ def _networks(printed: Transcription) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def fano_signs(printed: Transcription) -> Iterator[Flagged]:
-    """Positive gaps that are negative once I(S; Y) is at least Fano's bound."""
+    """Printed positive gaps that are negative if I(S; Y) is raised to Fano's lower bound."""
     accuracy = "table13/0/no-kd"
     if accuracy not in printed:
         return

@@ -1,1 +1,1 @@
-"""The criterion: the gap and its verdict, and both for a user's own arrays."""
+"""The criterion: verdict by bounds, the estimated gap beside it, and intervals of gains."""

@@ -11,9 +11,9 @@ With D the differences (draws by seeds) and S seeds::
     seeds  = max(0, variance over seeds - own) / S
     error  = sqrt(cases + seeds)
 
-``own`` is what rows add to the difference of a single seed beyond what they add to the mean. It is
-in ``cases`` already. The interval is Student's, with degrees of freedom by Welch and Satterthwaite.
-What the cases are depends on the test rows of the seeds:
+``own`` is the sampling variance of one seed's difference around the mean over seeds. It is
+contained in ``cases`` already. The interval is Student's, with degrees of freedom by Welch and
+Satterthwaite. What the cases are depends on the test rows of the seeds:
 
 * ``splits``: a random split for every seed. Splits share cases, so the error over seeds alone,
   s / sqrt(S), measures the draw of splits. The error of Nadeau and Bengio (2003), s * sqrt(1/S +
@@ -38,10 +38,10 @@ from cch.criterion.gap import LEVEL, quantile
 from cch.data.rng import numpy_generator
 
 DRAWS = 2_000
-"""Bootstrap draws of a study. They carry 1.6 % of the error of a gain as error of their own."""
+"""Bootstrap draws of a study. The Monte Carlo error of a gain's standard error is 1.6 %."""
 
 MARGIN = 0.01
-"""Two students are equivalent where the difference of a fraction is surely smaller than this."""
+"""Margin of equivalence for metrics between 0 and 1."""
 
 FRACTIONS = ("accuracy", "weighted_f1", "macro_f1", "auc")
 LOWER_IS_BETTER = ("mse", "cross_entropy")
@@ -55,7 +55,7 @@ Kind = Literal["splits", "fixed", "draws"]
 
 @dataclass(frozen=True)
 class Design:
-    """How the test rows of the seeds hang together.
+    """How the test rows of different seeds are related.
 
     Attributes:
         kind: see the head of this module.

@@ -1,4 +1,4 @@
-"""The criterion decided by bounds: a lower bound of one side against an upper bound of the other.
+"""Decide the criterion by confidence bounds: a lower bound of one side, an upper of the other.
 
 By the chain rule, exactly::
 
@@ -11,7 +11,7 @@ criterion I(T; S) > I(S; Y) holds where one of these does:
 - bound (a): a lower bound of I(T; S) exceeds H(Y), or another upper bound of I(S; Y);
 - bound (b): a lower bound of I(T; S | Y) exceeds the held-out cross-entropy of Y from T.
 
-No upper bound of I(T; S) holds for every distribution, so "fails" is said only by a closed form.
+Data alone give no upper bound of I(T; S), so "fails" is said only by a closed form.
 
 **Error.** A bound is a statistic of held-out rows less (or plus) its allowance: its standard error
 times Student's t at a confidence. A claim at error alpha takes each side that is not known exactly
@@ -45,7 +45,7 @@ CONFIDENCE = 0.95
 """Of all claims of a sweep together."""
 
 Answer = Literal["holds", "fails", "undecided"]
-Ground = Literal["bound (a)", "bound (b)", "closed form"]
+Ground = Literal["bound (a)", "bound (b)", "closed form of inputs"]
 Level = TypeVar("Level", bound=Hashable)
 
 
@@ -140,7 +140,7 @@ class Claim:
         return min(1.0, max(1, self.uncertain) * float(stdtr(self.degrees, -self.apart)))
 
     def at(self, error: float) -> tuple[Nats, Nats]:
-        """Return the lower and the upper bound that hold together but for ``error``."""
+        """Return the lower and the upper bound that hold jointly with probability 1 - ``error``."""
         reach = -float(stdtrit(self.degrees, error / max(1, self.uncertain)))
         low, high = (
             side.mean + sign * reach * side.error if side.error else side.mean
@@ -279,9 +279,9 @@ def decide(
 def holm_errors(every: Sequence[Claim], error: float) -> list[float]:
     """Return the error at which Holm's procedure tests each claim, in the order given.
 
-    The claim of the i-th smallest p of m is tested at error / (m - i + 1); once one is not
-    accepted, those after it are held against its error. So one is accepted exactly where its p is
-    below.
+    The claim of the i-th smallest p of m is tested at error / (m - i + 1); after the first that is
+    not accepted, all later ones are compared with its level. A claim is accepted exactly where its
+    p is below its level.
     """
     tested, left = [0.0] * len(every), len(every)
     # Where p is too small for a float, the distance in errors tells the order.
@@ -313,7 +313,7 @@ def _exact(exact: ClosedForm) -> GroundVerdict:
     finite = math.isfinite(low) and math.isfinite(high)
     return GroundVerdict(
         verdict="holds" if low > high else "fails",
-        ground="closed form",
+        ground="closed form of inputs",
         margin=Nats(low - high) if finite else None,
         lower=Nats(low) if math.isfinite(low) else None,
         upper=Nats(high) if math.isfinite(high) else None,

@@ -62,7 +62,7 @@ CALIBRATION_GB = 8.0
 
 @dataclass(frozen=True)
 class Settings:
-    """How a question is answered.
+    """Settings of ``cch verdict``.
 
     Attributes:
         estimator: of the evidence.
@@ -91,7 +91,7 @@ class Settings:
 
 
 def default_estimator() -> str:
-    """Return ksg: calibrating an estimator that trains networks takes minutes a teacher."""
+    """Return the default estimator of the gap; the others take minutes a teacher to calibrate."""
     return "ksg"
 
 
@@ -119,7 +119,7 @@ def parse_options(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def answer(inputs: VerdictInputs, settings: Settings) -> dict[str, Any]:
-    """Bound, decide, and estimate what stands beside it; return plain data without times.
+    """Return the verdict, its bounds and the estimated gap of every teacher as plain data.
 
     Equal arrays and settings give equal data on the CPU. Bounds and estimates do not depend on the
     names of the teachers nor on how many there are; Holm's procedure counts the teachers.

@@ -152,8 +152,8 @@ class Response:
     right end.
 
     Attributes:
-        truths: left end of each plateau, rising; nats, as all below.
-        ends: right end of each; of a single case its truth.
+        truths: smallest truth of each plateau, increasing, in nats.
+        ends: largest truth of each plateau; of a single case its truth.
         values: mean estimate on each, rising.
         noise: standard deviation of a single estimate on each.
         repeats: estimates behind each standard deviation; of several cases the fewest.

@@ -3,7 +3,7 @@
 What is calibrated is what the criterion compares, I(teacher; student) at each level and
 I(student; label), on the pair of the first run that did not diverge: its columns with their
 spectrum, its classes. Its rows are a keyed subsample of those of the estimates. With fewer rows an
-estimator falls short by more and is noisier, so the response is read to the safe side.
+estimator is usually more biased and noisier, so the calibrated interval is conservative.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ error, equivocation, and the Chernoff bound", IEEE Transactions on Information T
 The cross-entropy is a mean over reading rows, bounded because q = (1 - a) softmax + a p with the
 class shares p of the fitting rows; ``cch.information.limits`` has the confidence.
 
-H(Y) is the plug-in entropy of all rows, which is too small on average, so the second bound stays
-one. Its sampling error counts: to first order it is the mean of -ln p(y) over all rows.
+H(Y) is the plug-in entropy of all rows. It is biased downwards, so the second line remains a lower
+bound. Its sampling error counts: to first order it is the mean of -ln p(y) over all rows.
 
 The classifier is linear discriminant analysis of normal scores plus a learned correction: a network
 whose logits are added, zero at the start. It is stopped, and its sharpness (1 / temperature) and a

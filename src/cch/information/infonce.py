@@ -6,13 +6,13 @@ third (see ``cch.information.limits`` for the confidence). With it, for K readin
     InfoNCE  1/K sum_i ln r_i,    r_i = a + (1 - a) K e^f(x_i, y_i) / sum_j e^f(x_i, y_j)
 
 (A. van den Oord, Y. Li, O. Vinyals, "Representation learning with contrastive predictive coding",
-2018; here also with the roles of x and y exchanged, and the mean of both). It does not exceed
-I(X; Y) in expectation. Write r(x, y) for the ratio of a fresh pair beside the K - 1 other y of a
-batch. For any ratio > 0 of fixed others, Donsker and Varadhan give E_joint[ln r] <= I(X; Y) +
-ln E_independent[r]. Where x is independent of all K y, these are exchangeable, so the mean of r
-over the others too is a + (1 - a) = 1, and by Jensen the mean of ln E[r] is 0 at most. The constant
-a > 0 keeps ln r above ln a, and K keeps it below ln K: no critic shows more than ln K nats
-(B. Poole, S. Ozair, A. van den Oord, A. Alemi, G. Tucker, "On variational bounds of mutual
+2018; here also with the roles of x and y exchanged, and the mean of both). It does not exceed I(X;
+Y) in expectation. Proof: fix the K - 1 other y of a batch and let r(x, y) be the ratio for a new
+pair. Donsker and Varadhan give E_joint[ln r] <= I(X; Y) + ln E_independent[r]. If x is independent
+of all K y, they are exchangeable, so E[r] over the new pair and the others is a + (1 - a) = 1. By
+Jensen, the mean over the others of ln E_independent[r] is at most 0. The constant a > 0 keeps ln r
+above ln a, and K keeps it below ln K: no critic shows more than ln K nats (B. Poole, S. Ozair, A.
+van den Oord, A. Alemi, G. Tucker, "On variational bounds of mutual
 information", ICML 2019)::
 
     NWJ      E_joint[ln r] - E_independent[r] + 1,    for any r > 0 fixed by other rows
@@ -25,8 +25,8 @@ i != j of reading rows, a U-statistic. The plug-in of Donsker and Varadhan, as i
 bound, since the mean of a logarithm is not the logarithm of a mean.
 
 I(X; Y | C) of classes C is the mean over classes of I(X; Y | C = c): the critic also sees the
-class, others are of the same class alone, each class is read by itself and weighted by its share of
-the rows. A class with too few reading rows contributes 0, which bounds it.
+class, negatives come from the same class only, and the bounds of the classes are averaged by class
+share. A class with too few reading rows contributes 0, which is a valid lower bound.
 
 The critic is a Gaussian one plus a learned correction. Columns become normal scores; canonical
 correlations rho of whitened fitting rows, measured again on stopping rows, give the log ratio that

@@ -1,15 +1,17 @@
 """Confidence limits of bounds on information, and what a bound's rows are turned into.
 
-A bound is a statistic of rows that neither trained nor chose anything ("reading rows"), whose
-expectation does not exceed the information (or is not below an entropy). Its one-sided confidence
+Rows are split into training ("fitting"), validation ("stopping") and test ("reading") rows. A bound
+is a statistic of reading rows, whose expectation does not exceed the information (or is not below
+an entropy). Its one-sided confidence
 limit is::
 
     mean - t * error        (lower)            mean + t * error        (upper)
 
 with Student's t at the stated confidence. ``error`` is a delete-one jackknife over reading rows.
-Its square is not below the statistic's variance on average (B. Efron, C. Stein, "The jackknife
-estimate of variance", Annals of Statistics 9, 1981). Every term of a statistic is bounded, because
-predicted probabilities are mixed with a constant one, so that no single row can move it far.
+Its square tends to overestimate the variance (for the statistic of n - 1 rows: B. Efron, C. Stein,
+"The jackknife estimate of variance", Annals of Statistics 9, 1981). Every term of a statistic is
+bounded, because predicted probabilities are mixed with a constant one, so that no single row can
+move it far.
 
 The limit is asymptotic: that its confidence holds at the sizes of the studies is shown by
 simulation (``tests/unit/test_bounds.py``), not proved. Empirical Bernstein's allowance (A. Maurer,

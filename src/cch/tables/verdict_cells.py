@@ -1,4 +1,4 @@
-"""Cells about the hypothesis itself: does the criterion hold?"""
+"""The estimated gap of a study at one level, with its calibration."""
 
 from __future__ import annotations
 

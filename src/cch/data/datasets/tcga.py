@@ -6,8 +6,8 @@ of ``segments`` (``cch.data.datasets.segments``).
 Rules, in this order:
 
 1. A column is a case (``TCGA-XX-XXXX``), a sample (``-01A`` more) or an aliquot (longer still).
-   Samples other than the primary tumour (type 01) are left out; a name without a sample type is a
-   primary tumour.
+   Samples of another type than primary tumour (01) are dropped; a barcode without a sample type
+   counts as primary tumour.
 2. Of several aliquots of a case, the first by barcode (vial, portion, plate) or their mean is
    taken, as ``aliquots`` says. Samples in ``averaged`` come last.
 3. Cases are kept that have every modality of their cohort and one of the classes.
