@@ -11,6 +11,7 @@ from cch.records import code
 from support import ROOT
 
 SCRIPTS = ROOT / "workflow" / "scripts"
+QUICK = ("train", "estimate", "tabulate")
 
 
 @pytest.fixture
@@ -94,7 +95,13 @@ def imported(script, graph):
     return found
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in SCRIPTS.glob("*.py")))
+EDITED = [
+    pytest.param(path.name, marks=[] if path.stem in QUICK else pytest.mark.slow)
+    for path in sorted(SCRIPTS.glob("*.py"))
+]
+
+
+@pytest.mark.parametrize("name", EDITED)
 def test_an_edit_counts_in_every_imported_module_outside_the_neutral_rooms(
     copied, graph, monkeypatch, name
 ):

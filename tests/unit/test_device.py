@@ -66,6 +66,7 @@ def told(job):
     return taken, drawn
 
 
+@pytest.mark.slow
 def test_concurrent_jobs_see_different_devices_and_others_wait_for_one_that_ends(jobs):
     first, second = jobs(), jobs()
     said = {job: told(job) for job in (first, second)}
@@ -83,6 +84,7 @@ def test_concurrent_jobs_see_different_devices_and_others_wait_for_one_that_ends
     assert third.stderr.read() == "", "it says once that it waits"
 
 
+@pytest.mark.slow
 def test_jobs_share_a_device_where_they_may_and_the_least_used_comes_first(jobs):
     taken = {job: told(job)[0] for job in [jobs(share=2) for _ in range(4)]}
     assert sorted(taken.values()) == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]

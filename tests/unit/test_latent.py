@@ -147,7 +147,9 @@ def test_mode_and_library_agree_over_ten_other_seeds(setting):
 # Stacks
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize(
+    "kind", [LatentLight, *(pytest.param(one, marks=pytest.mark.slow) for one in ALL[:2])]
+)
 @pytest.mark.parametrize("labels", [False, True])
 def test_stacked_equals_one_by_one(kind, labels):
     """Bit for bit on the CPU, also where members leave the stack at different epochs."""

@@ -34,6 +34,7 @@ TINY: dict[str, Any] = {
             "degradation": {"levels": [0, 2.5]},
             "information": {
                 "limit": 60,
+                "bounds": [],  # of the other image study
                 "options": {"latent-light": {"epochs": 2}, "mine": {"epochs": 2}},
             },
         },
@@ -65,6 +66,7 @@ TINY: dict[str, Any] = {
             "fusion": {"training": {"epochs": 2}},
             "information": {
                 "limit": 60,
+                "bounds": [],
                 "options": {"latent-light": {"epochs": 2}, "mine": {"epochs": 2}},
             },
         },

@@ -39,6 +39,7 @@ def test_a_target_needs_no_more_than_its_own(configuration, target, jobs):
     assert Counter(re.sub("^tabulate_.*", "tabulate", name) for name in names) == jobs
 
 
+@pytest.mark.slow
 def test_a_study_touches_no_other(configuration):
     jobs = snakemake_jobs(configuration, ["mnistm"])
     files = [str(path) for job in jobs for path in (*job.input, *job.output)]
