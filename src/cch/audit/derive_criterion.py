@@ -196,7 +196,9 @@ def _closed_form(level: str, place: Place, facts: Facts) -> tuple[float, float, 
     """
     stated = place.document["settings"][place.study]
     study, recorded = stated["study"], facts.recorded_settings(place.study)
-    data = stated["dataset"] | recorded.get("dataset", {})
+    # Where the dataset has no record, as in a recomputation, its name alone is recorded.
+    made = recorded.get("dataset")
+    data = stated["dataset"] | (made if isinstance(made, dict) else {})
     asked = (data["kind"], study["degradation"]["kind"], study["teacher"], study["student"])
     if asked != ("synthetic", "modality", "x1", "x2"):
         return None

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from cch import CHECKOUT, LIBRARY
+from cch.audit import derive_criterion, derive_generated
 from cch.audit.cell_config import cell_config
 from cch.audit.derive import RULES, Derived, NotDerivable, Place
 from cch.audit.explain import find_cell, working_folder
@@ -38,6 +39,8 @@ from cch.records.record import environment, read_record, record_path, specificat
 from cch.tables.queries import KINDS
 from cch.training.store import RunsFile
 from cch.workflow.planning import Plan
+
+assert derive_criterion and derive_generated  # imported for what they register
 
 ABSOLUTE = {"accuracy", "weighted_f1", "macro_f1", "auc"}
 TOLERANCE = 0.02
