@@ -1,0 +1,188 @@
+"""How often an estimator puts the gap of the criterion on the wrong side of 0.
+
+In generated worlds both I(teacher; student) and I(student; label) are known
+(``cch.information.known.gap_worlds``). Each is drawn ``repeats`` times, and what an estimator says
+of every sample is kept. A point estimator decides by the sign of its estimated gap. Bounds decide
+as ``cch.criterion.ground`` does, which the tables apply to what is kept here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cch.base.device import device_name, pick_device
+from cch.base.files import digest, write_json
+from cch.base.progress import Progress
+from cch.config import Compute, GapWorlds
+from cch.config.registry import CLASSIFIER
+from cch.config.specs import DecisionSpec
+from cch.information.estimator import Estimate, Estimator, get_estimator
+from cch.information.known import Key, gap_worlds
+from cch.information.stage import read_entries, with_resources
+
+FORMAT = "cch-decision-error-1"
+
+POINTS = ("teacher-student", "student-label")
+"""The terms of the gap, which point estimators estimate."""
+
+BOUNDS = ("teacher-student", "teacher-student-given-label", "label-given-teacher")
+"""What the criterion compares by bounds; the last one is the classifier's."""
+
+CHUNK_BYTES = 2**28
+"""Samples of one world that are held at once; no number depends on it."""
+
+Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Teacher and student, (repeats, n, d) each, and labels, (repeats, n)."""
+
+
+@dataclass(frozen=True)
+class World:
+    """One setting in which the gap is known.
+
+    Attributes:
+        rows: n.
+        columns: of teacher and student.
+        rank: canonical pairs.
+        gap: I(teacher; student) - I(student; label), nats.
+        student_label: I(student; label), nats.
+        classes: of the label, of equal size.
+    """
+
+    rows: int
+    columns: int
+    rank: int
+    gap: float
+    student_label: float
+    classes: int
+
+    @property
+    def name(self) -> str:
+        """Name in tables, of what a configuration has several of."""
+        return f"n{self.rows}-d{self.columns}-r{self.rank}-g{self.gap:g}"
+
+    def draw(self, keys: Sequence[Key]) -> Sample:
+        """Draw teacher, student and label of each key; see ``gap_worlds``."""
+        about = {"rank": self.rank, "classes": self.classes}
+        keys = [(*asdict(self).values(), *key) for key in keys]
+        return gap_worlds(self.rows, self.columns, self.gap, self.student_label, keys=keys, **about)
+
+
+def worlds(asked: GapWorlds) -> list[World]:
+    """Return all worlds of a configuration: gaps, columns, ranks, and rows fastest."""
+    grid = itertools.product(asked.gaps, asked.columns, asked.ranks, asked.rows)
+    return [
+        World(rows, columns, rank, gap, asked.student_label, asked.classes)
+        for gap, columns, rank, rows in grid
+    ]
+
+
+def write_decisions(spec: DecisionSpec, out: str | Path, compute: Compute) -> dict[str, str]:
+    """Estimate in every world of ``spec`` and write what was found, in nats.
+
+    Args:
+        spec: estimator, worlds and repeats.
+        out: the JSON file to write.
+        compute: device and memory of estimators that train networks; others ignore them.
+
+    Returns:
+        What the record of the job says besides: the device.
+    """
+    device = pick_device(compute.device)
+
+    def estimator(name: str) -> Estimator:
+        return with_resources(get_estimator(name), device, compute.memory_gb)
+
+    every = worlds(spec)
+    progress = Progress(f"decision error of {spec.estimator}", len(every), "worlds")
+    results = []
+    for world in every:
+        results += estimated(world, spec, estimator)
+        progress.advance()
+    write_json(out, {"format": FORMAT, "unit": "nats", "results": results})
+    return {"device": device_name(device)}
+
+
+def estimated(
+    world: World, spec: DecisionSpec, estimator: Callable[[str], Estimator] = get_estimator
+) -> Iterator[dict[str, Any]]:
+    """Yield an entry for each quantity of a world, with the values of all repeats.
+
+    Args:
+        world: where to estimate.
+        spec: estimator and number of repeats.
+        estimator: returns an estimator by name.
+    """
+    quantities = BOUNDS if spec.bounds else POINTS
+    found: dict[str, list[Estimate]] = {quantity: [] for quantity in quantities}
+    by = {
+        quantity: estimator(CLASSIFIER if quantity == "label-given-teacher" else spec.estimator).of(
+            quantity
+        )
+        for quantity in quantities
+    }
+    for start in range(0, spec.repeats, chunk(world)):
+        some = range(start, min(start + chunk(world), spec.repeats))
+        sample = world.draw([(repeat,) for repeat in some])
+        for quantity in quantities:
+            found[quantity] += _estimates(world, quantity, by[quantity], sample, some)
+    for quantity, estimates in found.items():
+        yield _entry(world, quantity, by[quantity], estimates)
+
+
+def chunk(world: World) -> int:
+    """Return how many samples of a world are held at once."""
+    return max(1, CHUNK_BYTES // (16 * world.rows * world.columns))
+
+
+def _estimates(
+    world: World, quantity: str, estimator: Estimator, sample: Sample, repeats: range
+) -> list[Estimate]:
+    """Estimate a quantity in some repeats of a world; all estimates are made in one call."""
+    teacher, student, labels = sample
+    sides = {
+        "teacher-student": (teacher, student),
+        "teacher-student-given-label": (teacher, student),
+        "student-label": (student, labels),
+        "label-given-teacher": (teacher, labels),
+    }
+    pairs = list(zip(*sides[quantity], strict=True))
+    keys = [("decision-error", *asdict(world).values(), quantity, repeat) for repeat in repeats]
+    if quantity.endswith("-given-label"):
+        return estimator.estimate_many(pairs, keys=keys, given=list(labels))
+    return estimator.estimate_many(pairs, keys=keys)
+
+
+def _entry(
+    world: World, quantity: str, estimator: Estimator, found: Sequence[Estimate]
+) -> dict[str, Any]:
+    """What was found of one quantity, with an identity that does not depend on the values."""
+    about = {
+        "estimator": estimator.name,
+        "version": estimator.version,
+        "quantity": quantity,
+        "name": world.name,
+        "level": None,
+        **asdict(world),
+        "kind": found[0].kind,
+        "confidence": found[0].confidence,
+    }
+    content = {"values": [one.value for one in found]}
+    if found[0].kind != "point":
+        for part in ("mean", "degrees_of_freedom"):
+            content[part] = [one.fit.get(part) for one in found]
+    return {"id": digest(about)[:16], **about, **content}
+
+
+def read_decisions(path: str | Path) -> list[dict[str, Any]]:
+    """Return the entries of a file of ``write_decisions``.
+
+    Raises:
+        CchError: it is missing, no JSON, or of another format.
+    """
+    return read_entries(path, FORMAT, "results")
