@@ -8,9 +8,8 @@ as ``cch.criterion.ground`` does, which the tables apply to what is kept here.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ import numpy as np
 from cch.base.device import device_name, pick_device
 from cch.base.files import digest, write_json
 from cch.base.progress import Progress
-from cch.config import Compute, GapWorlds
+from cch.config import Compute
 from cch.config.registry import CLASSIFIER
 from cch.config.specs import DecisionSpec
 from cch.information.estimator import Estimate, Estimator, get_estimator
-from cch.information.known import Key, gap_worlds
-from cch.information.stage import read_entries, with_resources
+from cch.information.known import gap_worlds
+from cch.information.stage import with_resources
+from cch.information.worlds import World, worlds
 
 FORMAT = "cch-decision-error-1"
 
@@ -39,47 +39,6 @@ CHUNK_BYTES = 2**28
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Teacher and student, (repeats, n, d) each, and labels, (repeats, n)."""
-
-
-@dataclass(frozen=True)
-class World:
-    """One setting in which the gap is known.
-
-    Attributes:
-        rows: n.
-        columns: of teacher and student.
-        rank: canonical pairs.
-        gap: I(teacher; student) - I(student; label), nats.
-        student_label: I(student; label), nats.
-        classes: of the label, of equal size.
-    """
-
-    rows: int
-    columns: int
-    rank: int
-    gap: float
-    student_label: float
-    classes: int
-
-    @property
-    def name(self) -> str:
-        """Name in tables, of what a configuration has several of."""
-        return f"n{self.rows}-d{self.columns}-r{self.rank}-g{self.gap:g}"
-
-    def draw(self, keys: Sequence[Key]) -> Sample:
-        """Draw teacher, student and label of each key; see ``gap_worlds``."""
-        about = {"rank": self.rank, "classes": self.classes}
-        keys = [(*asdict(self).values(), *key) for key in keys]
-        return gap_worlds(self.rows, self.columns, self.gap, self.student_label, keys=keys, **about)
-
-
-def worlds(asked: GapWorlds) -> list[World]:
-    """Return all worlds of a configuration: gaps, columns, ranks, and rows fastest."""
-    grid = itertools.product(asked.gaps, asked.columns, asked.ranks, asked.rows)
-    return [
-        World(rows, columns, rank, gap, asked.student_label, asked.classes)
-        for gap, columns, rank, rows in grid
-    ]
 
 
 def write_decisions(spec: DecisionSpec, out: str | Path, compute: Compute) -> dict[str, str]:
@@ -128,11 +87,20 @@ def estimated(
     }
     for start in range(0, spec.repeats, chunk(world)):
         some = range(start, min(start + chunk(world), spec.repeats))
-        sample = world.draw([(repeat,) for repeat in some])
+        sample = draw(world, some)
         for quantity in quantities:
             found[quantity] += _estimates(world, quantity, by[quantity], sample, some)
     for quantity, estimates in found.items():
         yield _entry(world, quantity, by[quantity], estimates)
+
+
+def draw(world: World, repeats: range) -> Sample:
+    """Draw some repeats of a world."""
+    keys = [(*asdict(world).values(), repeat) for repeat in repeats]
+    return gap_worlds(
+        world.rows, world.columns, world.gap, world.student_label,
+        keys=keys, rank=world.rank, classes=world.classes,
+    )  # fmt: skip
 
 
 def chunk(world: World) -> int:
@@ -177,12 +145,3 @@ def _entry(
         for part in ("mean", "degrees_of_freedom"):
             content[part] = [one.fit.get(part) for one in found]
     return {"id": digest(about)[:16], **about, **content}
-
-
-def read_decisions(path: str | Path) -> list[dict[str, Any]]:
-    """Return the entries of a file of ``write_decisions``.
-
-    Raises:
-        CchError: it is missing, no JSON, or of another format.
-    """
-    return read_entries(path, FORMAT, "results")

@@ -5,8 +5,10 @@ It belongs to no study: its samples are generated.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,8 @@ from cch.base.files import sha256_file
 from cch.config.registry import BOUNDS
 from cch.config.specs import DecisionTableSpec
 from cch.criterion.ground import Claim, Side, claims, decide, entropy_side
-from cch.information.decision_error import World, read_decisions, worlds
 from cch.information.units import Nats
+from cch.information.worlds import World, worlds
 from cch.tables.documents import (
     FORMAT,
     NO_VALUE,
@@ -39,7 +41,7 @@ def decision_document(files: Mapping[str, str], spec: DecisionTableSpec) -> Docu
     """Return the table of decision errors.
 
     Args:
-        files: what ``write_decisions`` wrote, by estimator.
+        files: what ``cch.information.decision_error`` wrote, by estimator.
         spec: worlds and estimators.
     """
     entry, every = spec.entry, worlds(spec.entry)
@@ -89,7 +91,7 @@ def _parameters(world: World) -> dict[str, float | bool]:
 def _cells(estimator: str, path: str, every: Iterable[World]) -> Iterator[Cell]:
     """The cells of one estimator."""
     inputs = (InputFile(path=path, sha256=sha256_file(path)),)
-    entries = read_decisions(path)
+    entries = json.loads(Path(path).read_text(encoding="utf-8"))["results"]
     for world in every:
         stored = {one["quantity"]: one for one in entries if one["name"] == world.name}
         bounds = estimator in BOUNDS

@@ -239,6 +239,8 @@ def draw_decision_error(document: Document) -> Figure:
         ):
             _draw_decisions(axis, document, rows, name, {"color": color, "marker": marker})
         axis.set(xscale="log", ylim=(-0.05, 1.05))
+        axis.set_xticks(*_ticks([at["rows"] for _, at in rows]), fontsize=6)
+        axis.minorticks_off()
         axis.set_title(f"gap {gap:g} nats, {columns:g} columns, rank {rank:g}", fontsize=7)
         sns.despine(ax=axis)
     for axis in axes[-1]:
@@ -248,6 +250,12 @@ def draw_decision_error(document: Document) -> Figure:
     axes[0, 0].legend(frameon=False, fontsize=6)
     _head(figure, document.heading, document.deviation_sentences)
     return figure
+
+
+def _ticks(rows: Sequence[float]) -> tuple[list[float], list[str]]:
+    """Return places and labels of ticks at numbers of rows."""
+    places = sorted(set(rows))
+    return places, [f"{place:g}" for place in places]
 
 
 def _draw_decisions(
