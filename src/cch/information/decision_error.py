@@ -41,6 +41,16 @@ Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Teacher and student, (repeats, n, d) each, and labels, (repeats, n)."""
 
 
+def quantities(spec: DecisionSpec) -> tuple[str, ...]:
+    """Return what is estimated in every sample."""
+    return BOUNDS if spec.bounds else POINTS
+
+
+def estimator_of(spec: DecisionSpec, quantity: str) -> str:
+    """Return the name of the estimator of a quantity."""
+    return CLASSIFIER if quantity == "label-given-teacher" else spec.estimator
+
+
 def write_decisions(spec: DecisionSpec, out: str | Path, compute: Compute) -> dict[str, str]:
     """Estimate in every world of ``spec`` and write what was found, in nats.
 
@@ -77,19 +87,13 @@ def estimated(
         spec: estimator and number of repeats.
         estimator: returns an estimator by name.
     """
-    quantities = BOUNDS if spec.bounds else POINTS
-    found: dict[str, list[Estimate]] = {quantity: [] for quantity in quantities}
-    by = {
-        quantity: estimator(CLASSIFIER if quantity == "label-given-teacher" else spec.estimator).of(
-            quantity
-        )
-        for quantity in quantities
-    }
+    by = {name: estimator(estimator_of(spec, name)).of(name) for name in quantities(spec)}
+    found: dict[str, list[Estimate]] = {quantity: [] for quantity in by}
     for start in range(0, spec.repeats, chunk(world)):
         some = range(start, min(start + chunk(world), spec.repeats))
         sample = draw(world, some)
-        for quantity in quantities:
-            found[quantity] += _estimates(world, quantity, by[quantity], sample, some)
+        for quantity, one in by.items():
+            found[quantity] += _estimates(world, quantity, one, sample, some)
     for quantity, estimates in found.items():
         yield _entry(world, quantity, by[quantity], estimates)
 
