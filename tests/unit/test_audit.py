@@ -610,7 +610,7 @@ def test_readings_and_noise_are_those_of_the_response():
         # Noise as large as the steps, so that means fall and are pooled.
         results = [
             CaseResult(
-                Case("gaussian", "teacher-student", truth, 100, 2, 2, bound=1.9),
+                Case("gaussian", "teacher-student", truth, 100, 2, 2, ceiling=1.9),
                 (truth + rng.normal(0, 0.6, 4)).tolist(),
             )
             for truth in (0.0, 0.5, 1.0, 1.5, 2.0)

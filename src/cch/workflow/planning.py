@@ -499,14 +499,14 @@ class Plan:
     def calibrate_spec(self, study: str, estimator: str) -> str:
         """Specification of the calibration of one estimator."""
         spec = self.config.studies[study]
-        data, bound = self.config.datasets[spec.dataset], None
+        data, ceiling = self.config.datasets[spec.dataset], None
         if isinstance(data, SyntheticDataset) and spec.student == "x2":
             # SciPy's import is slow, and other studies do not need it.
             from cch.information.gaussian import SyntheticModel
 
             laws = [data.sigma_12[0], data.sigma_13, data.sigma_23]
-            bound = SyntheticModel(data.features, *laws).student_label_nats()
-        return as_json(calibrate_spec(study, spec.information, estimator, bound))
+            ceiling = SyntheticModel(data.features, *laws).student_label_nats()
+        return as_json(calibrate_spec(study, spec.information, estimator, ceiling))
 
     @cached
     def study_spec(self, study: str) -> list[str]:
