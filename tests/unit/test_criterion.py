@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from cch.base.errors import CchError
-from cch.criterion.gap import effective_freedom, judge
+from cch.criterion.gap import judge
+from cch.criterion.inference import effective_freedom
 from cch.information.calibration_model import Case, CaseResult, Reading, Response
 
 

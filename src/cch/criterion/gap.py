@@ -46,9 +46,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.special import stdtrit
 
 from cch.base.errors import CchError
+from cch.criterion.inference import effective_freedom, quantile
 from cch.information.calibration_model import Reading
 from cch.information.units import Nats
 
@@ -314,29 +314,6 @@ def _error(
     else:
         parts.append((spread**2, len(gaps) - 1))
     return Nats(math.sqrt(sum(variance for variance, _ in parts))), effective_freedom(parts)
-
-
-def effective_freedom(parts: Sequence[tuple[float, int]]) -> float:
-    """Return Welch and Satterthwaite's degrees of freedom, (sum v)^2 / sum(v^2 / f).
-
-    B. L. Welch, Biometrika 34 (1947) 28; F. E. Satterthwaite, Biometrics 2 (1946) 110.
-
-    Args:
-        parts: independent variances v and their degrees of freedom f; a part without degrees of
-            freedom (f = 0) and above zero leaves none, and parts of zero count for nothing.
-    """
-    parts = [(variance, freedom) for variance, freedom in parts if variance > 0]
-    if not parts:
-        return math.inf
-    if any(freedom < 1 for _, freedom in parts):
-        return 0.0
-    total = sum(variance for variance, _ in parts)
-    return total**2 / sum(variance**2 / freedom for variance, freedom in parts)
-
-
-def quantile(level: float, freedom: float) -> float:
-    """Return Student's two-sided quantile; infinite where no degree of freedom is left."""
-    return float(stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.inf
 
 
 def _calibration_flags(

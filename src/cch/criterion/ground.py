@@ -39,6 +39,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from cch.base.errors import CchError
+from cch.criterion.inference import holm
 from cch.information.units import Nats
 
 CONFIDENCE = 0.95
@@ -283,11 +284,12 @@ def holm_errors(every: Sequence[Claim], error: float) -> list[float]:
     not accepted, all later ones are compared with its level. A claim is accepted exactly where its
     p is below its level.
     """
-    tested, left = [0.0] * len(every), len(every)
     # Where p is too small for a float, the distance in errors tells the order.
-    for place in sorted(range(len(every)), key=lambda i: (every[i].p, -every[i].apart)):
-        tested[place] = error / left
-        left -= every[place].p < tested[place]
+    order = sorted(range(len(every)), key=lambda place: (every[place].p, -every[place].apart))
+    accepted = sum(p < error for p in holm([every[place].p for place in order]))
+    tested = [0.0] * len(every)
+    for rank, place in enumerate(order):
+        tested[place] = error / (len(every) - min(rank, accepted))
     return tested
 
 
