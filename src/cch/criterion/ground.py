@@ -39,6 +39,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from cch.base.errors import CchError
+from cch.criterion.closed_form import ClosedForm
 from cch.criterion.inference import holm
 from cch.information.units import Nats
 
@@ -148,22 +149,6 @@ class Claim:
             for side, sign in ((self.below, -1), (self.above, 1))
         )
         return Nats(low), Nats(high)
-
-
-@dataclass(frozen=True)
-class ClosedForm:
-    """Both sides of the criterion for the inputs, known exactly, in nats.
-
-    Attributes:
-        teacher_student: I(X1; X2), possibly infinite.
-        student_label: I(X2; Y); the same for the best linear representation of X2.
-        linear: I(E[Y | X1]; E[Y | X2]), of the best linear representations, which Theorem 1
-            compares; None where it is not known.
-    """
-
-    teacher_student: float
-    student_label: float
-    linear: float | None = None
 
 
 @dataclass(frozen=True)
