@@ -221,6 +221,14 @@ def test_a_part_of_an_interval(tree, part, value):
     assert any(line.startswith(said) for line in found())
 
 
+def test_a_flag_that_a_verdict_does_not_have(tree):
+    path = f"{RESULTS}/tables/criterion-{STUDY}.json"
+    edit_json(path, lambda d: d["cells"]["0/verdict"].update(flags=["of other rows"]))
+    seal(path)
+    said = f"criterion-{STUDY}/0/verdict: flags are ['of other rows'], derived again []"
+    assert said in found()
+
+
 def test_a_cell_that_asks_for_another_level(tree):
     edit_json(f"{TABLE}.json", lambda d: d["cells"]["0/kd"]["query"].update(level="1.5"))
     assert "table13/0/kd: asks for level '1.5', its place says '0'" in found()

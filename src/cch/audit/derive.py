@@ -49,7 +49,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Derived:
-    """What a cell must hold. ``text`` is None where it follows from value, error and interval."""
+    """What a cell must hold.
+
+    ``text`` is None where it follows from value, error and interval, ``flags`` where they are not
+    derived.
+    """
 
     value: float | str | None
     se: float | None = None
@@ -58,6 +62,7 @@ class Derived:
     text: str | None = None
     unit: str | None = UNSTATED
     interval: dict[str, Any] | None = None
+    flags: list[str] | None = None
 
 
 Rule = Callable[[Query, Place, Facts], Derived]
