@@ -248,7 +248,7 @@ def write_drawn_estimates(plan: Plan, name: str, rng: np.random.Generator) -> No
 
 def _write_calibration(plan: Plan, rng: np.random.Generator) -> None:
     ts, sl = "teacher-student", "student-label"
-    of_label = {"class_counts": (10, 10, 10), "bound": math.log(3)}
+    of_label = {"class_counts": (10, 10, 10), "ceiling": math.log(3)}
     cases = [
         (level, Case(kind, ts, truth, 30, 4, 4))
         for level in map(level_name, plan.config.studies[STUDY].degradation.levels)

@@ -221,6 +221,14 @@ def test_a_part_of_an_interval(tree, part, value):
     assert any(line.startswith(said) for line in found())
 
 
+def test_a_flag_that_a_verdict_does_not_have(tree):
+    path = f"{RESULTS}/tables/criterion-{STUDY}.json"
+    edit_json(path, lambda d: d["cells"]["0/verdict"].update(flags=["of other rows"]))
+    seal(path)
+    said = f"criterion-{STUDY}/0/verdict: flags are ['of other rows'], derived again []"
+    assert said in found()
+
+
 def test_a_cell_that_asks_for_another_level(tree):
     edit_json(f"{TABLE}.json", lambda d: d["cells"]["0/kd"]["query"].update(level="1.5"))
     assert "table13/0/kd: asks for level '1.5', its place says '0'" in found()
@@ -610,7 +618,7 @@ def test_readings_and_noise_are_those_of_the_response():
         # Noise as large as the steps, so that means fall and are pooled.
         results = [
             CaseResult(
-                Case("gaussian", "teacher-student", truth, 100, 2, 2, bound=1.9),
+                Case("gaussian", "teacher-student", truth, 100, 2, 2, ceiling=1.9),
                 (truth + rng.normal(0, 0.6, 4)).tolist(),
             )
             for truth in (0.0, 0.5, 1.0, 1.5, 2.0)

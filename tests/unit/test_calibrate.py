@@ -227,11 +227,11 @@ def test_an_estimate_of_the_synthetic_study_stays_below_its_closed_form():
     assert known == pytest.approx(1.499, abs=5e-4)
     stored = ((0, 0.0154, 0.0245), (1, 0.7560, 0.0210), (4, 1.5145, 0.0889), (8, 1.5242, 0.0507),
               (16, 1.4087, 0.0408))  # fmt: skip
-    response = Response.of(results(*stored, bound=known))
+    response = Response.of(results(*stored, ceiling=known))
     for value in np.linspace(0, 2, 21):
         reading = response.read(value, 0.1)
         assert reading.low is None or reading.low <= reading.high <= known
-    assert "known bound" in response.read(1.0118).flags[0]
+    assert "largest possible value" in response.read(1.0118).flags[0]
 
 
 def test_noise_is_divided_by_the_slope():
@@ -242,7 +242,7 @@ def test_noise_is_divided_by_the_slope():
 
 
 def test_a_response_survives_json_and_refuses_mixtures():
-    response = Response.of(results((0.0, 0.1, 0.05), (1.0, 0.6, 0.2), bound=0.7))
+    response = Response.of(results((0.0, 0.1, 0.05), (1.0, 0.6, 0.2), ceiling=0.7))
     assert Response.from_json(json.loads(json.dumps(response.to_json()))) == response
     with pytest.raises(CchError, match="mix quantities or settings"):
         Response.of(results((0, 0, 1)) + results((1, 1, 1), options={"k": 3}))

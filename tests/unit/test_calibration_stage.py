@@ -126,22 +126,24 @@ def test_at_most_so_many_rows_are_drawn_by_key(tmp_path, runs):
     counts = np.bincount(pair.y[rows]).tolist()
     assert found[-1]["class_counts"] == counts
     # H(Y) is of all rows of the estimates.
-    assert found[-1]["bound"] == entropy_of_labels(pair.y[:100])
-    assert all(e["bound"] is None for e in found if e["quantity"] == "teacher-student")
+    assert found[-1]["ceiling"] == entropy_of_labels(pair.y[:100])
+    assert all(e["ceiling"] is None for e in found if e["quantity"] == "teacher-student")
 
 
-def test_a_closed_form_bounds_a_regressions_label(tmp_path, runs):
+def test_a_closed_form_is_the_ceiling_of_a_regressions_label(tmp_path, runs):
     write_both(runs, classes=False)
     plan = Plan(raw_config("demo"), ROOT)
     given = CalibrateSpec.model_validate_json(plan.calibrate_spec("synthetic", "ksg"))
     data = plan.config.datasets["synthetic"]
     signal = data.features * data.sigma_23**2 / (1 - data.sigma_23**2)
-    assert given.label_bound == pytest.approx(0.5 * np.log1p(signal))
-    spec = SPEC.model_copy(update={"label_bound": given.label_bound})
+    assert given.label_ceiling == pytest.approx(0.5 * np.log1p(signal))
+    spec = SPEC.model_copy(update={"label_ceiling": given.label_ceiling})
     calibrate(spec, runs, tmp_path / "ksg.json", CPU)
-    bounds = {(e["quantity"], e["bound"]) for e in read_results(tmp_path / "ksg.json")}
-    assert bounds == {("teacher-student", None), ("student-label", given.label_bound)}
-    assert CalibrateSpec.model_validate_json(plan.calibrate_spec("brca", "ksg")).label_bound is None
+    ceilings = {(e["quantity"], e["ceiling"]) for e in read_results(tmp_path / "ksg.json")}
+    assert ceilings == {("teacher-student", None), ("student-label", given.label_ceiling)}
+    assert (
+        CalibrateSpec.model_validate_json(plan.calibrate_spec("brca", "ksg")).label_ceiling is None
+    )
 
 
 def test_a_regressions_label_is_one_gaussian_column(tmp_path, runs):

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from cch.base.errors import CchError
-from cch.criterion.gap import effective_freedom, judge
+from cch.criterion.gap import judge
+from cch.criterion.inference import effective_freedom
 from cch.information.calibration_model import Case, CaseResult, Reading, Response
 
 
@@ -20,7 +21,7 @@ class Fake:
     bias: float = 0.0
     noise: float = 0.1
     repeats: int = 10
-    bound: float | None = None
+    ceiling: float | None = None
 
     @property
     def freedom(self):
@@ -29,7 +30,7 @@ class Fake:
     def noise_at(self, value):
         return self.noise
 
-    def read(self, value, reach, bound):
+    def read(self, value, reach, ceiling):
         return Reading(value - self.bias - reach, value - self.bias + reach)
 
 
@@ -72,11 +73,11 @@ def test_sensitivity_spans_all_four_corners():
     assert (debiased.low, debiased.high) == pytest.approx((1.5 - read[0], 1.5 + read[0]))
 
 
-def test_a_bound_and_zero_cut_the_corners_off():
+def test_a_ceiling_and_zero_cut_the_corners_off():
     low = Fake(bias=-2.0, noise=0.01)
     result = judge([0.05, 0.05], [0.5, 0.5], Fake(noise=0.05), low, entropy=0.7)
     assert result.sensitivity.low == pytest.approx(0 - 0.7)
-    closed = judge([0.05, 0.05], [0.5, 0.5], Fake(noise=0.05), Fake(-2.0, 0.01, bound=0.6))
+    closed = judge([0.05, 0.05], [0.5, 0.5], Fake(noise=0.05), Fake(-2.0, 0.01, ceiling=0.6))
     assert closed.sensitivity.low == pytest.approx(0 - 0.6)
 
 

@@ -13,7 +13,8 @@ from sklearn import metrics
 from cch.audit.gains import Again, conclusion, weighted
 from cch.config import load
 from cch.criterion import gain as module
-from cch.criterion.gain import Design, Gain, effects, gain, holm, resampled
+from cch.criterion.gain import Design, Gain, effects, gain, resampled
+from cch.criterion.inference import holm
 from cch.tables.cells import build_cell
 from cch.tables.queries import read_query
 from cch.tables.source import Source

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from cch.base.errors import CchError
+from cch.criterion.closed_form import ClosedForm
 from cch.criterion.ground import (
     Claim,
-    ClosedForm,
     Side,
     claims,
     decide,

@@ -181,6 +181,15 @@ def test_the_audit_derives_the_same(name, request):
         assert same(cell.value, again.value), key
         assert [(m.id, m.minus, m.value) for m in cell.members] == list(again.members), key
         assert cell.unit == (again.unit if again.unit != "?" else None), key
+        assert again.flags is None or list(cell.flags) == again.flags, key
+
+
+@pytest.mark.parametrize("rows", ["test", "train", "all"])
+def test_rows_that_trained_the_networks_are_flagged(images, rows):
+    source = study_of("mnistm-a20", bounds=images.study.information.bounds, rows=rows)
+    for key, cell in cells(source, ["criterion"]).items():
+        assert any("trained the networks" in flag for flag in cell.flags) == (rows != "test")
+        assert derived(source, key, cell).flags == list(cell.flags)
 
 
 def test_the_audit_sees_a_bound_that_was_changed(images):

@@ -6,7 +6,7 @@ import pytest
 
 from cch.criterion.gap import Span
 from cch.information.calibration_model import Case, CaseResult
-from cch.tables.verdict_cells import criterion
+from cch.tables.verdict_cells import estimated_gap
 
 
 class Study:
@@ -51,7 +51,7 @@ CASES = [
 
 
 def test_noise_and_sensitivity_come_from_the_studys_calibration():
-    found = criterion(Study(CASES), "e", estimates([1.4, 1.6]), estimates([0.5, 0.5]))
+    found = estimated_gap(Study(CASES), "e", estimates([1.4, 1.6]), estimates([0.5, 0.5]))
     sd = 0.2 / math.sqrt(2)
     assert found.gap == pytest.approx(1.0)
     assert found.se == pytest.approx(math.sqrt(0.1**2 + (2 * sd) ** 2))
@@ -65,19 +65,19 @@ def test_each_level_is_read_by_its_own_calibration():
     """An estimate of 0.75 nats is 1 nat at the first level and 2 at the other."""
     given = [0.75, 0.75]
     first, other = (
-        criterion(Study(CASES), "e", estimates(given, level), estimates([0.5, 0.5], None))
+        estimated_gap(Study(CASES), "e", estimates(given, level), estimates([0.5, 0.5], None))
         for level in ("0", "1.5")
     )
     sides = [one.teacher_student.debiased for one in (first, other)]
     # Where the left end is not cut off at zero it is in proportion.
     assert sides[1].low == pytest.approx(2 * sides[0].low)
-    unknown = criterion(Study(CASES), "e", estimates(given, "9"), estimates([0.5, 0.5], None))
+    unknown = estimated_gap(Study(CASES), "e", estimates(given, "9"), estimates([0.5, 0.5], None))
     assert unknown.sensitivity is None
 
 
 def test_without_calibration_only_runs_speak():
     given = [1.5, 1.6, 1.55]
-    found = criterion(Study(CASES, ()), "e", estimates(given), estimates([0.5] * 3))
+    found = estimated_gap(Study(CASES, ()), "e", estimates(given), estimates([0.5] * 3))
     assert found.low > 0
     assert found.sensitivity is None
     assert any("no calibration" in flag for flag in found.flags)
@@ -86,6 +86,6 @@ def test_without_calibration_only_runs_speak():
 def test_runs_are_paired_by_seed_and_missing_ones_left_out():
     teacher = estimates([1.0, 2.0, 3.0])
     student = [{"seed": 2, "value": 1.0}, {"seed": 1, "value": 0.5}]
-    found = criterion(Study(CASES, ()), "e", teacher, student)
+    found = estimated_gap(Study(CASES, ()), "e", teacher, student)
     assert found.runs == 2
     assert found.gap == pytest.approx((1.5 + 2.0) / 2)

@@ -28,7 +28,6 @@ TINY: dict[str, Any] = {
             },
         },
         "mnistm-a20": {
-            "together": False,
             "network": {"hidden": [32, 16]},
             "training": {"epochs": 2},
             "distillation": {"temperatures": [1, 3]},

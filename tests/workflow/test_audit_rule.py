@@ -1,11 +1,11 @@
-"""The audit of a real run, as a rule, and a cell of each of its tables made anew."""
+"""The audit of a real run, as a rule, and a cell of each kind of query made anew."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from cch.audit.recompute import recompute
 from cch.audit.run import audit
 from cch.tables.documents import read_document, table_documents
 from checkout import copy_checkout, run_from
-from harness import RESULTS, documents
+from harness import RESULTS
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -67,25 +67,28 @@ def test_the_rule_writes_what_was_looked_at_and_fails_where_something_is_wrong(r
 
 
 def chosen(folder: Path) -> list[str]:
-    """One cell with a value of each document, kinds of query in turn, and at least one of each."""
-    often: Counter[str] = Counter()
-    first: dict[str, str] = {}
-    found = []
-    for path in table_documents(folder / RESULTS):
-        cells = [c for c in read_document(path).all_cells.values() if c.value is not None]
-        for cell in cells:
-            first.setdefault(cell.query["kind"], cell.id)
-        cell = min(cells, key=lambda cell: often[cell.query["kind"]])
-        often[cell.query["kind"]] += 1
-        found.append(cell.id)
-    return found + [cell for kind, cell in first.items() if not often[kind]]
+    """One cell with a value of each kind of query, of as many tables as there are kinds."""
+    tables = {path: read_document(path) for path in table_documents(folder / RESULTS)}
+    kinds: dict[str, dict[Path, str]] = defaultdict(dict)
+    for path, table in tables.items():
+        for cell in table.all_cells.values():
+            if cell.value is not None:
+                kinds[cell.query["kind"]].setdefault(path, cell.id)
+    found: list[str] = []
+    used: set[Path] = set()
+    # What few tables have comes first.
+    for cells in sorted(kinds.values(), key=len):
+        path = next((path for path in cells if path not in used), next(iter(cells)))
+        used.add(path)
+        found.append(cells[path])
+    return found
 
 
-def test_a_cell_of_every_table_is_the_same_again(finished, monkeypatch):
+def test_a_cell_of_every_kind_is_the_same_again(finished, monkeypatch):
     monkeypatch.chdir(finished)
     cells = chosen(finished)
-    tables = {name.removesuffix(".json") for name in documents(finished)}
-    assert {cell.partition("/")[0] for cell in cells} == tables
+    tables = {cell.partition("/")[0] for cell in cells}
+    assert len(cells) > 15 and len(tables) > 10
     for cell in cells:
         done = recompute(cell, RESULTS)
         assert done.identical, (cell, done.lines())

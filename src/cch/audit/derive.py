@@ -49,7 +49,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Derived:
-    """What a cell must hold. ``text`` is None where it follows from value, error and interval."""
+    """What a cell must hold.
+
+    ``text`` is None where it follows from value, error and interval, ``flags`` where they are not
+    derived.
+    """
 
     value: float | str | None
     se: float | None = None
@@ -58,6 +62,7 @@ class Derived:
     text: str | None = None
     unit: str | None = UNSTATED
     interval: dict[str, Any] | None = None
+    flags: list[str] | None = None
 
 
 Rule = Callable[[Query, Place, Facts], Derived]
@@ -313,7 +318,7 @@ class Curve:
     plateaus: list[tuple[float, float, float, float]]
     repeats: int
     freedom: int
-    bound: float
+    ceiling: float
 
     def noise(self, estimate: float) -> float:
         """The larger of the noise between cases and that of all."""
@@ -363,12 +368,12 @@ def _curve(results: Sequence[dict[str, Any]]) -> Curve:
         )
         while len(pools) > 1 and _mean(pools[-2], 0) >= _mean(pools[-1], 0):
             pools[-2:] = [pools[-2] + pools[-1]]
-    counts, bound = [len(r["values"]) for r in results], results[0]["bound"]
+    counts, ceiling = [len(r["values"]) for r in results], results[0]["ceiling"]
     return Curve(
         [(p[0][1], p[-1][1], _mean(p, 0), math.sqrt(_mean(p, 2))) for p in pools],
         min(counts),
         sum(count - 1 for count in counts),
-        math.inf if bound is None else bound,
+        math.inf if ceiling is None else ceiling,
     )
 
 
@@ -430,7 +435,7 @@ def _reading(values: Sequence[float], curve: Curve) -> tuple[float, float] | Non
         return None
     low = curve.truth(mean - reach, largest=False)
     high = curve.truth(mean + reach, largest=True)
-    return min(low, curve.bound), min(high, curve.bound)
+    return min(low, curve.ceiling), min(high, curve.ceiling)
 
 
 def _corners(pairs: Sequence[tuple[Any, Any]], curves: dict[str, Curve]) -> tuple[float, float]:
@@ -442,7 +447,7 @@ def _corners(pairs: Sequence[tuple[Any, Any]], curves: dict[str, Curve]) -> tupl
         low, high = statistics.fmean(values) - reach, statistics.fmean(values) + reach
         if read:
             low, high = min(low, read[0]), max(high, read[1])
-        ends.append([min(max(end, 0.0), curve.bound) for end in (low, high)])
+        ends.append([min(max(end, 0.0), curve.ceiling) for end in (low, high)])
     (ts_low, ts_high), (sl_low, sl_high) = ends
     return ts_low - sl_high, ts_high - sl_low
 

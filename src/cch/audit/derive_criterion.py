@@ -76,19 +76,29 @@ def criterion(query: Query, place: Place, facts: Facts) -> Derived:
     grounds = {c.ends: c.ground for c in claims if c.level == level}
     ends = max(grounds, key=lambda ends: ends[0] - ends[1], default=None)
     said, ground = "undecided", "none"
+    flags = [] if ends is None else _row_flags(place)
     if ends is not None and ends[0] > ends[1]:
         said, ground = "holds", grounds[ends]
     elif (exact := _closed_form(level, place, facts)) is not None:
         ends, ground = exact[:2], "closed form of inputs"
         said = "holds" if exact[0] > exact[1] else "fails"
+        flags = ["of the inputs, not of the representations"]
+        if not math.isfinite(exact[0]):
+            flags.append("infinite: one side determines the other")
     if measure in ("verdict", "ground"):
-        return Derived(said if measure == "verdict" else ground, members=members)
+        return Derived(said if measure == "verdict" else ground, members=members, flags=flags)
     value = None
     if ends is not None:
         value = {"lower": ends[0], "upper": ends[1], "margin": ends[0] - ends[1]}[measure]
     if value is None or not math.isfinite(value):
-        return Derived(None, n=0, members=members, unit="nats")
-    return Derived(value, members=members, unit="nats")
+        return Derived(None, n=0, members=members, unit="nats", flags=flags)
+    return Derived(value, members=members, unit="nats", flags=flags)
+
+
+def _row_flags(place: Place) -> list[str]:
+    """What is said of bounds by the rows that they were given."""
+    rows = place.document["settings"][place.study]["study"]["information"]["rows"]
+    return [] if rows == "test" else ["the bounds' rows include those that trained the networks"]
 
 
 @derives("linear-margin")

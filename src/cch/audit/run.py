@@ -193,7 +193,7 @@ def _check_cell(
 
 
 def _compare(report: Audit, place: Place, derived: Derived) -> None:
-    """Value, error, n, unit and members against those derived."""
+    """Value, error, n, unit, flags and members against those derived."""
     cell, identity = place.cell, f"{place.document['id']}/{place.key}"
     pairs = {"value": derived.value, "se": derived.se, "n": derived.n}
     for key, value in pairs.items():
@@ -201,6 +201,8 @@ def _compare(report: Audit, place: Place, derived: Derived) -> None:
             report.wrong("cell", identity, f"{key} is {cell[key]!r}, derived again {value!r}")
     if derived.unit != derive.UNSTATED and cell["unit"] != derived.unit:
         report.wrong("cell", identity, f"unit is {cell['unit']!r}, derived again {derived.unit!r}")
+    if derived.flags is not None and cell["flags"] != derived.flags:
+        report.wrong("cell", identity, f"flags are {cell['flags']}, derived again {derived.flags}")
     _compare_interval(report, identity, cell.get("interval"), derived.interval)
     if derived.members is None:
         return

@@ -232,16 +232,16 @@ class CalibrateSpec(EstimateSpec):
     Attributes:
         study: name of the study, part of the key of all samples.
         calibration: cases; its ``settings`` are those of this estimator.
-        label_bound: what I(student; label) cannot exceed where the label is no class, in nats;
+        label_ceiling: what I(student; label) cannot exceed where the label is no class, in nats;
             None where no closed form is known.
     """
 
     calibration: Calibration
-    label_bound: float | None = None
+    label_ceiling: float | None = None
 
 
 def calibrate_spec(
-    study: str, settings: Information, estimator: str, label_bound: float | None = None
+    study: str, settings: Information, estimator: str, label_ceiling: float | None = None
 ) -> CalibrateSpec:
     """Return the specification of the calibration of one of a study's estimators."""
     asked = settings.calibration or Calibration()
@@ -249,7 +249,7 @@ def calibrate_spec(
     return CalibrateSpec(
         **estimate_spec(study, settings, estimator).model_dump(),
         calibration=asked.model_copy(update={"estimators": None, "settings": grids}),
-        label_bound=label_bound,
+        label_ceiling=label_ceiling,
     )
 
 

@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from cch.config import Dataset, Study, SyntheticDataset
-from cch.criterion.ground import ClosedForm
+
+if TYPE_CHECKING:
+    from cch.information.gaussian import SyntheticModel
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """Both sides of the criterion for the inputs, known exactly, in nats.
+
+    Attributes:
+        teacher_student: I(X1; X2), possibly infinite.
+        student_label: I(X2; Y); the same for the best linear representation of X2.
+        linear: I(E[Y | X1]; E[Y | X2]), of the best linear representations, which Theorem 1
+            compares; None where it is not known.
+    """
+
+    teacher_student: float
+    student_label: float
+    linear: float | None = None
 
 
 def closed_form(study: Study, dataset: Dataset, level: float) -> ClosedForm | None:
@@ -12,15 +33,34 @@ def closed_form(study: Study, dataset: Dataset, level: float) -> ClosedForm | No
     A representation is a function of its input, so I(X2; Y) bounds I(S; Y) from above and
     I(X1; X2) bounds I(T; S) from above (data processing).
     """
-    if not isinstance(dataset, SyntheticDataset) or study.degradation.kind != "modality":
+    if (study.teacher, study.degradation.kind) != ("x1", "modality"):
         return None
-    if (study.teacher, study.student) != ("x1", "x2"):
+    model = _model(study, dataset, level)
+    if model is None:
         return None
-    from cch.information.gaussian import SyntheticModel
-
-    model = SyntheticModel(dataset.features, level, dataset.sigma_13, dataset.sigma_23)
     return ClosedForm(
         model.teacher_student_nats(),
         model.student_label_nats(),
         model.linear_teacher_student_nats(),
     )
+
+
+def student_label_nats(study: Study, dataset: Dataset) -> float | None:
+    """Return I(X2; Y) of a study's inputs; None where nobody knows it.
+
+    It asks for less than ``closed_form``: the teacher and its degradation do not matter.
+    """
+    model = _model(study, dataset)
+    return None if model is None else model.student_label_nats()
+
+
+def _model(study: Study, dataset: Dataset, sigma_12: float | None = None) -> SyntheticModel | None:
+    """Return the distribution of generated inputs, at the first sigma_12 where none is given."""
+    if not isinstance(dataset, SyntheticDataset) or study.student != "x2":
+        return None
+    # Its imports are slow, and other studies do not need them.
+    from cch.information.gaussian import SyntheticModel
+
+    if sigma_12 is None:
+        sigma_12 = dataset.sigma_12[0]
+    return SyntheticModel(dataset.features, sigma_12, dataset.sigma_13, dataset.sigma_23)

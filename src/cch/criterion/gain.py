@@ -34,7 +34,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtr
 
-from cch.criterion.gap import LEVEL, quantile
+from cch.criterion.gap import LEVEL
+from cch.criterion.inference import effective_freedom, holm, quantile
 from cch.data.rng import numpy_generator
 
 DRAWS = 2_000
@@ -350,27 +351,12 @@ def gain(values: Sequence[float], design: Design, drawn: np.ndarray | None) -> G
     corrected = None
     if design.kind == "splits":
         corrected = math.sqrt(spread * (1 / count + design.ratio))
-    return Gain(mean, count, math.sqrt(cases + seeds), _freedom(parts), design.units, corrected)
-
-
-def _freedom(parts: Sequence[tuple[float, int]]) -> float:
-    """Degrees of freedom of a sum of variances, by Welch and Satterthwaite."""
-    total = sum(variance for variance, _ in parts)
-    if not total:
-        return math.inf
-    return total**2 / sum(v**2 / freedom for v, freedom in parts)
+    return Gain(
+        mean, count, math.sqrt(cases + seeds), effective_freedom(parts), design.units, corrected
+    )
 
 
 # Verdicts
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number by Holm's step-down procedure, in their order."""
-    found, largest = [0.0] * len(p), 0.0
-    for rank, place in enumerate(sorted(range(len(p)), key=lambda place: p[place])):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[place]))
-        found[place] = largest
-    return found
 
 
 def effects(gains: Sequence[Gain | None], metric: str) -> list[tuple[Effect, float]]:

@@ -27,7 +27,7 @@ The sensitivity analysis takes the bias off each quantity alone:
   calibration itself. The truths at which the estimator gives mean -+ t e are a set
   (``cch.information.calibration_model.Response.read``): the error is carried through the slope of
   the response, a plateau has no upper end, and nothing is read beyond what was tried. A known
-  bound (H(Y), or a closed form of I(X2; Y)) and zero cut it off.
+  ceiling (H(Y), or a closed form of I(X2; Y)) and zero cut it off.
 - Either number may be biased or not: a quantity lies between the ends of its raw interval and its
   set. The gap lies between the extreme corners, lowest I_TS less highest I_SL and highest I_TS
   less lowest I_SL. Subtracting ends adds the two errors, whatever their covariance.
@@ -46,9 +46,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.special import stdtrit
 
 from cch.base.errors import CchError
+from cch.criterion.inference import effective_freedom, quantile
 from cch.information.calibration_model import Reading
 from cch.information.units import Nats
 
@@ -71,14 +71,14 @@ class Response(Protocol):
         """Degrees of freedom of the noise."""
 
     @property
-    def bound(self) -> float | None:
+    def ceiling(self) -> float | None:
         """What the truth cannot exceed, or None."""
 
     def noise_at(self, value: float) -> float:
         """Return the standard deviation of one estimate on fresh data at the level ``value``."""
 
-    def read(self, value: float, reach: float, bound: float | None) -> Reading:
-        """Return the truths up to ``bound`` at which the estimator gives ``value`` -+ ``reach``."""
+    def read(self, value: float, reach: float, ceiling: float | None) -> Reading:
+        """Return truths up to ``ceiling`` at which the estimator gives ``value`` -+ ``reach``."""
 
 
 @dataclass(frozen=True)
@@ -199,13 +199,13 @@ def judge(
     ts, sl, flags = _kept(teacher_student, student_label)
     if not len(ts):
         return GapEstimate(level=level, entropy=entropy, flags=flags)
-    closed = None if sl_response is None else sl_response.bound
-    bound = min((one for one in (entropy, closed) if one is not None), default=None)
+    closed = None if sl_response is None else sl_response.ceiling
+    ceiling = min((one for one in (entropy, closed) if one is not None), default=None)
     ts_side = _quantity(ts, ts_response, level, None)
-    sl_side = _quantity(sl, sl_response, level, bound)
+    sl_side = _quantity(sl, sl_response, level, ceiling)
     sides = {"I(teacher; student)": ts_side, "I(student; label)": sl_side}
     flags += _calibration_flags(sides, ts - sl, same_arrays)
-    flags += _bound_flags(sides, sl, entropy, level)
+    flags += _range_flags(sides, sl, entropy, level)
     gap, (se, freedom) = float((ts - sl).mean()), _error(ts - sl, ts_side, sl_side, same_arrays)
     low = high = None
     if se is not None and freedom > 0:
@@ -222,7 +222,7 @@ def judge(
         spread=_standard_error(ts - sl),
         teacher_student=ts_side,
         student_label=sl_side,
-        sensitivity=_sensitivity(ts_side, sl_side, level, len(ts), bound),
+        sensitivity=_sensitivity(ts_side, sl_side, level, len(ts), ceiling),
         entropy=entropy,
         flags=flags,
     )
@@ -246,7 +246,7 @@ def _kept(
 
 
 def _quantity(
-    values: np.ndarray, response: Response | None, level: float, bound: float | None
+    values: np.ndarray, response: Response | None, level: float, ceiling: float | None
 ) -> Quantity:
     mean = Nats(float(values.mean()))
     spread = _standard_error(values)
@@ -254,7 +254,7 @@ def _quantity(
         return Quantity(mean, spread)
     side = Quantity(mean, spread, Nats(float(response.noise_at(mean))), response.freedom)
     reach = _reach(side, level, len(values), 1 + 1 / response.repeats)
-    read = response.read(mean, reach, bound) if math.isfinite(reach) else Reading(None, None)
+    read = response.read(mean, reach, ceiling) if math.isfinite(reach) else Reading(None, None)
     return replace(side, debiased=read)
 
 
@@ -268,24 +268,24 @@ def _reach(side: Quantity, level: float, runs: int, factor: float = 1.0) -> floa
 
 
 def _sensitivity(
-    ts: Quantity, sl: Quantity, level: float, runs: int, bound: float | None
+    ts: Quantity, sl: Quantity, level: float, runs: int, ceiling: float | None
 ) -> Span | None:
     """The extreme corners of the gap: each quantity raw or debiased."""
     if ts.debiased is None or sl.debiased is None:
         return None
     ts_low, ts_high = _ends(ts, level, runs, math.inf)
-    sl_low, sl_high = _ends(sl, level, runs, math.inf if bound is None else bound)
+    sl_low, sl_high = _ends(sl, level, runs, math.inf if ceiling is None else ceiling)
     low, high = ts_low - sl_high, ts_high - sl_low
     return Span(*(Nats(end) if math.isfinite(end) else None for end in (low, high)))
 
 
-def _ends(side: Quantity, level: float, runs: int, bound: float) -> tuple[float, float]:
-    """The ends of a quantity, raw and debiased together, between zero and a bound."""
+def _ends(side: Quantity, level: float, runs: int, ceiling: float) -> tuple[float, float]:
+    """The ends of a quantity, raw and debiased together, between zero and a ceiling."""
     reach, read = _reach(side, level, runs), side.debiased
     low, high = side.mean - reach, side.mean + reach
     if read is not None and read.low is not None:
         low, high = min(low, read.low), max(high, math.inf if read.high is None else read.high)
-    return min(max(low, 0.0), bound), min(max(high, 0.0), bound)
+    return min(max(low, 0.0), ceiling), min(max(high, 0.0), ceiling)
 
 
 def _standard_error(values: np.ndarray) -> Nats | None:
@@ -316,29 +316,6 @@ def _error(
     return Nats(math.sqrt(sum(variance for variance, _ in parts))), effective_freedom(parts)
 
 
-def effective_freedom(parts: Sequence[tuple[float, int]]) -> float:
-    """Return Welch and Satterthwaite's degrees of freedom, (sum v)^2 / sum(v^2 / f).
-
-    B. L. Welch, Biometrika 34 (1947) 28; F. E. Satterthwaite, Biometrics 2 (1946) 110.
-
-    Args:
-        parts: independent variances v and their degrees of freedom f; a part without degrees of
-            freedom (f = 0) and above zero leaves none, and parts of zero count for nothing.
-    """
-    parts = [(variance, freedom) for variance, freedom in parts if variance > 0]
-    if not parts:
-        return math.inf
-    if any(freedom < 1 for _, freedom in parts):
-        return 0.0
-    total = sum(variance for variance, _ in parts)
-    return total**2 / sum(variance**2 / freedom for variance, freedom in parts)
-
-
-def quantile(level: float, freedom: float) -> float:
-    """Return Student's two-sided quantile; infinite where no degree of freedom is left."""
-    return float(stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.inf
-
-
 def _calibration_flags(
     sides: dict[str, Quantity], gaps: np.ndarray, same_arrays: bool
 ) -> list[str]:
@@ -359,7 +336,7 @@ def _calibration_flags(
     return flags
 
 
-def _bound_flags(
+def _range_flags(
     sides: dict[str, Quantity], student_label: np.ndarray, entropy: Nats | None, level: float
 ) -> list[str]:
     """Return flags for I < 0 beyond noise and for I(student; label) > H(Y)."""

@@ -39,6 +39,8 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from cch.base.errors import CchError
+from cch.criterion.closed_form import ClosedForm
+from cch.criterion.inference import holm
 from cch.information.units import Nats
 
 CONFIDENCE = 0.95
@@ -147,22 +149,6 @@ class Claim:
             for side, sign in ((self.below, -1), (self.above, 1))
         )
         return Nats(low), Nats(high)
-
-
-@dataclass(frozen=True)
-class ClosedForm:
-    """Both sides of the criterion for the inputs, known exactly, in nats.
-
-    Attributes:
-        teacher_student: I(X1; X2), possibly infinite.
-        student_label: I(X2; Y); the same for the best linear representation of X2.
-        linear: I(E[Y | X1]; E[Y | X2]), of the best linear representations, which Theorem 1
-            compares; None where it is not known.
-    """
-
-    teacher_student: float
-    student_label: float
-    linear: float | None = None
 
 
 @dataclass(frozen=True)
@@ -283,11 +269,12 @@ def holm_errors(every: Sequence[Claim], error: float) -> list[float]:
     not accepted, all later ones are compared with its level. A claim is accepted exactly where its
     p is below its level.
     """
-    tested, left = [0.0] * len(every), len(every)
     # Where p is too small for a float, the distance in errors tells the order.
-    for place in sorted(range(len(every)), key=lambda i: (every[i].p, -every[i].apart)):
-        tested[place] = error / left
-        left -= every[place].p < tested[place]
+    order = sorted(range(len(every)), key=lambda place: (every[place].p, -every[place].apart))
+    accepted = sum(p < error for p in holm([every[place].p for place in order]))
+    tested = [0.0] * len(every)
+    for rank, place in enumerate(order):
+        tested[place] = error / (len(every) - min(rank, accepted))
     return tested
 
 

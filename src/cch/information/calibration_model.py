@@ -35,7 +35,7 @@ class Case:
         share: truth / H(Y); class mixtures only.
         spectrum: of the sample: ``study`` where it is that of the study's own pair, ``flat`` where
             all principal variances are alike.
-        bound: nats that the truth of the study's own pair cannot exceed: H(Y), or a closed form;
+        ceiling: nats that the truth of the study's own pair cannot exceed: H(Y), or a closed form;
             None where none is known.
         options: settings of the estimator that were varied; empty for those of the study.
     """
@@ -50,7 +50,7 @@ class Case:
     rank: int | None = None
     share: float | None = None
     spectrum: Literal["study", "flat"] = "flat"
-    bound: Nats | None = None
+    ceiling: Nats | None = None
     options: dict[str, bool | int | float] = field(default_factory=dict)
 
     @property
@@ -138,7 +138,7 @@ class Reading:
 
 BELOW = "below every calibrated estimate: no reading"
 OPEN = "no upper end: the estimator no longer tells larger truths apart"
-BOUNDED = "debiased beyond a known bound, and cut off there"
+CUT_OFF = "debiased beyond the largest possible value, H(Y) or a closed form, and cut off there"
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Response:
         repeats: estimates behind each standard deviation; of several cases the fewest.
         freedom: degrees of freedom of the noise, of all cases together.
         rows: of each sample.
-        bound: that a truth of the study's own pair cannot exceed, or None.
+        ceiling: that a truth of the study's own pair cannot exceed, or None.
     """
 
     truths: tuple[float, ...]
@@ -169,7 +169,7 @@ class Response:
     repeats: int
     freedom: int
     rows: int
-    bound: float | None = None
+    ceiling: float | None = None
 
     @classmethod
     def of(cls, results: Sequence[CaseResult]) -> Response:
@@ -199,7 +199,7 @@ class Response:
             repeats=min(result.repeats for result in usable),
             freedom=sum(result.repeats - 1 for result in usable),
             rows=case.rows,
-            bound=case.bound,
+            ceiling=case.ceiling,
         )
 
     def noise_at(self, value: float) -> float:
@@ -211,7 +211,7 @@ class Response:
         near = float(np.interp(value, self.values, self.noise))
         return max(near, float(np.sqrt(np.mean(np.square(self.noise)))))
 
-    def read(self, value: float, reach: float = 0.0, bound: float | None = None) -> Reading:
+    def read(self, value: float, reach: float = 0.0, ceiling: float | None = None) -> Reading:
         """Return the truths at which estimates of ``value`` -+ ``reach`` are given.
 
         The inverse carries an error over: it is divided by the slope of the response.
@@ -219,17 +219,17 @@ class Response:
         Args:
             value: an estimate, in nats.
             reach: its error times a quantile, in nats.
-            bound: what a truth cannot exceed, beside the response's own bound.
+            ceiling: what a truth cannot exceed, beside the response's own ceiling.
         """
         least, most = value - reach, value + reach
         if most < self.values[0]:
             return Reading(None, None, (BELOW,))
         low, high = self._left(least), self._right(most)
         flags = [OPEN] if high is None else []
-        bounds = [one for one in (bound, self.bound) if one is not None]
-        if bounds and (high is None or high > min(bounds)):
-            low, high = min(low, *bounds), min(bounds)
-            flags = [BOUNDED]
+        ceilings = [one for one in (ceiling, self.ceiling) if one is not None]
+        if ceilings and (high is None or high > min(ceilings)):
+            low, high = min(low, *ceilings), min(ceilings)
+            flags = [CUT_OFF]
         return Reading(Nats(low), None if high is None else Nats(high), tuple(flags))
 
     def _left(self, value: float) -> float:

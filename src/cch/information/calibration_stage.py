@@ -43,7 +43,7 @@ def calibrate(
     """Calibrate an estimator for a study and write its results, in nats.
 
     Args:
-        spec: the estimator with its options, rows, what is calibrated, and a known bound.
+        spec: the estimator with its options, rows, what is calibrated, and the label's ceiling.
         runs: paths of the teacher's and the baseline's runs by role.
         out: the JSON file to write.
         compute: device and memory of estimators that train networks; others ignore them.
@@ -71,7 +71,9 @@ def _calibrated(
     progress = Progress(f"{spec.study} calibration of {estimator.name}", len(todo), "pairs")
     entries = []
     for quantity, pair in todo:
-        bound = label_bound(pair.y[: spec.limit], spec.label_bound) if pair.level is None else None
+        ceiling = None
+        if quantity == "student-label":
+            ceiling = label_ceiling(pair.y[: spec.limit], spec.label_ceiling)
         rows = calibrated_rows(min(len(pair.x), spec.limit), spec.calibration.rows, spec.study)
         x, y = pair.x[rows], pair.y[rows]
 
@@ -86,13 +88,13 @@ def _calibrated(
         if grid and pair.level in (None, todo[0][1].level):
             results += sweep_settings(estimator, grid, cases)
         for result in results:
-            bounded = replace(result, case=replace(result.case, bound=bound))
-            entries.append(_entry(bounded, estimator, pair, spec.rows))
+            capped = replace(result, case=replace(result.case, ceiling=ceiling))
+            entries.append(_entry(capped, estimator, pair, spec.rows))
         progress.advance()
     return entries
 
 
-def label_bound(labels: np.ndarray, known: float | None) -> Nats | None:
+def label_ceiling(labels: np.ndarray, known: float | None) -> Nats | None:
     """Return what I(student; label) cannot exceed, in nats: H(Y) of classes, or what is known."""
     if labels.dtype.kind in "biu":
         return entropy_of_labels(labels)

@@ -32,25 +32,20 @@ from scipy.special import log_softmax, logsumexp
 from cch.base.errors import CchError
 from cch.config import Network
 from cch.data.rng import torch_generator
+from cch.information.bounds import BoundEstimator, BoundFit
 from cch.information.estimator import Kind, Labels, Measured, Sample
 from cch.information.limits import (
-    CONFIDENCE,
     RIDGES,
     Limit,
     Whitening,
-    check_confidence,
     less_class_means,
     normal_scores,
 )
 from cch.information.stacks import (
-    CPU_STACK_BYTES,
     Members,
     Networks,
-    StackedEstimator,
-    StoppedFit,
     affine,
     as_columns,
-    check_splits,
     padded,
     stacked,
 )
@@ -64,46 +59,21 @@ MIXTURES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
-class Classifier(StackedEstimator):
+class Classifier(BoundEstimator):
     """A lower confidence limit of I(x; y), or an upper one of H(y | x), for class labels y.
 
-    Args:
+    Options beside those of ``BoundEstimator``:
         entropy: whether H(y | x) is bounded from above, not I(x; y) from below.
-        confidence: of the limit.
-        epochs: at most this many.
-        patience: epochs without a lower cross-entropy of the stopping rows after which a fit stops.
-        batch_size: at most this many rows of a batch.
-        lr: AdamW's learning rate.
-        weight_decay: AdamW's.
-        units: of the hidden layer, with ReLU.
-        stop_split: fraction of rows that stop the fit and tune the probabilities.
-        estimate_split: fraction of rows that the bound is read on.
-        device: torch device; the value is repeatable on ``cpu`` only.
-        memory_gb: budget of one stack.
     """
 
     name: ClassVar[str] = "classifier"
     quantities: ClassVar[tuple[str, ...]] = ("label-given-teacher", "student-label")
 
-    entropy: bool = False
-    confidence: float = CONFIDENCE
     epochs: int = 60
     patience: int = 4
     batch_size: int = 256
-    lr: float = 2e-3
-    weight_decay: float = 0.1
     units: int = 64
-    stop_split: float = 0.2
-    estimate_split: float = 0.3
-    device: str = "cpu"
-    memory_gb: float = 4.0
-
-    def __post_init__(self) -> None:
-        self._check_whole("epochs", "patience", "units")
-        self._check_whole("batch_size", least=8)
-        self._check_positive("lr", "memory_gb")
-        check_confidence(self.name, self.confidence)
-        check_splits(self)
+    entropy: bool = False
 
     @property
     def version(self) -> str:
@@ -121,8 +91,7 @@ class Classifier(StackedEstimator):
 
     def work(self, rows: int, dx: int, dy: int, labels: bool) -> float:
         """Operations of training to the last epoch."""
-        trained = rows * (1 - self.stop_split - self.estimate_split)
-        return 6 * (dx + dy) * self.units * trained * self.epochs
+        return 6 * (dx + dy) * self.units * self._trained(rows) * self.epochs
 
     def _asked(self, x: np.ndarray, y: np.ndarray, key: tuple[Any, ...], given: Labels) -> Any:
         asked = super()._asked(x, y, key, given)
@@ -138,10 +107,7 @@ class Classifier(StackedEstimator):
         rows, columns = sample.x.shape
         parameters = (columns + sample.classes) * self.units
         step = 4 * (4 * parameters + self.batch_size * (columns + 4 * self.units))
-        fitting = int(self.memory_gb * 2**30) // (step + 8 * rows * columns)
-        if torch.device(self.device).type == "cpu":
-            fitting = min(fitting, CPU_STACK_BYTES // step)
-        return max(1, fitting)
+        return self._fitting(step, 8 * rows * columns)
 
     def _fit(self, members: Members) -> list[Measured]:
         return Fit(self, members).measured()
@@ -214,10 +180,8 @@ def discriminant(
     return chosen
 
 
-class Fit(StoppedFit):
+class Fit(BoundFit):
     """One stack of members of equal shape, from samples to limits."""
-
-    FIRST_EPOCH = 0
 
     def __init__(self, options: Classifier, members: Members) -> None:
         super().__init__(options, members)
@@ -251,10 +215,6 @@ class Fit(StoppedFit):
         shapes = [first, bias, last, torch.zeros(len(self.rows), 1, logits)]
         return Networks([tensor.to(self.device).requires_grad_() for tensor in shapes])
 
-    def _optimizer(self, networks: Networks) -> torch.optim.Adam:
-        lr, weight_decay = self.options.lr, self.options.weight_decay
-        return torch.optim.AdamW(networks.tensors, lr=lr, weight_decay=weight_decay, fused=True)
-
     def _logits(
         self, networks: Networks, members: torch.Tensor, rows: torch.Tensor
     ) -> torch.Tensor:
@@ -275,11 +235,6 @@ class Fit(StoppedFit):
 
     def _reached(self, members: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return -self._cross_entropy(members, rows)
-
-    def measured(self) -> list[Measured]:
-        """Train until every member has stopped, then read the bound on unseen rows."""
-        self.train()
-        return [self._answer(member) for member in range(len(self.rows))]
 
     @torch.no_grad()
     def _answer(self, member: int) -> Measured:

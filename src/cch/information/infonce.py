@@ -50,26 +50,21 @@ import torch
 
 from cch.config import Network
 from cch.data.rng import torch_generator
+from cch.information.bounds import BoundEstimator, BoundFit
 from cch.information.estimator import Kind, Measured, Sample
 from cch.information.limits import (
-    CONFIDENCE,
     MIN_ROWS_READ,
     RIDGES,
     Limit,
     Whitening,
-    check_confidence,
     less_class_means,
     normal_scores,
 )
 from cch.information.stacks import (
-    CPU_STACK_BYTES,
     Members,
     Networks,
-    StackedEstimator,
-    StoppedFit,
     affine,
     as_columns,
-    check_splits,
     padded,
     product,
     stacked,
@@ -114,47 +109,26 @@ class Critic:
 
 
 @dataclass(frozen=True)
-class InfoNCE(StackedEstimator):
+class InfoNCE(BoundEstimator):
     """A lower confidence limit of I(x; y) or I(x; y | classes).
 
-    Args:
-        confidence: of the limit.
-        epochs: at most this many.
-        patience: epochs without a higher bound on the stopping rows after which a fit stops.
-        batch_size: at most this many rows of a batch.
-        lr: AdamW's learning rate.
-        weight_decay: AdamW's.
-        units: of each side's hidden layer, with ReLU.
+    Options beside those of ``BoundEstimator``:
         embedding: columns of each side's embedding.
-        stop_split: fraction of rows that stop the fit and tune the critic.
-        estimate_split: fraction of rows that the bound is read on.
-        device: torch device; the value is repeatable on ``cpu`` only.
-        memory_gb: budget of one stack.
     """
 
     name: ClassVar[str] = "infonce"
     kind: ClassVar[Kind] = "lower"
     quantities: ClassVar[tuple[str, ...]] = ("teacher-student", "teacher-student-given-label")
 
-    confidence: float = CONFIDENCE
     epochs: int = 30
     patience: int = 3
     batch_size: int = 512
-    lr: float = 2e-3
-    weight_decay: float = 0.1
     units: int = 128
     embedding: int = 32
-    stop_split: float = 0.2
-    estimate_split: float = 0.3
-    device: str = "cpu"
-    memory_gb: float = 4.0
 
     def __post_init__(self) -> None:
-        self._check_whole("epochs", "patience", "units", "embedding")
-        self._check_whole("batch_size", least=8)
-        self._check_positive("lr", "memory_gb")
-        check_confidence(self.name, self.confidence)
-        check_splits(self)
+        super().__post_init__()
+        self._check_whole("embedding")
 
     @property
     def version(self) -> str:
@@ -165,18 +139,14 @@ class InfoNCE(StackedEstimator):
         """Operations of training to the last epoch, and of all pairs of a batch."""
         weights = (dx + dy) * self.units + 2 * self.units * self.embedding
         pairs = min(self.batch_size, rows) * (self.embedding + min(dx, dy))
-        trained = rows * (1 - self.stop_split - self.estimate_split)
-        return 6 * (weights + pairs) * trained * self.epochs
+        return 6 * (weights + pairs) * self._trained(rows) * self.epochs
 
     def _members_at_once(self, sample: Sample) -> int:
         rows, columns = len(sample.x), sum(side.shape[1] for side in as_columns(sample))
         batch = min(self.batch_size, rows)
         parameters = columns * self.units + 2 * self.units * self.embedding
         step = 4 * (4 * parameters + 3 * batch**2 + batch * (2 * columns + 4 * self.units))
-        fitting = int(self.memory_gb * 2**30) // (step + 4 * 4 * rows * columns)
-        if torch.device(self.device).type == "cpu":
-            fitting = min(fitting, CPU_STACK_BYTES // step)
-        return max(1, fitting)
+        return self._fitting(step, 4 * 4 * rows * columns)
 
     def _fit(self, members: Members) -> list[Measured]:
         return Fit(self, members).measured()
@@ -385,10 +355,9 @@ def log_ratios(scores: torch.Tensor, groups: torch.Tensor | None) -> torch.Tenso
     return own + count - (scores.logsumexp(dim=2) + scores.logsumexp(dim=1)) / 2
 
 
-class Fit(StoppedFit):
+class Fit(BoundFit):
     """One stack of members of equal shape, from samples to limits."""
 
-    FIRST_EPOCH = 0
     networks: Embeddings
     best: Embeddings
 
@@ -425,10 +394,6 @@ class Fit(StoppedFit):
             scores = [np.hstack([side, np.eye(sample.groups)[given]]) for side in scores]
         return [torch.from_numpy(side).float() for side in scores]
 
-    def _optimizer(self, networks: Networks) -> torch.optim.Adam:
-        lr, weight_decay = self.options.lr, self.options.weight_decay
-        return torch.optim.AdamW(networks.tensors, lr=lr, weight_decay=weight_decay, fused=True)
-
     def _losses(self, members: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         # Exponentials of the last elements of an array that fills no register round differently, so
         # rows beyond a multiple of LANES wait for another epoch.
@@ -460,11 +425,6 @@ class Fit(StoppedFit):
         x = torch.cat([x, self.fixed[0][chosen, rows]], dim=2)
         y = torch.cat([y, self.fixed[1][chosen, others]], dim=2)
         return product(x, y.transpose(1, 2))
-
-    def measured(self) -> list[Measured]:
-        """Train until every member has stopped, then read the bound on unseen rows."""
-        self.train()
-        return [self._answer(member) for member in range(len(self.rows))]
 
     @torch.no_grad()
     def _answer(self, member: int) -> Measured:

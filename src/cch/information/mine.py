@@ -40,7 +40,6 @@ from cch.config import Network
 from cch.data.rng import torch_generator
 from cch.information.estimator import Measured, Sample
 from cch.information.stacks import (
-    CPU_STACK_BYTES,
     Members,
     Networks,
     StackedEstimator,
@@ -131,10 +130,7 @@ class MINE(StackedEstimator):
         pairs = batch * (1 + self.shifts)
         step = 4 * (4 * parameters + batch * columns + 4 * pairs * self.layers * self.units)
         scores = 4 * SCORE_ROWS * 4 * self.units
-        fitting = int(self.memory_gb * 2**30) // (step + scores + 8 * rows * columns)
-        if torch.device(self.device).type == "cpu":
-            fitting = min(fitting, CPU_STACK_BYTES // step)
-        return max(1, fitting)
+        return self._fitting(step, scores + 8 * rows * columns)
 
     def _fit(self, members: Members) -> list[Measured]:
         return Fit(self, members).measured()

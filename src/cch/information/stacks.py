@@ -37,6 +37,9 @@ Members = Sequence[tuple[Sample, int]]
 class StackedEstimator(CheckedEstimator):
     """Base of estimators that fit many samples in one loop."""
 
+    device: str
+    memory_gb: float
+
     @abstractmethod
     def _members_at_once(self, sample: Sample) -> int:
         """How many members of this sample's shape one stack may hold."""
@@ -44,6 +47,18 @@ class StackedEstimator(CheckedEstimator):
     @abstractmethod
     def _fit(self, members: Members) -> list[Measured]:
         """Fit one stack and estimate on it."""
+
+    def _fitting(self, step: int, other: int) -> int:
+        """How many members fit into memory, at least one.
+
+        Args:
+            step: bytes of a member that a training step touches.
+            other: its other bytes.
+        """
+        fitting = int(self.memory_gb * 2**30) // (step + other)
+        if torch.device(self.device).type == "cpu":
+            fitting = min(fitting, CPU_STACK_BYTES // step)
+        return max(1, fitting)
 
     def _measure(self, sample: Sample, seed: int) -> Measured:
         return self._measure_many([sample], [seed])[0]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from cch.criterion.gap import LEVEL, quantile
+from cch.criterion.gap import LEVEL
+from cch.criterion.inference import quantile
 from cch.tables.documents import Claim, Verdict
 
 # Two-sided 95 % of a normal distribution: the paper's standard errors where it states no n.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cch.criterion.closed_form import closed_form
+from cch.criterion.closed_form import ClosedForm, closed_form
 from cch.criterion.ground import (
     Claim,
-    ClosedForm,
     GroundVerdict,
     Side,
     Sides,

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from cch.tables.source import Source
 
 
-def criterion(
+def estimated_gap(
     source: Source,
     estimator: str,
     teacher_student: list[dict[str, Any]],
     student_label: list[dict[str, Any]],
 ) -> GapEstimate:
-    """Return a study's gap at one level, with its calibration; see ``cch.criterion.gap``.
+    """Return a study's gap at one level; see ``cch.criterion.gap``.
 
     Args:
         source: the study's files.

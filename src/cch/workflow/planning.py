@@ -16,7 +16,7 @@ from typing import Any
 from cch import CHECKOUT
 from cch.base.errors import CchError, nearest
 from cch.base.files import digest, sha256_file
-from cch.config import Config, DecisionError, Study, SyntheticDataset, load
+from cch.config import Config, DecisionError, Study, load
 from cch.config.paths import Paths
 from cch.config.specs import (
     SPECS,
@@ -34,6 +34,7 @@ from cch.config.specs import (
     select_spec,
     train_spec,
 )
+from cch.criterion.closed_form import student_label_nats
 from cch.data.datasets.registry import check_reader, required_sources
 from cch.data.sources.fetch import Fetched
 from cch.data.sources.manual import available, manual_steps, missing_by_hand, raw_path
@@ -523,14 +524,8 @@ class Plan:
     def calibrate_spec(self, study: str, estimator: str) -> str:
         """Specification of the calibration of one estimator."""
         spec = self.config.studies[study]
-        data, bound = self.config.datasets[spec.dataset], None
-        if isinstance(data, SyntheticDataset) and spec.student == "x2":
-            # SciPy's import is slow, and other studies do not need it.
-            from cch.information.gaussian import SyntheticModel
-
-            laws = [data.sigma_12[0], data.sigma_13, data.sigma_23]
-            bound = SyntheticModel(data.features, *laws).student_label_nats()
-        return as_json(calibrate_spec(study, spec.information, estimator, bound))
+        ceiling = student_label_nats(spec, self.config.datasets[spec.dataset])
+        return as_json(calibrate_spec(study, spec.information, estimator, ceiling))
 
     @cached
     def study_spec(self, study: str) -> list[str]:

@@ -24,7 +24,8 @@ import numpy as np
 from cch.base.errors import CchError
 from cch.data.datasets.mosei import CLASSES, finite
 from cch.data.datasets.safe_pickle import StoredArray, read_index
-from cch.data.paired import Contents, Modality
+from cch.data.datasets.utterances import UtterancePart, as_contents, joined
+from cch.data.paired import Contents
 
 if TYPE_CHECKING:
     from cch.config import MoseiUtteranceDataset
@@ -38,21 +39,6 @@ PLACES = ("ids", "speakers", "labels", *FEATURES, "sentences", "train", "test")
 PARTS = ("train", "test")
 _STRONGEST = 3.0
 _OTHER_FILE = "take data/regression.pkl of multilogue-net at the commit of workflow/sources.yaml"
-
-
-@dataclass(frozen=True)
-class UtterancePart:
-    """Utterances of one part, video after video in the file's order.
-
-    Attributes:
-        features: by modality (N, D) float64.
-        score: (N,) float64, the sentiment in -3..3.
-        video: (N,) names of the videos.
-    """
-
-    features: Mapping[str, np.ndarray]
-    score: np.ndarray
-    video: list[str]
 
 
 @dataclass(frozen=True)
@@ -103,6 +89,7 @@ def _videos(path: Path, part: str, held: Mapping[str, Any]) -> set[Any]:
 
 
 def _read_part(path: Path, part: str, videos: set[Any], held: Mapping[str, Any]) -> UtterancePart:
+    """Read the utterances of a part, video after video in the file's order."""
     # The order of the labels, because the file may list a part's videos as a set, without one.
     ordered = [video for video in held["labels"] if video in videos]
     scores, features, names = [], {name: [] for name in FEATURES}, []
@@ -124,7 +111,7 @@ def _read_part(path: Path, part: str, videos: set[Any], held: Mapping[str, Any])
         names += [_shown(video)] * len(score)
     return UtterancePart(
         {name: np.concatenate(values) for name, values in features.items()},
-        np.concatenate(scores),
+        (np.concatenate(scores) > 0).astype(np.int64),
         names,
     )
 
@@ -159,24 +146,14 @@ def prepare(spec: MoseiUtteranceDataset, raw: MoseiUtterances) -> Contents:
     """
     parts = {"train": raw.train, "test": raw.test}
     zeroed: Counter[str] = Counter()
-    values = {
-        name: finite(np.concatenate([part.features[name] for part in parts.values()]), name, zeroed)
-        for name in FEATURES
-    }
-    return Contents(
-        task="classification",
-        label=np.concatenate([(part.score > 0).astype(np.int64) for part in parts.values()]),
-        sample=[
-            f"{name}-{row:05d} {video}"
-            for name, part in parts.items()
-            for row, video in enumerate(part.video)
-        ],
-        modalities={name: Modality(array) for name, array in values.items()},
-        class_names=CLASSES,
-        split=[name for name, part in parts.items() for _ in part.video],
-        group=[video for part in parts.values() for video in part.video],
-        notes=_notes(parts, raw.unused, zeroed),
-    )
+    features = {name: finite(values, name, zeroed) for name, values in joined(parts).items()}
+    sample = [
+        f"{name}-{row:05d} {video}"
+        for name, part in parts.items()
+        for row, video in enumerate(part.video)
+    ]
+    notes = _notes(parts, raw.unused, zeroed)
+    return as_contents(parts, features, sample=sample, class_names=CLASSES, notes=notes)
 
 
 def _notes(parts: Mapping[str, UtterancePart], unused: int, zeroed: Counter[str]) -> dict[str, Any]:
@@ -187,7 +164,7 @@ def _notes(parts: Mapping[str, UtterancePart], unused: int, zeroed: Counter[str]
             name: {
                 "videos": len(set(part.video)),
                 "utterances": len(part.video),
-                "positive": int((part.score > 0).sum()),
+                "positive": int(part.label.sum()),
             }
             for name, part in parts.items()
         },

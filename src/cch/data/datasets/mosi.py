@@ -23,7 +23,8 @@ import numpy as np
 
 from cch.base.errors import CchError
 from cch.data.datasets.idx import AGAIN, read_bytes, read_numbers
-from cch.data.paired import Contents, Modality
+from cch.data.datasets.utterances import UtterancePart, as_contents, joined
+from cch.data.paired import Contents
 
 if TYPE_CHECKING:
     from cch.config import MosiDataset
@@ -41,26 +42,11 @@ CLASSES = ("negative", "positive")
 
 
 @dataclass(frozen=True)
-class MosiPart:
-    """Utterances of one part.
-
-    Attributes:
-        features: by modality (N, D) float64.
-        label: (N,) int64, 1 positive.
-        video: (N,) name of the video of each.
-    """
-
-    features: Mapping[str, np.ndarray]
-    label: np.ndarray
-    video: list[str]
-
-
-@dataclass(frozen=True)
 class MosiFeatures:
     """The two published parts."""
 
-    train: MosiPart
-    test: MosiPart
+    train: UtterancePart
+    test: UtterancePart
 
 
 def read_tables(*tables: str | os.PathLike[str]) -> MosiFeatures:
@@ -105,7 +91,7 @@ def _read_part(
     rows: int,
     videos: list[tuple[str, int]],
     transcripts: str | os.PathLike[str],
-) -> MosiPart:
+) -> UtterancePart:
     tables = {name: _read_table(path, rows, FEATURES[name]) for name, path in paths.items()}
     label = tables["text"][:, -1]
     for name, table in tables.items():
@@ -119,7 +105,7 @@ def _read_part(
     if [said for _, said in videos] != label.tolist():
         raise CchError(transcripts, f"lists other labels than {paths['text']}", AGAIN)
     features = {name: table[:, :-1] for name, table in tables.items()}
-    return MosiPart(features, label.astype(np.int64), [video for video, _ in videos])
+    return UtterancePart(features, label.astype(np.int64), [video for video, _ in videos])
 
 
 def _read_table(path: str | os.PathLike[str], rows: int, features: int) -> np.ndarray:
@@ -146,24 +132,13 @@ def prepare(spec: MosiDataset, raw: MosiFeatures) -> Contents:
     is the utterance's row in its table. ``spec`` has only the source and the title.
     """
     parts = {"train": raw.train, "test": raw.test}
-    return Contents(
-        task="classification",
-        label=np.concatenate([part.label for part in parts.values()]),
-        sample=[
-            f"{name}-{row:04d}" for name, part in parts.items() for row in range(len(part.label))
-        ],
-        modalities={
-            name: Modality(np.concatenate([part.features[name] for part in parts.values()]))
-            for name in FEATURES
-        },
-        class_names=CLASSES,
-        split=[name for name, part in parts.items() for _ in part.label],
-        group=[video for part in parts.values() for video in part.video],
-        notes=_notes(parts),
+    sample = [f"{name}-{row:04d}" for name, part in parts.items() for row in range(len(part.label))]
+    return as_contents(
+        parts, joined(parts), sample=sample, class_names=CLASSES, notes=_notes(parts)
     )
 
 
-def _notes(parts: Mapping[str, MosiPart]) -> dict[str, Any]:
+def _notes(parts: Mapping[str, UtterancePart]) -> dict[str, Any]:
     return {
         "dataset": "CMU-MOSI, utterance-level features; not CMU-MOSEI",
         "funnel": {

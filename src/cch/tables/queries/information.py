@@ -143,9 +143,9 @@ class JudgedQuery(GapQuery):
     def judged(self, source: Source) -> GapEstimate:
         """The gap at the level, its interval and sensitivity."""
         # SciPy's import is slow, and only answers need it; layouts import this module.
-        from cch.tables.verdict_cells import criterion
+        from cch.tables.verdict_cells import estimated_gap
 
-        return criterion(
+        return estimated_gap(
             source,
             self.estimator,
             self.estimates(source, "teacher-student", self.level),
@@ -194,11 +194,11 @@ class GapInterval(JudgedQuery):
 
     def answer(self, source: Source) -> Answer:
         """The end of the interval."""
-        verdict = self.judged(source)
-        found = Answer(members=self.gap(source).members, flags=list(verdict.flags))
-        found.exact, found.unit = getattr(verdict, self.end), "nats"
+        gap = self.judged(source)
+        found = Answer(members=self.gap(source).members, flags=list(gap.flags))
+        found.exact, found.unit = getattr(gap, self.end), "nats"
         found.signed = True
-        found.aggregation = f"{self.end} end of the gap's {verdict.level:.0%} interval"
+        found.aggregation = f"{self.end} end of the gap's {gap.level:.0%} interval"
         if found.exact is None:
             found.flags.append("no interval")
         return found
