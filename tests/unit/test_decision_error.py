@@ -101,15 +101,25 @@ def counted(files, spec, estimator="ksg") -> set[str]:
 # Worlds
 
 
-@pytest.mark.parametrize(("gap", "classes"), [(-0.2, 2), (0.7, 3)])
-def test_a_world_has_the_information_that_it_states(gap, classes):
+@pytest.mark.parametrize(("gap", "classes", "knows"), [(-0.2, 2, False), (0.7, 3, True)])
+def test_a_world_has_the_information_that_it_states(gap, classes, knows):
     truth, n, d = 0.4, 20_000, 6
     (teacher,), (student,), (labels,) = gap_worlds(
-        n, d, gap, truth, keys=[("test",)], rank=2, classes=classes
+        n, d, gap, truth, keys=[("test",)], rank=2, classes=classes, teacher_knows_label=knows
     )
-    shared = np.cov(np.hstack([teacher, student]).T)
-    found = mutual_information_nats(shared, slice(0, d), slice(d, 2 * d))
-    assert found == pytest.approx(gap + truth, abs=0.015)
+    means = np.stack([teacher[labels == one].mean(axis=0) for one in range(classes)])
+    distance = np.linalg.norm(means[0] - means[1])
+    assert (distance > 1.5) if knows else (distance < 0.1)
+    # Where the teacher determines the label, the gap is what is shared within the classes.
+    within = [side - _class_means(side, labels) if knows else side for side in (teacher, student)]
+    if knows:
+        axes = np.linalg.svd(within[0], full_matrices=False)
+        assert (axes[1] < 1e-6).sum() == classes - 1
+        within[0] = within[0] @ axes[2][: d - classes + 1].T
+    first = within[0].shape[1]
+    shared = np.cov(np.hstack(within).T)
+    found = mutual_information_nats(shared, slice(0, first), slice(first, first + d))
+    assert found == pytest.approx(gap if knows else gap + truth, abs=0.015)
     means = np.stack([student[labels == one].mean(axis=0) for one in range(classes)])
     within = np.cov((student - means[labels]).T)
     apart = means[0] - means[1]
@@ -117,8 +127,10 @@ def test_a_world_has_the_information_that_it_states(gap, classes):
     known = mixture_information(np.full(classes, 1 / classes), separation, classes - 1)
     assert known == pytest.approx(truth, abs=0.02)
     assert np.ptp(np.bincount(labels)) <= 1
-    # The teacher knows nothing of the label.
-    assert np.abs([teacher[labels == one].mean(axis=0) for one in range(classes)]).max() < 0.05
+
+
+def _class_means(values, labels):
+    return np.stack([values[labels == one].mean(axis=0) for one in range(labels.max() + 1)])[labels]
 
 
 def test_worlds_are_independent_of_each_other_and_of_the_chunk(monkeypatch):
@@ -133,12 +145,22 @@ def test_worlds_are_independent_of_each_other_and_of_the_chunk(monkeypatch):
     assert len({one["id"] for one in whole}) == 2
 
 
+def test_a_teacher_that_determines_the_label_has_no_gap_below_0():
+    entry = DecisionError(**SMALL, teacher_knows_label=[False, True])
+    assert [world.name.removeprefix("n60-d4-r2-") for world in worlds(entry)[::2]] == [
+        "g-0.2",
+        "g0.5",
+        "g0.5-known",
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"gaps": [0]}, "gaps: 0 is no gap here"),
         ({"gaps": [-0.4]}, "gaps: -0.4 is no gap here"),
         ({"student_label": 0.7}, "student_label: 0.7 nats is not below what 2 classes hold"),
+        ({"gaps": [-0.1], "teacher_knows_label": [True]}, "gaps: none is above 0"),
         ({"columns": [4], "ranks": [4]}, "columns: 4 do not hold 4 canonical pairs"),
         ({"estimators": ["classifier"]}, "name a lower bound, infonce"),
         ({"estimators": ["kgs"]}, "did you mean 'ksg'"),

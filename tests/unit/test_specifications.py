@@ -46,7 +46,7 @@ STALE: dict[str, dict[str, str]] = {
         "class_counts columns repeats estimators": "estimate_null tabulate_null",
     },
     "decision_error": {
-        "rows columns ranks gaps student_label classes repeats estimators": (
+        "rows columns ranks gaps teacher_knows_label student_label classes repeats estimators": (
             "estimate_decision tabulate_decision"
         )
     },
@@ -159,6 +159,7 @@ OTHER: dict[str, list[Any]] = {
     "runs": [1],
     "like": ["own"],
     "table": ["table13", "table04"],
+    "teacher_knows_label": [[True]],
     "column": ["difference", "mi-gap"],
     "optimizer": ["adamw", "sgd"],
     "calibration": [{}],

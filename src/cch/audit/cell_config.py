@@ -167,6 +167,7 @@ def cut_decisions(entry: Mapping[str, Any], place: Place) -> dict[str, Any]:
     row = next(row for row in place.document["rows"] if row["key"] == key)["parameters"]
     cut = {name: [row[name]] for name in ("rows", "columns")}
     cut |= {"ranks": [row["rank"]], "gaps": [row["gap"]]}
+    cut["teacher_knows_label"] = [row["teacher_knows_label"]]
     return {**entry, **cut, "estimators": [place.cell["query"]["estimator"]]}
 
 

@@ -888,8 +888,8 @@ class NullGaps(Model):
 class GapWorlds(Model):
     """Generated worlds in which I(teacher; student) - I(student; label) is known.
 
-    Teacher and student share Gaussian canonical pairs; the student shows a balanced label, of which
-    the teacher knows nothing. See `cch.information.known.gap_worlds`.
+    Teacher and student share Gaussian canonical pairs, and the student knows something of a
+    balanced label. See `cch.information.known.gap_worlds`.
     """
 
     rows: list[Annotated[int, Field(ge=50)]] = Field(
@@ -904,13 +904,24 @@ class GapWorlds(Model):
     gaps: list[float] = Field(
         [-0.25, 0.25, 1.0], min_length=1, description="True gaps, nats, none of them 0."
     )
+    teacher_knows_label: list[bool] = Field(
+        [False],
+        min_length=1,
+        description="Whether the teacher determines the label or knows nothing of it. One that "
+        "determines it has no gap below 0: those worlds are left out.",
+    )
     student_label: Positive = Field(0.3, description="I(student; label) in nats.")
     classes: int = Field(2, ge=2, description="Classes of the label, of equal size.")
     repeats: int = Field(50, ge=2, description="Independent samples of every world.")
-    _once = field_validator("rows", "columns", "ranks", "gaps")(_unique)
+    _once = field_validator("rows", "columns", "ranks", "gaps", "teacher_knows_label")(_unique)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if all(self.teacher_knows_label) and max(self.gaps) < 0:
+            raise ValueError(
+                "gaps: none is above 0, and a teacher that determines the label has no other; take "
+                "one above 0, or teacher_knows_label: [false]"
+            )
         if self.student_label >= 0.99 * math.log(self.classes):
             raise ValueError(
                 f"student_label: {self.student_label:g} nats is not below what {self.classes} "

@@ -104,6 +104,7 @@ def draw(world: World, repeats: range) -> Sample:
     return gap_worlds(
         world.rows, world.columns, world.gap, world.student_label,
         keys=keys, rank=world.rank, classes=world.classes,
+        teacher_knows_label=world.teacher_knows_label,
     )  # fmt: skip
 
 

@@ -382,22 +382,25 @@ def gap_worlds(
     keys: Sequence[Key],
     rank: int = RANK,
     classes: int = 2,
+    teacher_knows_label: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw teacher, student and label whose I(teacher; student) - I(student; label) is ``gap``.
 
-    Teacher and most columns of the student are ``gaussian_pairs``; the student's other
-    ``classes - 1`` columns are a ``class_mixture``, independent of the pairs. A random orthogonal
-    rotation spreads both over all columns of the student. So I(teacher; student) is that of the
-    pairs, I(student; label) is that of the mixture, and the teacher knows nothing of the label.
+    Both have columns of ``gaussian_pairs`` and ``classes - 1`` columns apart from them. Those of
+    the student are a ``class_mixture``. Those of the teacher are noise, or the means of the classes
+    without noise: then it determines the label, and shares with the student what that knows of the
+    label beside the pairs. A random orthogonal rotation spreads all of it over the columns of each
+    side. I(teacher; student) is ``gap + student_label`` either way.
 
     Args:
         n: rows.
         d: columns of teacher and student.
-        gap: nats, at least ``-student_label``.
+        gap: nats, at least ``-student_label``, and at least 0 where the teacher knows the label.
         student_label: I(student; label) in nats, below ln(classes).
         keys: one for each sample.
         rank: canonical pairs.
         classes: of the label, of equal size as far as n allows.
+        teacher_knows_label: whether the teacher determines the label or knows nothing of it.
 
     Returns:
         Teacher and student, (len(keys), n, d) float64 each, and labels, (len(keys), n) int64.
@@ -405,10 +408,19 @@ def gap_worlds(
     Raises:
         CchError: as ``gaussian_pairs`` and ``class_mixture``.
     """
-    shown = classes - 1
-    teacher, shared = gaussian_pairs(n, d, d - shown, gap + student_label, keys=keys, rank=rank)
+    apart = classes - 1
+    shared = gap if teacher_knows_label else gap + student_label
+    pairs = gaussian_pairs(n, d - apart, d - apart, shared, keys=keys, rank=rank)
     shares, counts = np.full(classes, 1 / classes), np.bincount(np.arange(n) % classes)
-    own, labels = class_mixture(n, shown, shares, student_label, keys=keys, counts=counts.tolist())
-    turn = [numpy_generator("known", "gap-world", *key).normal(size=(d, d)) for key in keys]
-    student = np.concatenate([shared, own], axis=2) @ _orthogonal(np.stack(turn))
-    return teacher, student, labels
+    own, labels = class_mixture(n, apart, shares, student_label, keys=keys, counts=counts.tolist())
+    generators = [numpy_generator("known", "gap-world", *key) for key in keys]
+    if teacher_knows_label:
+        shown = 2 * class_means(classes, apart)[labels]
+    else:
+        shown = np.stack([generator.normal(size=(n, apart)) for generator in generators])
+    sides = [
+        np.concatenate(parts, axis=2)
+        @ _orthogonal(np.stack([generator.normal(size=(d, d)) for generator in generators]))
+        for parts in zip(pairs, (shown, own), strict=True)
+    ]
+    return sides[0], sides[1], labels

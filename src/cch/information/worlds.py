@@ -17,6 +17,7 @@ class World:
         columns: of teacher and student.
         rank: canonical pairs.
         gap: I(teacher; student) - I(student; label), nats.
+        teacher_knows_label: whether the teacher determines the label.
         student_label: I(student; label), nats.
         classes: of the label, of equal size.
     """
@@ -25,19 +26,28 @@ class World:
     columns: int
     rank: int
     gap: float
+    teacher_knows_label: bool
     student_label: float
     classes: int
 
     @property
     def name(self) -> str:
         """Name in tables, of what a configuration has several of."""
-        return f"n{self.rows}-d{self.columns}-r{self.rank}-g{self.gap:g}"
+        known = "-known" if self.teacher_knows_label else ""
+        return f"n{self.rows}-d{self.columns}-r{self.rank}-g{self.gap:g}{known}"
 
 
 def worlds(asked: GapWorlds) -> list[World]:
-    """Return all worlds of a configuration: gaps, columns, ranks, and rows fastest."""
-    grid = itertools.product(asked.gaps, asked.columns, asked.ranks, asked.rows)
+    """Return all worlds of a configuration: teachers, gaps, columns, ranks, and rows fastest.
+
+    A teacher that determines the label has no gap below 0, since I(teacher; student) is then at
+    least I(student; label).
+    """
+    grid = itertools.product(
+        asked.teacher_knows_label, asked.gaps, asked.columns, asked.ranks, asked.rows
+    )
     return [
-        World(rows, columns, rank, gap, asked.student_label, asked.classes)
-        for gap, columns, rank, rows in grid
+        World(rows, columns, rank, gap, knows, asked.student_label, asked.classes)
+        for knows, gap, columns, rank, rows in grid
+        if gap > 0 or not knows
     ]

@@ -78,14 +78,15 @@ def decision_document(files: Mapping[str, str], spec: DecisionTableSpec) -> Docu
 
 def heading(world: World) -> str:
     """Return the heading of a world's row."""
-    return f"gap {world.gap:g} nats, {world.columns} columns, rank {world.rank}, n = {world.rows}"
+    size = f"{world.columns} columns, rank {world.rank}, n = {world.rows}"
+    teacher = "teacher knows the label, " if world.teacher_knows_label else ""
+    return f"gap {world.gap:g} nats, {teacher}{size}"
 
 
 def _parameters(world: World) -> dict[str, float | bool]:
     """What figures draw a row by."""
-    return {
-        "rows": world.rows, "columns": world.columns, "rank": world.rank, "gap": world.gap
-    }  # fmt: skip
+    names = ("rows", "columns", "rank", "gap", "teacher_knows_label")
+    return {name: getattr(world, name) for name in names}
 
 
 def _cells(estimator: str, path: str, every: Iterable[World]) -> Iterator[Cell]:

@@ -208,14 +208,14 @@ def draw_null_gaps(document: Document) -> Figure:
 def draw_decision_error(document: Document) -> Figure:
     """Draw the probability of the wrong side against the rows, an estimator a line.
 
-    Panels are gaps (down) by columns and rank (across). Bars are 95 % intervals. Dashed is the
-    share of samples that an estimator left undecided, where there are any.
+    Panels are teachers and gaps (down) by columns and rank (across). Bars are 95 % intervals.
+    Dashed is the share of samples that an estimator left undecided, where there are any.
 
     Args:
         document: the document of ``cch.tables.decision_error``.
     """
     every = [(row, row.parameters) for row in document.rows]
-    down = list(dict.fromkeys(at["gap"] for _, at in every))
+    down = list(dict.fromkeys((at["teacher_knows_label"], at["gap"]) for _, at in every))
     across = list(dict.fromkeys((at["columns"], at["rank"]) for _, at in every))
     sns.set_theme(style="ticks", context="paper", font="DejaVu Sans")
     figure, axes = plt.subplots(
@@ -228,11 +228,11 @@ def draw_decision_error(document: Document) -> Figure:
         layout="constrained",
     )
     names = [column.key for column in document.columns if not column.key.endswith(COUNTS)]
-    for (place, gap), (side, (columns, rank)) in itertools.product(
+    for (place, (knows, gap)), (side, (columns, rank)) in itertools.product(
         enumerate(down), enumerate(across)
     ):
         axis = axes[place, side]
-        here = {"gap": gap, "columns": columns, "rank": rank}
+        here = {"teacher_knows_label": knows, "gap": gap, "columns": columns, "rank": rank}
         rows = [(row, at) for row, at in every if here.items() <= at.items()]
         for name, color, marker in zip(
             names, itertools.cycle(ESTIMATOR_COLORS), itertools.cycle("osD^v"), strict=False
@@ -241,7 +241,8 @@ def draw_decision_error(document: Document) -> Figure:
         axis.set(xscale="log", ylim=(-0.05, 1.05))
         axis.set_xticks(*_ticks([at["rows"] for _, at in rows]), fontsize=6)
         axis.minorticks_off()
-        axis.set_title(f"gap {gap:g} nats, {columns:g} columns, rank {rank:g}", fontsize=7)
+        title = f"gap {gap:g} nats, {columns:g} columns, rank {rank:g}"
+        axis.set_title(f"{title}\nteacher knows the label" if knows else title, fontsize=7)
         sns.despine(ax=axis)
     for axis in axes[-1]:
         axis.set_xlabel("n")
