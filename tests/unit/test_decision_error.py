@@ -308,7 +308,7 @@ def test_it_is_a_target_and_part_of_all():
     plan = Plan(raw_config("demo"))
     (files,) = plan.decision_targets().values()
     assert set(files) <= set(plan.everything())
-    assert [Path(path).stem for path in plan.decision_inputs()] == ["ksg", "infonce"]
+    assert [Path(path).stem for path in plan.decision_inputs()] == ["ksg"]
     study = {"decision-error": raw_config("demo")["studies"]["synthetic"]}
     with pytest.raises(CchError, match="is also the name of the decision error"):
         Plan(overlay(raw_config("demo"), {"studies": study}))
