@@ -34,7 +34,8 @@ pytestmark = [
 ]
 
 # One study, with several kinds of jobs; the others say nothing more about a scheduler.
-FEW = {"studies": dict.fromkeys(("synthetic", "mnistm-a20", "mosei-vision", "brca"))}
+OTHERS = ("synthetic", "mnistm-a20", "mosei-vision", "brca")
+FEW = {"studies": dict.fromkeys(OTHERS) | {"mnistm-a18": {"together": False}}}
 GPUS = {"compute": {"device": "auto"}}
 # What this site says in the profile: no accounting, and a queue that is quick to answer.
 SITE: dict[str, Any] = {

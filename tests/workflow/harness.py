@@ -18,7 +18,7 @@ TINY: dict[str, Any] = {
     "datasets": {"synthetic": {"train": 200, "test": 100, "features": 5, "sigma_12": [0, 0.7]}},
     "studies": {
         "synthetic": {
-            "together": False,
+            "together": False,  # every stage has jobs of its own in one study
             "training": {"epochs": 3},
             "degradation": {"levels": [0, 0.7]},
             "information": {
@@ -38,7 +38,6 @@ TINY: dict[str, Any] = {
             },
         },
         "mnistm-a18": {
-            "together": False,
             "network": {"hidden": [32, 16]},
             "training": {"epochs": 2},
             "degradation": {"levels": [0, 2.5]},
@@ -57,7 +56,6 @@ TINY: dict[str, Any] = {
             },
         },
         "brca": {
-            "together": False,
             "selection": {"features": 10},
             "training": {"epochs": 2},
             "degradation": {"levels": [0, 0.8]},
