@@ -30,7 +30,8 @@ NETWORKS = "teacher baseline student tabulate"
 # not have (a selection, fusions, calibrations) are passed over.
 STALE: dict[str, dict[str, str]] = {
     "": {
-        "results": "tabulate tabulate_null tabulate_theory",
+        "results": "tabulate tabulate_null tabulate_decision tabulate_theory",
+        "decision_error": "estimate_decision tabulate_decision",
         "resources sources": "tabulate",
         "mirror plugins": "",
     },
@@ -43,6 +44,11 @@ STALE: dict[str, dict[str, str]] = {
     "null_gaps.*": {
         "title table column runs": "tabulate_null",
         "class_counts columns repeats estimators": "estimate_null tabulate_null",
+    },
+    "decision_error": {
+        "rows columns ranks gaps student_label classes repeats estimators": (
+            "estimate_decision tabulate_decision"
+        )
     },
     "datasets.synthetic": {
         "title": "tabulate",
@@ -199,6 +205,10 @@ def specifications(plan: Plan) -> dict[Job, Any]:
         jobs["tabulate_null", name] = plan.null_table_spec(name)
         for estimator in gaps.estimators or ():
             jobs["estimate_null", f"{name}/{estimator}"] = plan.null_spec(name, estimator)
+    if plan.config.decision_error:
+        jobs["tabulate_decision", ""] = plan.decision_table_spec()
+        for estimator in plan.config.decision_error.estimators:
+            jobs["estimate_decision", estimator] = plan.decision_spec(estimator)
     for name, study in plan.config.studies.items():
         for role in RUNS.split():
             if role != "fusion" or study.fusion:

@@ -50,3 +50,28 @@ rule estimate_null:
         ),
     script:
         "../scripts/estimate_null.py"
+
+
+# What an estimator says in worlds of known gap; generated, so no data is needed.
+rule estimate_decision:
+    output:
+        decisions=PATHS.calibration("decision-error", "{estimator}"),
+        record=f"{RESULTS}/calibration/decision-error/{{estimator}}.record.json",
+    log:
+        f"{RESULTS}/logs/estimate_decision/{{estimator}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/estimate_decision/{{estimator}}.tsv"
+    conda:
+        "../../envs/cch.yaml"
+    threads: CONFIG.compute.threads
+    resources:
+        mem_mb=growing(MEMORY_MB + 4000),
+        runtime=growing(A_DAY),
+        gpu=GPUS,
+    params:
+        spec=lambda w: PLAN.decision_spec(w.estimator),
+        code=lambda w: PLAN.code(
+            "estimate_decision.py", PLAN.decision_spec(w.estimator)
+        ),
+    script:
+        "../scripts/estimate_decision.py"

@@ -57,6 +57,33 @@ rule tabulate_null:
         "../scripts/tabulate_null.py"
 
 
+# How often estimators put a known gap on the wrong side of 0.
+for target, files in PLAN.decision_targets().items():
+
+    rule tabulate_decision:
+        input:
+            PLAN.decision_inputs(),
+        output:
+            [shown(path) for path in files],
+            PLAN.decision_records(),
+        log:
+            f"{RESULTS}/logs/tabulate/{target}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/tabulate/{target}.tsv"
+        localrule: True
+        conda:
+            "../../envs/cch.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=15,
+        params:
+            spec=PLAN.decision_table_spec(),
+            code=PLAN.code("tabulate_decision.py"),
+        script:
+            "../scripts/tabulate_decision.py"
+
+
 # One page with every cell beside the paper's value.
 rule compare:
     input:

@@ -44,6 +44,8 @@ def cell_config(
         raw: dict[str, Any] = {"results": results, "datasets": {}, "studies": {}}
         if kind == "theory":
             raw["theory"] = cut_theory(given["theory"], place)
+        elif kind == "decision-error":
+            raw["decision_error"] = cut_decisions(given["entry"], place)
         else:
             one = given["entry"] | {"estimators": [place.key.partition("/")[2]]}
             raw["null_gaps"] = {given["name"]: one}
@@ -157,6 +159,15 @@ def cut_theory(theory: Mapping[str, Any], place: Place) -> dict[str, Any]:
     # A cell of one table needs nothing of the other.
     others = {name: theory[name][:1] for name in lists.values()} if cut else {}
     return {**theory, **others, **cut}
+
+
+def cut_decisions(entry: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """The one world and estimator of a cell."""
+    key = place.key.partition("/")[0]
+    row = next(row for row in place.document["rows"] if row["key"] == key)["parameters"]
+    cut = {name: [row[name]] for name in ("rows", "columns")}
+    cut |= {"ranks": [row["rank"]], "gaps": [row["gap"]]}
+    return {**entry, **cut, "estimators": [place.cell["query"]["estimator"]]}
 
 
 def _asked_for(entry: Mapping[str, Any], query: Query) -> bool:

@@ -72,7 +72,7 @@ def criterion(query: Query, place: Place, facts: Facts) -> Derived:
     here.sort(key=lambda e: (e["seed"], e["quantity"], e["estimator"]))
     members = [(e["id"], None, e["value"]) for e in here]
     claims = list(_claims(entries, place, facts))
-    _holm(claims)
+    holm(claims)
     grounds = {c.ends: c.ground for c in claims if c.level == level}
     ends = max(grounds, key=lambda ends: ends[0] - ends[1], default=None)
     said, ground = "undecided", "none"
@@ -167,7 +167,7 @@ def _entropies(entries: list[Entry], place: Place, facts: Facts) -> list[dict[in
     labels = facts.once((name, "labels"), lambda: _labels(name, facts))
     if labels is None:
         return []
-    return [{entry["seed"]: _entropy(labels[entry["seed"]][: entry["n"]]) for entry in lower}]
+    return [{entry["seed"]: label_entropy(labels[entry["seed"]][: entry["n"]]) for entry in lower}]
 
 
 def _labels(name: str, facts: Facts) -> np.ndarray | None:
@@ -180,7 +180,8 @@ def _labels(name: str, facts: Facts) -> np.ndarray | None:
         raise CchError(name, f"cannot be read as runs ({error})") from None
 
 
-def _entropy(labels: np.ndarray) -> Side:
+def label_entropy(labels: np.ndarray) -> Side:
+    """H(Y) of labels (n,), with the correction for few rows."""
     n = len(labels)
     counts = np.unique(labels, return_counts=True)[1].tolist()
     shares = [count / n for count in counts]
@@ -191,7 +192,7 @@ def _entropy(labels: np.ndarray) -> Side:
     return (most, *EXACT) if mean >= most else (mean, error, math.inf)
 
 
-def _holm(claims: list[Claim]) -> None:
+def holm(claims: list[Claim]) -> None:
     """Holm's procedure: the smallest p first, each at what is left of ``ALPHA``."""
     left = len(claims)
     for claim in sorted(claims, key=lambda claim: claim.order):

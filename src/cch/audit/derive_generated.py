@@ -1,4 +1,4 @@
-"""Cells of the documents that belong to no study: null gaps, and the theory."""
+"""Cells of the documents that belong to no study: null gaps, decision errors, the theory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import yaml
+from scipy.special import stdtrit
 
 from cch import CHECKOUT
 from cch.audit.derive import Derived, NotDerivable, Place, Query, derives
+from cch.audit.derive_criterion import Claim, Side, holm, label_entropy
 from cch.audit.facts import Facts
 
 
@@ -108,3 +111,86 @@ def _points(content: dict[str, Any]) -> dict[str, Derived]:
     for what, value in content["flips"].items():
         found[f"notes/flip-{what}"] = _exact(value)
     return found
+
+
+@derives("decision-error")
+def decision_error(query: Query, place: Place, facts: Facts) -> Derived:
+    """How many samples of a world an estimator puts on which side of 0."""
+    content = facts.json(place.cell["inputs"][0]["path"])["results"]
+    stored = {one["quantity"]: one for one in content if one["name"] == query["world"]}
+    if not stored:
+        raise NotDerivable(f"the file holds nothing of {query['world']}")
+    bounds = "label-given-teacher" in stored
+    if bounds:
+        amounts = _margins(stored)
+    else:
+        both = (stored[name]["values"] for name in ("teacher-student", "student-label"))
+        amounts = [None if None in pair else pair[0] - pair[1] for pair in zip(*both, strict=True)]
+    members = [(f"sample {i}", None, v) for i, v in enumerate(amounts) if v is not None]
+    sign, n = math.copysign(1, stored["teacher-student"]["gap"]), len(members)
+    above = sum(value > 0 for _, _, value in members)
+    below = 0 if bounds else sum(value < 0 for _, _, value in members)
+    right, wrong = (above, below) if sign > 0 else (below, above)
+    text = f"{wrong} / {n - wrong - right} / {right}"
+    if query["measure"] == "counts":
+        return Derived(text if n else None, members=[], text=text if n else "–")
+    if not n:
+        return Derived(None, members=[], text="–")
+    low, high = _exact_interval(wrong, n)
+    return Derived(wrong / n, None, n, members, f"{wrong / n:.2f} [{low:.2f}, {high:.2f}]")
+
+
+def _margins(stored: dict[str, Any]) -> list[float | None]:
+    """The margin of the better of both grounds in each sample, by the criterion's rule."""
+    sides = {name: _sides(one) for name, one in stored.items()}
+    one = stored["teacher-student"]
+    entropy = label_entropy(np.arange(one["rows"]) % one["classes"])
+    found: list[float | None] = []
+    for place in range(len(one["values"])):
+        at = {name: every[place] for name, every in sides.items()}
+        pairs = {
+            "bound (a)": (at["teacher-student"], entropy),
+            "bound (b)": (at["teacher-student-given-label"], at["label-given-teacher"]),
+        }
+        claims = [
+            Claim("", ground, low, high)
+            for ground, (low, high) in pairs.items()
+            if low is not None and high is not None
+        ]
+        holm(claims)
+        found.append(max((c.ends[0] - c.ends[1] for c in claims), default=None))
+    return found
+
+
+def _sides(entry: dict[str, Any]) -> list[Side | None]:
+    """Mean, standard error and degrees of freedom of each sample's bound."""
+    found: list[Side | None] = []
+    every = zip(entry["values"], entry["mean"], entry["degrees_of_freedom"], strict=True)
+    for value, mean, degrees in every:
+        if value is None:
+            found.append(None)
+        elif mean is None or math.isclose(mean, value):
+            found.append((value, 0.0, math.inf))
+        else:
+            error = abs(mean - value) / float(stdtrit(degrees, entry["confidence"]))
+            found.append((mean, error, degrees))
+    return found
+
+
+def _exact_interval(count: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a probability by the binomial's own tails, by bisection."""
+
+    def at_least(p: float, least: int) -> float:
+        return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(least, n + 1))
+
+    def solved(least: int, tail: float) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if at_least(middle, least) < tail else (low, middle)
+        return low
+
+    return (
+        solved(count, 0.025) if count else 0.0,
+        solved(count + 1, 0.975) if count < n else 1.0,
+    )

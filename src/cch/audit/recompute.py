@@ -50,14 +50,17 @@ cross-entropies by this part: rounding in another order grows step by step."""
 INFORMATION_TOLERANCE = 0.05
 """Elsewhere, an estimate may differ by this many nats, or this part of it where that is more."""
 
-ALLOWED = ("train", "estimate", "calibrate", "estimate_null", "simulate_theory")
+ALLOWED = (
+    *("train", "estimate", "calibrate"),
+    *("estimate_null", "estimate_decision", "simulate_theory"),
+)
 """Rules that may run; all other inputs are the stored files."""
 
 CONFIGURATION = "configuration.json"
 
 DONE = {"run": "{} trained", "count": "counted again", "replication": "{} simulated"}
 
-GENERATED = ("null-gaps", "theory")
+GENERATED = ("null-gaps", "decision-error", "theory")
 """Kinds of cell that are of no study; all others are registered queries."""
 
 

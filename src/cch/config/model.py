@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from cch.base.errors import did_you_mean
-from cch.config.registry import BOUNDS, ESTIMATORS, OPTIMIZERS
+from cch.config.registry import BOUNDS, CLASSIFIER, ESTIMATORS, OPTIMIZERS
 
 
 class Model(BaseModel):
@@ -117,8 +117,16 @@ def _bound(name: str) -> str:
     return name
 
 
+def _deciding(name: str) -> str:
+    """Reject the one bound that bounds nothing between teacher and student."""
+    if ESTIMATORS.known(name) == CLASSIFIER:
+        raise ValueError(f"{name} bounds only what is known of labels; name a lower bound, infonce")
+    return name
+
+
 EstimatorName = Annotated[str, AfterValidator(_point)]
 BoundName = Annotated[str, AfterValidator(_bound)]
+DecidingName = Annotated[str, AfterValidator(_deciding)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Correlation = Annotated[float, Field(gt=-1, lt=1)]
@@ -877,6 +885,66 @@ class NullGaps(Model):
     repeats: int = Field(20, ge=2, description="Independent samples for each estimator.")
 
 
+class GapWorlds(Model):
+    """Generated worlds in which I(teacher; student) - I(student; label) is known.
+
+    Teacher and student share Gaussian canonical pairs; the student shows a balanced label, of which
+    the teacher knows nothing. See `cch.information.known.gap_worlds`.
+    """
+
+    rows: list[Annotated[int, Field(ge=50)]] = Field(
+        [100, 300, 1000, 3000], min_length=1, description="Numbers of rows: n."
+    )
+    columns: list[Annotated[int, Field(ge=2)]] = Field(
+        [8, 64], min_length=1, description="Columns of teacher and student."
+    )
+    ranks: list[Annotated[int, Field(ge=1)]] = Field(
+        [2], min_length=1, description="Canonical pairs that teacher and student share."
+    )
+    gaps: list[float] = Field(
+        [-0.25, 0.25, 1.0], min_length=1, description="True gaps, nats, none of them 0."
+    )
+    student_label: Positive = Field(0.3, description="I(student; label) in nats.")
+    classes: int = Field(2, ge=2, description="Classes of the label, of equal size.")
+    repeats: int = Field(50, ge=2, description="Independent samples of every world.")
+    _once = field_validator("rows", "columns", "ranks", "gaps")(_unique)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.student_label >= 0.99 * math.log(self.classes):
+            raise ValueError(
+                f"student_label: {self.student_label:g} nats is not below what {self.classes} "
+                f"classes hold, {math.log(self.classes):.4f}"
+            )
+        for gap in self.gaps:
+            if gap == 0 or gap + self.student_label < 0:
+                raise ValueError(
+                    f"gaps: {gap:g} is no gap here; take one above -student_label = "
+                    f"{-self.student_label:g} that is not 0"
+                )
+        if max(self.ranks) + self.classes - 1 > min(self.columns):
+            raise ValueError(
+                f"columns: {min(self.columns)} do not hold {max(self.ranks)} canonical pairs and "
+                f"the {self.classes - 1} that show {self.classes} classes"
+            )
+        return self
+
+
+class DecisionError(GapWorlds):
+    """How often an estimator puts the gap of generated worlds on the wrong side of 0.
+
+    The target `decision-error`; the true gap is known in every world.
+    """
+
+    estimators: list[DecidingName] = Field(
+        ["ksg", "infonce"],
+        min_length=1,
+        description="Estimators, with their default options. A lower bound of I(teacher; student) "
+        "decides with the classifier's bound, as `cch verdict` does, and may stay undecided.",
+    )
+    _estimators_once = field_validator("estimators")(_unique)
+
+
 class Config(Model):
     """The whole configuration."""
 
@@ -897,6 +965,9 @@ class Config(Model):
     studies: dict[Name, Study] = Field(description="Experiments by name; each is a target.")
     null_gaps: dict[Name, NullGaps] = Field(
         {}, description="Gaps of independent samples by name; each is a target `null-<name>`."
+    )
+    decision_error: DecisionError | None = Field(
+        None, description="What the target `decision-error` estimates; null: there is none."
     )
     _kept = field_validator("datasets", "studies", "null_gaps", mode="before")(_without_nulls)
 

@@ -14,6 +14,7 @@ SECTIONS: tuple[tuple[str, type[config.Model]], ...] = (
     ("Top level", config.Config),
     ("`compute`", config.Compute),
     ("`theory`", config.Theory),
+    ("`decision_error`", config.DecisionError),
     ("`datasets.<name>` of kind `synthetic`", config.SyntheticDataset),
     ("`datasets.<name>` of kind `mnistm`", config.MnistMDataset),
     ("`datasets.<name>` of kind `tcga`", config.TcgaDataset),

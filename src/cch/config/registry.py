@@ -112,6 +112,9 @@ ESTIMATORS = Registry(
 BOUNDS = ["infonce", "nwj", "classifier"]
 """Those that give a bound at a stated confidence, not a point; a plugin appends its own."""
 
+CLASSIFIER = "classifier"
+"""The bound of what is known of a label; the others bound what teacher and student share."""
+
 OPTIMIZERS = Registry(
     "optimizer",
     {

@@ -17,9 +17,11 @@ from cch.base.errors import CchError
 from cch.config.model import (
     Calibration,
     Dataset,
+    DecisionError,
     DegradationKind,
     Distillation,
     Fusion,
+    GapWorlds,
     Information,
     Model,
     Name,
@@ -33,7 +35,7 @@ from cch.config.model import (
     Theory,
     Training,
 )
-from cch.config.registry import ESTIMATORS, KINDS, OPTIMIZERS, READERS
+from cch.config.registry import BOUNDS, CLASSIFIER, ESTIMATORS, KINDS, OPTIMIZERS, READERS
 
 Role = Literal["teacher", "baseline", "student", "fusion"]
 
@@ -290,6 +292,33 @@ class NullTableSpec(Model):
     results: str
 
 
+class DecisionSpec(GapWorlds):
+    """All that determines one estimator's estimates in worlds of known gap.
+
+    Attributes:
+        estimator: with its default options; a bound decides with the classifier's.
+    """
+
+    estimator: str
+
+    @property
+    def bounds(self) -> bool:
+        """Whether the estimator gives bounds."""
+        return self.estimator in BOUNDS
+
+    @property
+    def code(self) -> list[str]:
+        """Modules or plugin files for the job's code digest: those of the estimators."""
+        return ESTIMATORS.code([self.estimator, *([CLASSIFIER] if self.bounds else [])])
+
+
+class DecisionTableSpec(Model):
+    """All that determines the table and figure of decision errors, apart from the estimates."""
+
+    entry: DecisionError
+    results: str
+
+
 class Step(Model):
     """One part of a job that makes a whole study.
 
@@ -324,6 +353,7 @@ _SPEC_READERS: dict[str, Callable[[str], Any]] = {
     "estimate": EstimateSpec.model_validate_json,
     "calibrate": CalibrateSpec.model_validate_json,
     "estimate_null": NullGapsSpec.model_validate_json,
+    "estimate_decision": DecisionSpec.model_validate_json,
 }
 """Parser of the specification, by script; other scripts add no code."""
 

@@ -368,3 +368,47 @@ def class_mixture(
         turn[i] = generator.normal(size=(dx, dx))
     x[..., : means.shape[1]] += means[labels]
     return (x * scale) @ _orthogonal(turn), labels
+
+
+# Worlds of a known gap
+
+
+def gap_worlds(
+    n: int,
+    d: int,
+    gap: float,
+    student_label: float,
+    *,
+    keys: Sequence[Key],
+    rank: int = RANK,
+    classes: int = 2,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw teacher, student and label whose I(teacher; student) - I(student; label) is ``gap``.
+
+    Teacher and most columns of the student are ``gaussian_pairs``; the student's other
+    ``classes - 1`` columns are a ``class_mixture``, independent of the pairs. A random orthogonal
+    rotation spreads both over all columns of the student. So I(teacher; student) is that of the
+    pairs, I(student; label) is that of the mixture, and the teacher knows nothing of the label.
+
+    Args:
+        n: rows.
+        d: columns of teacher and student.
+        gap: nats, at least ``-student_label``.
+        student_label: I(student; label) in nats, below ln(classes).
+        keys: one for each sample.
+        rank: canonical pairs.
+        classes: of the label, of equal size as far as n allows.
+
+    Returns:
+        Teacher and student, (len(keys), n, d) float64 each, and labels, (len(keys), n) int64.
+
+    Raises:
+        CchError: as ``gaussian_pairs`` and ``class_mixture``.
+    """
+    shown = classes - 1
+    teacher, shared = gaussian_pairs(n, d, d - shown, gap + student_label, keys=keys, rank=rank)
+    shares, counts = np.full(classes, 1 / classes), np.bincount(np.arange(n) % classes)
+    own, labels = class_mixture(n, shown, shares, student_label, keys=keys, counts=counts.tolist())
+    turn = [numpy_generator("known", "gap-world", *key).normal(size=(d, d)) for key in keys]
+    student = np.concatenate([shared, own], axis=2) @ _orthogonal(np.stack(turn))
+    return teacher, student, labels

@@ -1,4 +1,4 @@
-"""The work of estimates and of calibrations."""
+"""The work of estimates, of calibrations and of decision errors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cch.config import Study
-from cch.config.specs import CalibrateSpec, EstimateSpec
+from cch.config.specs import CalibrateSpec, DecisionSpec, EstimateSpec
 from cch.config.work import Size, Work
+from cch.information.decision_error import estimator_of, quantities
 from cch.information.estimator import get_estimator
 from cch.information.quantities import POINTS, ROLES
+from cch.information.worlds import worlds
 
 
 def estimate_work(spec: EstimateSpec, study: Study, size: Size | None) -> Work:
@@ -44,6 +46,19 @@ def calibrate_work(spec: CalibrateSpec, study: Study, size: Size | None) -> Work
     # Other settings are looked at on the first level's pair.
     parts = [_sum([spec.options], own, few, study, size), _sum(varied, once, few, study, size)]
     return Work.total(parts[: 1 + bool(varied)])
+
+
+def decision_work(spec: DecisionSpec) -> Work:
+    """Return the work of one estimator's estimates in worlds of known gap."""
+    parts = []
+    for world, quantity in itertools.product(worlds(spec), quantities(spec)):
+        labels = "teacher-student" not in quantity
+        sizes = (world.rows, world.columns, world.classes if labels else world.columns)
+        estimator = get_estimator(estimator_of(spec, quantity))
+        one = getattr(estimator, "work", lambda *_: None)(*sizes, labels)
+        operations = None if one is None else spec.repeats * one
+        parts.append(Work(operations, estimates=spec.repeats))
+    return Work.total(parts)
 
 
 def _sum(

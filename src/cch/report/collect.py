@@ -20,9 +20,9 @@ STAGES = {
     "select": ("select_features",),
     "train": ("train",),
     "estimate": ("estimate",),
-    "calibrate": ("calibrate", "estimate_null"),
+    "calibrate": ("calibrate", "estimate_null", "estimate_decision"),
     "theory": ("simulate_theory", "tabulate_theory"),
-    "tabulate": ("tabulate", "tabulate_null"),
+    "tabulate": ("tabulate", "tabulate_null", "tabulate_decision"),
     "compare": ("compare", "ledger"),
 }
 """The scripts of each stage, in the order in which data move."""

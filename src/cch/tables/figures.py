@@ -25,6 +25,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from cch.base.files import whole_file
 from cch.data.paired import PairedDataset
 from cch.tables.documents import Cell, Document, Panel, Row
+from cch.tables.outcomes import COUNTS, Outcomes
 
 # Colour-blind-safe (Okabe and Ito); a marker and a dash of its own for print without colour.
 STYLES: dict[str, dict[str, Any]] = {
@@ -204,6 +205,83 @@ def draw_null_gaps(document: Document) -> Figure:
     return figure
 
 
+def draw_decision_error(document: Document) -> Figure:
+    """Draw the probability of the wrong side against the rows, an estimator a line.
+
+    Panels are gaps (down) by columns and rank (across). Bars are 95 % intervals. Dashed is the
+    share of samples that an estimator left undecided, where there are any.
+
+    Args:
+        document: the document of ``cch.tables.decision_error``.
+    """
+    every = [(row, row.parameters) for row in document.rows]
+    down = list(dict.fromkeys(at["gap"] for _, at in every))
+    across = list(dict.fromkeys((at["columns"], at["rank"]) for _, at in every))
+    sns.set_theme(style="ticks", context="paper", font="DejaVu Sans")
+    figure, axes = plt.subplots(
+        len(down),
+        len(across),
+        figsize=(2.3 * len(across) + 0.8, 1.7 * len(down) + 0.6),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
+    )
+    names = [column.key for column in document.columns if not column.key.endswith(COUNTS)]
+    for (place, gap), (side, (columns, rank)) in itertools.product(
+        enumerate(down), enumerate(across)
+    ):
+        axis = axes[place, side]
+        here = {"gap": gap, "columns": columns, "rank": rank}
+        rows = [(row, at) for row, at in every if here.items() <= at.items()]
+        for name, color, marker in zip(
+            names, itertools.cycle(ESTIMATOR_COLORS), itertools.cycle("osD^v"), strict=False
+        ):
+            _draw_decisions(axis, document, rows, name, {"color": color, "marker": marker})
+        axis.set(xscale="log", ylim=(-0.05, 1.05))
+        axis.set_xticks(*_ticks([at["rows"] for _, at in rows]), fontsize=6)
+        axis.minorticks_off()
+        axis.set_title(f"gap {gap:g} nats, {columns:g} columns, rank {rank:g}", fontsize=7)
+        sns.despine(ax=axis)
+    for axis in axes[-1]:
+        axis.set_xlabel("n")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("P(wrong side)")
+    axes[0, 0].legend(frameon=False, fontsize=6)
+    _head(figure, document.heading, document.deviation_sentences)
+    return figure
+
+
+def _ticks(rows: Sequence[float]) -> tuple[list[float], list[str]]:
+    """Return places and labels of ticks at numbers of rows."""
+    places = sorted(set(rows))
+    return places, [f"{place:g}" for place in places]
+
+
+def _draw_decisions(
+    axis: Axes,
+    document: Document,
+    rows: Sequence[tuple[Row, dict[str, Any]]],
+    name: str,
+    style: dict[str, Any],
+) -> None:
+    """Draw one estimator's line of a panel of ``draw_decision_error``."""
+    cells = [(at["rows"], document.cells[f"{row.key}/{name}{COUNTS}"]) for row, at in rows]
+    points = [(n, Outcomes.read(cell.text)) for n, cell in cells if cell.value is not None]
+    if not points:
+        axis.plot([], [], color="grey", label=f"{name}: not available")
+        return
+    n = [rows for rows, _ in points]
+    share = np.array([one.share for _, one in points])
+    ends = np.array([one.interval for _, one in points]).T
+    bars = np.abs(ends - share)
+    axis.errorbar(n, share, yerr=bars, label=name, capsize=2, markersize=3, linewidth=1.2, **style)
+    undecided = [one.undecided / one.samples for _, one in points]
+    if any(undecided):
+        label = f"{name}, undecided"
+        axis.plot(n, undecided, "--", color=style["color"], linewidth=0.9, label=label)
+
+
 def draw_pairs(document: Document) -> Figure:
     """Draw what distilling changed for every pair and level, a colour a treatment.
 
@@ -367,6 +445,7 @@ DRAW: dict[str, Callable[[Document], Figure]] = {
     "calibration": draw_calibration,
     "architecture": draw_architecture,
     "null": draw_null_gaps,
+    "decision-error": draw_decision_error,
     "pairs": draw_pairs,
 }
 """What draws a document, by its kind; a table is not drawn."""

@@ -26,7 +26,14 @@ from rich.table import Table
 from cch import CHECKOUT
 from cch.base.errors import CchError
 from cch.config import Config, Dataset, Study, Theory
-from cch.config.specs import CalibrateSpec, EstimateSpec, SelectSpec, Step, read_train_spec
+from cch.config.specs import (
+    CalibrateSpec,
+    DecisionSpec,
+    EstimateSpec,
+    SelectSpec,
+    Step,
+    read_train_spec,
+)
 from cch.config.work import Size, Work, dataset_size
 from cch.records.record import read_record, specification
 from cch.workflow.planning import Plan
@@ -176,7 +183,7 @@ class Works:
     def of(self, rule: str, spec: Any) -> Work:
         """Return the work of a job; unknown for rules without a formula."""
         # Estimators bring torch.
-        from cch.information.work import calibrate_work, estimate_work
+        from cch.information.work import calibrate_work, decision_work, estimate_work
         from cch.paper.theory.stage import simulation_work
         from cch.training.work import selection_work, training_work
 
@@ -185,6 +192,8 @@ class Works:
             return Work.total(self.of(step.stage, step.spec) for step in steps)
         if rule == "simulate_theory":
             return simulation_work(Theory.model_validate_json(spec))
+        if rule == "estimate_decision":
+            return decision_work(DecisionSpec.model_validate_json(spec))
         if rule == "train":
             train = read_train_spec(spec)
             return training_work(train, self.size(train.dataset))

@@ -16,10 +16,12 @@ from typing import Any
 from cch import CHECKOUT
 from cch.base.errors import CchError, nearest
 from cch.base.files import digest, sha256_file
-from cch.config import Config, Study, load
+from cch.config import Config, DecisionError, Study, load
 from cch.config.paths import Paths
 from cch.config.specs import (
     SPECS,
+    DecisionSpec,
+    DecisionTableSpec,
     NullGapsSpec,
     NullTableSpec,
     PrepareSpec,
@@ -70,6 +72,9 @@ THEORY_TITLES = {
 }
 """Figures of the theory, with titles."""
 
+DECISION = "decision-error"
+DECISION_TITLE = "Decision error. How often an estimator puts a known gap on the wrong side of 0"
+
 
 def selection_name(study: Study, modality: str) -> str:
     """Return the name of a study's selection; equal selections on one dataset share a file."""
@@ -118,6 +123,7 @@ class Plan:
         names = {name: layout.number for name, layout in self.layouts.items()}
         names |= dict.fromkeys(self.theory_targets(), "the theory")
         names |= dict.fromkeys(self.null_targets(), "null gaps")
+        names |= dict.fromkeys(self.decision_targets(), "the decision error")
         names |= dict.fromkeys(OTHER_TARGETS, "another target")
         for name, number in names.items():
             groups = (group for s in self.config.studies.values() for group in s.group)
@@ -304,6 +310,20 @@ class Plan:
         """The targets ``null-<entry>``, with their files."""
         return {f"null-{entry}": self.null_files(entry) for entry in self.config.null_gaps}
 
+    def decision_targets(self) -> dict[str, list[str]]:
+        """The target ``decision-error`` with its files: a table and a figure; none without it."""
+        if self.config.decision_error is None:
+            return {}
+        tables = [self.paths.table(DECISION, s) for s in ("json", "csv", "md", "tex")]
+        return {DECISION: tables + [self.paths.figure(DECISION, s) for s in ("pdf", "png")]}
+
+    def decision_records(self) -> list[str]:
+        """Records of the table and figure of decision errors."""
+        return [
+            self.paths.table(DECISION, "record.json"),
+            self.paths.figure(DECISION, "record.json"),
+        ]
+
     @property
     def comparison(self) -> str:
         """The page with every cell beside the paper's value."""
@@ -327,7 +347,7 @@ class Plan:
                 named.setdefault(target, []).extend(self.layout_files(name))
         for name in self.layouts:
             named[name] = self.layout_files(name)
-        return named | self.null_targets() | self.theory_targets()
+        return named | self.null_targets() | self.theory_targets() | self.decision_targets()
 
     def fetchable(self) -> list[str]:
         """All raw files of available studies, for the target that only downloads."""
@@ -379,6 +399,7 @@ class Plan:
             for path in self.layout_files(name)
         ]
         files += [*self.theory_targets()["theory"], *self.ledger]
+        files += self.decision_targets().get(DECISION, [])
         return [*files, self.comparison] if ready else files
 
     @property
@@ -417,7 +438,10 @@ class Plan:
         return {
             "studies": self._study_titles(),
             "tables": tables,
-            "figures": figures | THEORY_TITLES | self._null_titles(),
+            "figures": figures
+            | THEORY_TITLES
+            | self._null_titles()
+            | dict.fromkeys(self.decision_targets(), DECISION_TITLE),
             "others": OTHER_TARGETS,
         }
 
@@ -544,6 +568,22 @@ class Plan:
         )
 
     @cached
+    def decision_spec(self, estimator: str) -> str:
+        """Specification of one estimator's estimates in worlds of known gap."""
+        asked = self._decision_error.model_dump(exclude={"estimators"})
+        return as_json(DecisionSpec(estimator=estimator, **asked))
+
+    def decision_table_spec(self) -> str:
+        """Specification of the table and figure of decision errors."""
+        return as_json(DecisionTableSpec(entry=self._decision_error, results=self.paths.results))
+
+    @property
+    def _decision_error(self) -> DecisionError:
+        if self.config.decision_error is None:
+            raise CchError("decision_error", "is not in this configuration")
+        return self.config.decision_error
+
+    @cached
     def table_spec(self, name: str) -> str:
         """Specification of a table or figure."""
         layout = self.layouts[name]
@@ -590,6 +630,12 @@ class Plan:
         return [
             self.paths.calibration(f"null-{entry}", name) for name in self.null_estimators(entry)
         ]
+
+    def decision_inputs(self) -> list[str]:
+        """The estimates that the table of decision errors shows, by estimator."""
+        asked = self.config.decision_error
+        names = asked.estimators if asked else []
+        return [self.paths.calibration(DECISION, name) for name in names]
 
     def stand_ins(self, studies: Sequence[str]) -> list[str]:
         """Notices about stand-in data of some studies."""

@@ -1,0 +1,185 @@
+"""The table of decision errors: how often an estimator puts a known gap on the wrong side of 0.
+
+It belongs to no study: its samples are generated.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cch.base.files import sha256_file
+from cch.config.registry import BOUNDS
+from cch.config.specs import DecisionTableSpec
+from cch.criterion.ground import Claim, Side, claims, decide, entropy_side
+from cch.information.units import Nats
+from cch.information.worlds import World, worlds
+from cch.tables.documents import (
+    FORMAT,
+    NO_VALUE,
+    Cell,
+    Column,
+    Document,
+    InputFile,
+    Member,
+    Row,
+    generated_cell,
+)
+from cch.tables.outcomes import COUNTS, Outcomes
+
+NAME = "decision-error"
+Entries = Mapping[str, dict[str, Any]]
+"""What was stored of one world, by quantity."""
+
+
+def decision_document(files: Mapping[str, str], spec: DecisionTableSpec) -> Document:
+    """Return the table of decision errors.
+
+    Args:
+        files: what ``cch.information.decision_error`` wrote, by estimator.
+        spec: worlds and estimators.
+    """
+    entry, every = spec.entry, worlds(spec.entry)
+    cells = [cell for name, path in files.items() for cell in _cells(name, path, every)]
+    columns = []
+    for name in files:
+        columns.append(Column(key=name, label=name, unit=None, style=None))
+        label = f"{name}: wrong / undecided / right"
+        columns.append(Column(key=f"{name}{COUNTS}", label=label, unit=None, style=None))
+    return Document(
+        format=FORMAT,
+        id=NAME,
+        kind=NAME,
+        number="Decision error",
+        title="Probability that an estimator puts the gap on the wrong side of zero",
+        caption="Share of samples on the wrong side, with the 95 % interval of its probability "
+        "(Clopper and Pearson); then how many were put on the wrong side, on none and on the "
+        "right one. The samples are of generated worlds in which I(teacher; student) - "
+        f"I(student; label) is known; I(student; label) is {entry.student_label:g} nats of "
+        f"{entry.classes} classes. Point estimators decide by the sign of the estimated gap, "
+        "bounds as the criterion does, with one run.",
+        study=None,
+        row_label="world",
+        deviations=(),
+        columns=tuple(columns),
+        rows=tuple(
+            Row(key=one.name, label=heading(one), parameters=_parameters(one)) for one in every
+        ),
+        panels=(),
+        cells={cell.key: cell for cell in cells},
+        notes=(),
+    )
+
+
+def heading(world: World) -> str:
+    """Return the heading of a world's row."""
+    return f"gap {world.gap:g} nats, {world.columns} columns, rank {world.rank}, n = {world.rows}"
+
+
+def _parameters(world: World) -> dict[str, float | bool]:
+    """What figures draw a row by."""
+    return {
+        "rows": world.rows, "columns": world.columns, "rank": world.rank, "gap": world.gap
+    }  # fmt: skip
+
+
+def _cells(estimator: str, path: str, every: Iterable[World]) -> Iterator[Cell]:
+    """The cells of one estimator."""
+    inputs = (InputFile(path=path, sha256=sha256_file(path)),)
+    entries = json.loads(Path(path).read_text(encoding="utf-8"))["results"]
+    for world in every:
+        stored = {one["quantity"]: one for one in entries if one["name"] == world.name}
+        bounds = estimator in BOUNDS
+        amounts = margins(stored) if bounds else gaps(stored)
+        found = Outcomes.of(list(amounts.values()), world.gap, bounds)
+        query = {"kind": NAME, "estimator": estimator, "world": world.name}
+        share, counts = None, None
+        if found.samples:
+            low, high = found.interval
+            share = f"{found.share:.2f} [{low:.2f}, {high:.2f}]"
+            counts = found.text
+        yield generated_cell(
+            f"{NAME}/{world.name}/{estimator}",
+            query | {"measure": "wrong"},
+            found.share if found.samples else None,
+            "share of independent samples on the wrong side",
+            text=share or NO_VALUE,
+            members=_members(amounts, path),
+            inputs=inputs,
+        )
+        yield generated_cell(
+            f"{NAME}/{world.name}/{estimator}{COUNTS}",
+            query | {"measure": "counts"},
+            counts,
+            "independent samples on the wrong side / undecided / on the right side",
+            text=counts or NO_VALUE,
+            inputs=inputs,
+        )
+
+
+def _members(amounts: Mapping[int, float], path: str) -> tuple[Member, ...]:
+    """Estimated gaps or margins, nats, by number of the sample."""
+    return tuple(
+        Member(kind="estimate", id=f"sample {i}", file=path, seed=i, value=value)
+        for i, value in amounts.items()
+    )
+
+
+def gaps(entries: Entries) -> dict[int, float]:
+    """Return the estimated gap of each sample; samples in which an estimate failed are left out."""
+    both = zip(
+        *(entries[name]["values"] for name in ("teacher-student", "student-label")), strict=True
+    )
+    return {
+        i: mutual - own
+        for i, (mutual, own) in enumerate(both)
+        if mutual is not None and own is not None
+    }
+
+
+def margins(entries: Entries) -> dict[int, float]:
+    """Return the margin of the criterion by bounds in each sample; see ``cch.criterion.ground``.
+
+    A sample without a claim has none.
+    """
+    sides = {quantity: _sides(one) for quantity, one in entries.items()}
+    one = entries["teacher-student"]
+    entropy = entropy_side(np.arange(one["rows"]) % one["classes"])
+    found = {}
+    for i, below in enumerate(sides["teacher-student"]):
+        given, above = (
+            sides[name][i] for name in ("teacher-student-given-label", "label-given-teacher")
+        )
+        some = _claims(below, entropy, given, above)
+        if (margin := decide({"": some})[""].margin) is not None:
+            found[i] = float(margin)
+    return found
+
+
+def _claims(
+    below: Side | None, entropy: Side, given: Side | None, above: Side | None
+) -> list[Claim]:
+    """What the bounds of one sample claim."""
+    return claims({"": [below]}, {"": [entropy]}, {"": [given]}, {"": [above]})
+
+
+def _sides(entry: Mapping[str, Any]) -> list[Side | None]:
+    """The bounds of one quantity, sample by sample; None where one failed."""
+    return [
+        None if value is None else _side(value, entry["confidence"], mean, degrees)
+        for value, mean, degrees in zip(
+            *(entry[part] for part in ("values", "mean", "degrees_of_freedom")), strict=True
+        )
+    ]
+
+
+def _side(value: float, confidence: float, mean: float | None, degrees: float | None) -> Side:
+    # What was not read at all is known exactly: information is at least 0.
+    if mean is None or math.isclose(mean, value):
+        return Side(Nats(value))
+    return Side.of_bound(value, confidence, mean, degrees)
