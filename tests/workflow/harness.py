@@ -15,7 +15,7 @@ from support import ROOT, overlay
 # Over the demo: fewer epochs, runs and levels, so that everything runs in seconds.
 TINY: dict[str, Any] = {
     "results": "results/tiny",
-    "decision_error": None,  # test_decision_error.py has it
+    "decision_error": None,  # test_decision_error_target.py has it
     "datasets": {"synthetic": {"train": 200, "test": 100, "features": 5, "sigma_12": [0, 0.7]}},
     "studies": {
         "synthetic": {
