@@ -18,11 +18,9 @@ from cch.criterion.inference import holm
 from cch.tables.cells import build_cell
 from cch.tables.queries import read_query
 from cch.tables.source import Source
-from cch.training.metrics import evaluate
+from cch.training.metrics import CLASSIFICATION, evaluate
 from cch.training.store import write_runs
 from support import overlay, raw_config
-
-CLASSIFIED = ("accuracy", "weighted_f1", "macro_f1", "auc", "cross_entropy")
 
 
 def fixed(seeds: int, rows: int, group=None) -> Design:
@@ -68,7 +66,7 @@ def by_scikit_learn(metric: str, logits: np.ndarray, label: np.ndarray, w: np.nd
     return metrics.f1_score(label[kept], said[kept], sample_weight=w[kept], average=average)
 
 
-@pytest.mark.parametrize("metric", CLASSIFIED)
+@pytest.mark.parametrize("metric", CLASSIFICATION)
 @pytest.mark.parametrize(("classes", "ties"), [(2, False), (3, False), (3, True)])
 def test_a_metric_of_weighted_rows_is_scikit_learns(metric, classes, ties):
     logits, label = outputs(classes, ties=ties)
@@ -81,7 +79,7 @@ def test_a_metric_of_weighted_rows_is_scikit_learns(metric, classes, ties):
             assert found[draw, run] == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("metric", CLASSIFIED)
+@pytest.mark.parametrize("metric", CLASSIFICATION)
 def test_the_audits_weighted_metric_is_the_same(metric):
     logits, label = outputs(3, ties=True)
     design = fixed(1, len(label))
@@ -96,7 +94,7 @@ def test_rows_that_are_all_drawn_once_give_the_stored_metric(monkeypatch):
     logits, label = outputs(3)
     once = np.ones((1, len(label)), np.float32)
     monkeypatch.setattr(Design, "weights", lambda *_: iter([once]))
-    for metric in CLASSIFIED:
+    for metric in CLASSIFICATION:
         given = (metric, logits, label[None], np.zeros(4, int), fixed(1, len(label)), (), 1)
         stored = [evaluate(one, label, "classification")[metric] for one in logits]
         assert resampled(*given)[0].tolist() == pytest.approx(stored, rel=1e-12)

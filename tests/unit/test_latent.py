@@ -163,6 +163,7 @@ def test_stacked_equals_one_by_one(kind, labels):
     assert len({m.value for m in together}) == 4
 
 
+@pytest.mark.slow
 def test_drawing_ahead_on_a_second_thread_changes_nothing():
     given, found = pair(), []
     for threads in (1, 2):
@@ -311,7 +312,10 @@ def test_the_best_weights_are_restored_where_corrected():
 
 
 @pytest.mark.parametrize("rank", [1, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("nats", [0.0, 0.5, pytest.param(1.5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "nats",
+    [pytest.param(0.0, marks=pytest.mark.slow), 0.5, pytest.param(1.5, marks=pytest.mark.slow)],
+)
 def test_light_against_closed_forms(rank, nats):
     """A signal of few dimensions behind 24 columns, as representations hold it."""
     covariance = np.eye(2 * rank)

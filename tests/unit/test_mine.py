@@ -60,7 +60,14 @@ def mean_of(pairs, estimator=None):
 
 
 @pytest.mark.parametrize(
-    ("columns", "nats"), [(1, 0.5), (1, 2.0), (2, 1.0), (4, 1.0), (4, 2.0), (8, 1.0), (8, 2.0)]
+    ("columns", "nats"),
+    [
+        *((1, 2.0), (4, 1.0)),
+        *(
+            pytest.param(*pair, marks=pytest.mark.slow)
+            for pair in ((1, 0.5), (2, 1.0), (4, 2.0), (8, 1.0), (8, 2.0))
+        ),
+    ],
 )
 def test_gaussian_pairs_over_dimension_and_strength(columns, nats):
     """The bound lies below the truth by what 1,200 rows could not teach: 15 % here at most.
@@ -99,7 +106,7 @@ def test_separated_classes_give_the_entropy_of_the_labels():
     assert found[0].fit["y"] == "labels"
 
 
-@pytest.mark.parametrize("distance", [1.0, 3.0])
+@pytest.mark.parametrize("distance", [1.0, pytest.param(3.0, marks=pytest.mark.slow)])
 def test_overlapping_classes_have_a_known_truth(distance):
     """Two unit Gaussians: I = h(mixture) - h(unit Gaussian), by quadrature."""
 

@@ -15,11 +15,11 @@ from support import ROOT, overlay
 # Over the demo: fewer epochs, runs and levels, so that everything runs in seconds.
 TINY: dict[str, Any] = {
     "results": "results/tiny",
-    "decision_error": None,  # test_decision_error.py has it
+    "decision_error": None,  # test_decision_error_target.py has it
     "datasets": {"synthetic": {"train": 200, "test": 100, "features": 5, "sigma_12": [0, 0.7]}},
     "studies": {
         "synthetic": {
-            "together": False,
+            "together": False,  # every stage has jobs of its own in one study
             "training": {"epochs": 3},
             "degradation": {"levels": [0, 0.7]},
             "information": {
@@ -39,7 +39,6 @@ TINY: dict[str, Any] = {
             },
         },
         "mnistm-a18": {
-            "together": False,
             "network": {"hidden": [32, 16]},
             "training": {"epochs": 2},
             "degradation": {"levels": [0, 2.5]},
@@ -58,7 +57,6 @@ TINY: dict[str, Any] = {
             },
         },
         "brca": {
-            "together": False,
             "selection": {"features": 10},
             "training": {"epochs": 2},
             "degradation": {"levels": [0, 0.8]},

@@ -26,7 +26,7 @@ def folder(tmp_path_factory) -> Path:
     """A finished run of the tiny configuration's smallest study with raw files."""
     folder = tmp_path_factory.mktemp("end-to-end")
     gone = {name: None for name in OTHERS if TINY["studies"].get(name, {}) is not None}
-    write_config(folder, {"studies": gone | {STUDY: {"together": True}}})
+    write_config(folder, {"studies": gone})
     snakemake(folder)
     return folder
 

@@ -119,8 +119,8 @@ def test_each_rule_left_a_log_a_record_and_a_benchmark(finished):
     folders = {"prepare", "train", "estimate", "calibrate", "tabulate", "theory"}
     assert folders <= {path.name for path in (results / "logs").iterdir()}
     assert folders <= {path.name for path in (results / "benchmarks").iterdir()}
-    log = (results / "logs/train/mnistm-a18.student.log").read_text()
-    assert re.search(r"mnistm-a18 student: \d+/\d+ member-epochs, .* left", log)
+    log = (results / "logs/train/synthetic.student.log").read_text()
+    assert re.search(r"synthetic student: \d+/\d+ member-epochs, .* left", log)
 
 
 def test_runs_have_the_papers_protocol(finished):

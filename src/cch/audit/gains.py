@@ -207,6 +207,12 @@ def weighted(metric: str, logits: np.ndarray, label: np.ndarray, weights: np.nda
             return weights @ -log_p[np.arange(len(label)), label] / weights.sum(axis=1)
         if metric == "auc":
             return _auc(log_p, label, weights)
+        if metric not in ("weighted_f1", "macro_f1"):
+            raise CchError(
+                metric,
+                "the audit has no rule for this metric on weighted rows",
+                "add it to `weighted` of src/cch/audit/gains.py",
+            )
         above = below = np.zeros(len(weights))
         for k in range(classes):
             hits = weights @ ((said == k) & (label == k)).astype(float)
