@@ -14,7 +14,10 @@ from test_workflow import leaves, planned
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-SMALL = {"rows": [60, 100], "columns": [4], "ranks": [2], "gaps": [-0.25, 1], "repeats": 3}
+SMALL = {
+    **{"rows": [60, 100], "columns": [4], "ranks": [2], "gaps": [-0.25, 1], "repeats": 3},
+    "teacher_knows_label": [False, True],
+}
 
 
 def test_decision_errors_from_generator_to_figure(tmp_path, monkeypatch):
@@ -32,10 +35,10 @@ def test_decision_errors_from_generator_to_figure(tmp_path, monkeypatch):
         assert (tmp_path / RESULTS / f"tables/decision-error.{suffix}").stat().st_size > 100
     assert (tmp_path / RESULTS / "figures/decision-error.png").stat().st_size > 1000
     document = json.loads((tmp_path / RESULTS / "tables/decision-error.json").read_text())
-    assert len(document["cells"]) == 4 * 2 * 2
+    assert len(document["cells"]) == (4 + 2) * 2 * 2
     monkeypatch.chdir(tmp_path)
     assert audit(RESULTS).lines(strict=True) == []
-    for cell in ("n100-d4-r2-g1/infonce", "n60-d4-r2-g-0.25/ksg-counts"):
+    for cell in ("n100-d4-r2-g1-known/infonce", "n60-d4-r2-g-0.25/ksg-counts"):
         found = explain(f"decision-error/{cell}", RESULTS)
         assert found["whole"]
         assert {end["generator"]["kind"] for end in leaves(found["files"])} == {
