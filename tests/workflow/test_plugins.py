@@ -58,6 +58,7 @@ def write(folder: Path) -> None:
         "plugins": [path.name for path in PLUGINS],
         "sources": str(folder / "sources.yaml"),
         "theory": {"dimension": 10, "kappas": [2], "replications": 2},
+        "decision_error": None,
         "datasets": dict.fromkeys(base["datasets"])
         | {"toy": {"kind": "columns", "table": "toy", "test": 80}},
         "studies": dict.fromkeys(base["studies"]) | {"toy": STUDY},
