@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import yaml
 
 from cch.config import load, read
 from cch.workflow.costs import snakemake_jobs
@@ -47,9 +48,19 @@ def test_a_study_touches_no_other(configuration):
     assert not any("synthetic" in path for path in files)
 
 
-@pytest.mark.parametrize("preset", [None, "demo", "open"])
+@pytest.mark.parametrize("preset", [None, "demo", "open", "project"])
 def test_shipped_configurations_plan(preset):
-    plan = Plan(raw_config(preset), ROOT)
+    if preset == "project":  # what Snakedeploy copies; its study leaves the bounds to the default
+        raw = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+        assert "bounds" not in raw["studies"]["sample"]["information"]
+    else:
+        raw = raw_config(preset)
+    plan = Plan(raw, ROOT)
+    # Tables ask for nothing that no study makes, such as the entropy of a continuous label.
+    made = {step.output for name in plan.config.studies for step in plan.steps(name)}
+    asked = {path for name in plan.layouts for path in plan.layout_inputs(name)}
+    folders = tuple(f"{plan.paths.results}/{name}/" for name in ("runs", "information"))
+    assert {path for path in asked if path.startswith(folders)} <= made
     files = [path for name in plan.layouts for path in plan.layout_files(name)]
     assert len(files) == len(set(files))
-    load(raw_config(preset))
+    load(raw)

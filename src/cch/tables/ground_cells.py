@@ -51,7 +51,7 @@ def bounds_at(source: Source, level: str) -> list[Entry]:
     """All bounds of a study at a level that have a value, in order of run."""
     found = [
         entry
-        for estimator in source.study.information.bounds
+        for estimator in source.study.bounds
         for quantity, kind in BOUNDS.items()
         for entry in source.estimates(estimator, quantity)
         if (entry["level"], entry["kind"]) == (level, kind) and entry["value"] is not None

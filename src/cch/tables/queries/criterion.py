@@ -47,7 +47,7 @@ class Criterion(Query):
 
     def inputs(self, source: Source) -> set[str]:
         """The bounds, and the labels of the rows that they were given."""
-        files = {source.estimates_path(name) for name in source.study.information.bounds}
+        files = {source.estimates_path(name) for name in source.study.bounds}
         return files | {source.runs_path("baseline")} if files else files
 
     def roles(self) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ class Criterion(Query):
 
     def estimators(self, study: Study) -> tuple[str, ...]:
         """All bounds of the study."""
-        return tuple(study.information.bounds)
+        return tuple(study.bounds)
 
     def answer(self, source: Source) -> Answer:
         """The verdict, its ground, or an amount in nats."""
