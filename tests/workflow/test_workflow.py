@@ -150,7 +150,7 @@ def test_two_folders_give_the_same_bytes(finished, tmp_path):
     assert {f"{name}.json" for name in targets} <= set(second)
     assert second == {name: first[name] for name in second}
     figures = sorted((tmp_path / RESULTS / "figures").glob("*.p[dn]*"))
-    assert len(figures) == 2 * 3  # of the sweep and the theory's two
+    assert len(figures) == 2 * 5  # the theory's two, two of brca, one of mosei-vision
     for path in figures:
         assert (finished / RESULTS / "figures" / path.name).read_bytes() == path.read_bytes()
 
