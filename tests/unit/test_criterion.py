@@ -10,7 +10,7 @@ from scipy import stats
 
 from cch.base.errors import CchError
 from cch.criterion.gap import judge
-from cch.criterion.inference import effective_freedom
+from cch.criterion.inference import effective_degrees_of_freedom
 from cch.information.calibration_model import Case, CaseResult, Reading, Response
 
 
@@ -211,16 +211,16 @@ def test_a_higher_level_widens_the_interval():
     assert high.low < low.low < low.high < high.high
 
 
-def test_effective_freedom_is_welchs():
+def test_effective_degrees_of_freedom_are_welchs():
     """Beside SciPy's Welch test of two samples, whose variance is the sum of two such parts."""
     a, b = np.random.default_rng(0).normal(size=(2, 7)) * [[1], [3]]
     b = b[:5]
     expected = stats.ttest_ind(a, b, equal_var=False).df
     parts = [(a.var(ddof=1) / 7, 6), (b.var(ddof=1) / 5, 4)]
-    assert effective_freedom(parts) == pytest.approx(expected, rel=1e-12)
-    assert effective_freedom([(0.5, 9), (0.0, 0)]) == pytest.approx(9)
-    assert effective_freedom([(0.5, 9), (0.1, 0)]) == 0
-    assert math.isinf(effective_freedom([]))
+    assert effective_degrees_of_freedom(parts) == pytest.approx(expected, rel=1e-12)
+    assert effective_degrees_of_freedom([(0.5, 9), (0.0, 0)]) == pytest.approx(9)
+    assert effective_degrees_of_freedom([(0.5, 9), (0.1, 0)]) == 0
+    assert math.isinf(effective_degrees_of_freedom([]))
 
 
 def test_one_calibration_repeat_leaves_no_interval():

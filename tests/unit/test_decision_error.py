@@ -20,7 +20,7 @@ from cch.config import DecisionError, load
 from cch.config.specs import DecisionSpec, DecisionTableSpec
 from cch.data.rng import numpy_generator
 from cch.information import decision_error
-from cch.information.decision_error import FORMAT, draw, estimated
+from cch.information.decision_error import FORMAT, draw, estimate_world
 from cch.information.estimator import CheckedEstimator, Measured
 from cch.information.gaussian import mutual_information_nats
 from cch.information.known import gap_worlds, mixture_information
@@ -30,7 +30,7 @@ from cch.tables import render
 from cch.tables.decision_error import decision_document
 from cch.tables.documents import write_document
 from cch.tables.figures import draw_decision_error
-from cch.tables.outcomes import Outcomes, proportion_interval
+from cch.tables.outcomes import Outcomes, clopper_pearson
 from cch.workflow.planning import Plan
 from support import ROOT, overlay, raw_config
 
@@ -86,7 +86,7 @@ def results(tmp_path: Path, answer, estimator="ksg") -> tuple[dict[str, str], De
     made = [
         one
         for world in worlds(spec)
-        for one in estimated(world, spec, lambda name, world=world: answer(world, name))
+        for one in estimate_world(world, spec, lambda name, world=world: answer(world, name))
     ]
     path = tmp_path / f"{estimator}.json"
     write_json(path, {"format": FORMAT, "unit": "nats", "results": made})
@@ -137,9 +137,9 @@ def test_worlds_are_independent_of_each_other_and_of_the_chunk(monkeypatch):
     spec = DecisionSpec(estimator="ksg", **SMALL)
     first, second = worlds(spec)[:2]
     assert not np.allclose(draw(first, range(1))[0][0], draw(second, range(1))[0][0, :60])
-    whole = list(estimated(first, spec))
+    whole = list(estimate_world(first, spec))
     monkeypatch.setattr(decision_error, "CHUNK_BYTES", 1)
-    assert list(estimated(first, spec)) == whole
+    assert list(estimate_world(first, spec)) == whole
     assert [one["quantity"] for one in whole] == ["teacher-student", "student-label"]
     assert {len(one["values"]) for one in whole} == {4}
     assert len({one["id"] for one in whole}) == 2
@@ -157,12 +157,12 @@ def test_a_teacher_that_determines_the_label_has_no_gap_below_0():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"gaps": [0]}, "gaps: 0 is no gap here"),
-        ({"gaps": [-0.4]}, "gaps: -0.4 is no gap here"),
-        ({"student_label": 0.7}, "student_label: 0.7 nats is not below what 2 classes hold"),
+        ({"gaps": [0]}, "gaps: 0 cannot be used"),
+        ({"gaps": [-0.4]}, "gaps: -0.4 cannot be used; take values of at least -student_label"),
+        ({"student_label": 0.7}, "student_label: 0.7 nats is not below 99 % of the entropy"),
         ({"gaps": [-0.1], "teacher_knows_label": [True]}, "gaps: none is above 0"),
-        ({"columns": [4], "ranks": [4]}, "columns: 4 do not hold 4 canonical pairs"),
-        ({"estimators": ["classifier"]}, "name a lower bound, infonce"),
+        ({"columns": [4], "ranks": [4]}, "columns: 4 are too few for 4 canonical pairs"),
+        ({"estimators": ["classifier"]}, "classifier gives no bound of I"),
         ({"estimators": ["kgs"]}, "did you mean 'ksg'"),
         ({"rows": [40]}, "rows"),
         ({"rows": [100, 100]}, "list every value once"),
@@ -229,7 +229,7 @@ def test_ksg_is_right_in_few_columns_and_wrong_in_many():
     for columns in (3, 64):
         one = {"rows": [400], "columns": [columns], "ranks": [2], "gaps": [0.5], "repeats": 8}
         spec = DecisionSpec(estimator="ksg", **one)
-        mutual, own = (one["values"] for one in estimated(worlds(spec)[0], spec))
+        mutual, own = (one["values"] for one in estimate_world(worlds(spec)[0], spec))
         found[columns] = Outcomes.of(np.subtract(mutual, own).tolist(), 0.5, False).wrong
     assert found[3] == 0
     assert found[64] >= 6
@@ -241,7 +241,7 @@ def test_ksg_is_right_in_few_columns_and_wrong_in_many():
 @pytest.mark.parametrize(("count", "n"), [(0, 1), (0, 20), (1, 20), (7, 50), (20, 20), (99, 100)])
 def test_the_interval_is_clopper_and_pearsons(count, n):
     known = binomtest(count, n).proportion_ci(0.95, method="exact")
-    assert proportion_interval(count, n) == pytest.approx((known.low, known.high), abs=1e-12)
+    assert clopper_pearson(count, n) == pytest.approx((known.low, known.high), abs=1e-12)
     assert _exact_interval(count, n) == pytest.approx((known.low, known.high), abs=1e-9)
 
 

@@ -52,7 +52,7 @@ rule estimate_null:
         "../scripts/estimate_null.py"
 
 
-# What an estimator says in worlds of known gap; generated, so no data is needed.
+# Estimates on generated samples with a known gap; needs no data.
 rule estimate_decision:
     output:
         decisions=PATHS.calibration("decision-error", "{estimator}"),

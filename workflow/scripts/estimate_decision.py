@@ -1,4 +1,4 @@
-"""Estimate in worlds of known gap: results/calibration/decision-error/<estimator>.json."""
+"""Estimate where the gap is known: results/calibration/decision-error/<estimator>.json."""
 
 from cch.config.specs import DecisionSpec
 from cch.information.decision_error import write_decisions

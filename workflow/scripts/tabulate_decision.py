@@ -1,4 +1,4 @@
-"""Count how often known gaps are put on the wrong side: results/tables/decision-error.*."""
+"""Count wrong decisions on known gaps: results/tables/decision-error.*."""
 
 from pathlib import Path
 

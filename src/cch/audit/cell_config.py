@@ -162,7 +162,7 @@ def cut_theory(theory: Mapping[str, Any], place: Place) -> dict[str, Any]:
 
 
 def cut_decisions(entry: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """The one world and estimator of a cell."""
+    """The entry `decision_error` cut to the world and the estimator of one cell."""
     key = place.key.partition("/")[0]
     row = next(row for row in place.document["rows"] if row["key"] == key)["parameters"]
     cut = {name: [row[name]] for name in ("rows", "columns")}

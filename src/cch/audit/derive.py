@@ -51,8 +51,8 @@ class Place:
 class Derived:
     """What a cell must hold.
 
-    ``text`` is None where it follows from value, error and interval, ``flags`` where they are not
-    derived.
+    ``text`` is None where value, error and interval determine it. ``flags`` is None where flags are
+    not checked.
     """
 
     value: float | str | None

@@ -96,7 +96,7 @@ def criterion(query: Query, place: Place, facts: Facts) -> Derived:
 
 
 def _row_flags(place: Place) -> list[str]:
-    """What is said of bounds by the rows that they were given."""
+    """Flags of bounds for the rows that they were estimated on."""
     rows = place.document["settings"][place.study]["study"]["information"]["rows"]
     return [] if rows == "test" else ["the bounds' rows include those that trained the networks"]
 

@@ -115,7 +115,7 @@ def _points(content: dict[str, Any]) -> dict[str, Derived]:
 
 @derives("decision-error")
 def decision_error(query: Query, place: Place, facts: Facts) -> Derived:
-    """How many samples of a world an estimator puts on which side of 0."""
+    """The share of wrong decisions with its interval, or wrong, undecided and right decisions."""
     content = facts.json(place.cell["inputs"][0]["path"])["results"]
     stored = {one["quantity"]: one for one in content if one["name"] == query["world"]}
     if not stored:
@@ -141,7 +141,7 @@ def decision_error(query: Query, place: Place, facts: Facts) -> Derived:
 
 
 def _margins(stored: dict[str, Any]) -> list[float | None]:
-    """The margin of the better of both grounds in each sample, by the criterion's rule."""
+    """The larger margin of bounds (a) and (b) in each sample; None where there is neither."""
     sides = {name: _sides(one) for name, one in stored.items()}
     one = stored["teacher-student"]
     entropy = label_entropy(np.arange(one["rows"]) % one["classes"])
@@ -178,7 +178,7 @@ def _sides(entry: dict[str, Any]) -> list[Side | None]:
 
 
 def _exact_interval(count: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a probability by the binomial's own tails, by bisection."""
+    """Clopper and Pearson's 95 % interval of a probability: binomial tails, by bisection."""
 
     def at_least(p: float, least: int) -> float:
         return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(least, n + 1))

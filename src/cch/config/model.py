@@ -118,9 +118,9 @@ def _bound(name: str) -> str:
 
 
 def _deciding(name: str) -> str:
-    """Reject the one bound that bounds nothing between teacher and student."""
+    """Reject the classifier, which gives no bound of I(teacher; student)."""
     if ESTIMATORS.known(name) == CLASSIFIER:
-        raise ValueError(f"{name} bounds only what is known of labels; name a lower bound, infonce")
+        raise ValueError(f"{name} gives no bound of I(teacher; student); infonce and nwj do")
     return name
 
 
@@ -924,19 +924,19 @@ class GapWorlds(Model):
             )
         if self.student_label >= 0.99 * math.log(self.classes):
             raise ValueError(
-                f"student_label: {self.student_label:g} nats is not below what {self.classes} "
-                f"classes hold, {math.log(self.classes):.4f}"
+                f"student_label: {self.student_label:g} nats is not below 99 % of the entropy of "
+                f"{self.classes} classes, {math.log(self.classes):.4f} nats"
             )
         for gap in self.gaps:
             if gap == 0 or gap + self.student_label < 0:
                 raise ValueError(
-                    f"gaps: {gap:g} is no gap here; take one above -student_label = "
-                    f"{-self.student_label:g} that is not 0"
+                    f"gaps: {gap:g} cannot be used; take values of at least -student_label = "
+                    f"{-self.student_label:g} that are not 0"
                 )
         if max(self.ranks) + self.classes - 1 > min(self.columns):
             raise ValueError(
-                f"columns: {min(self.columns)} do not hold {max(self.ranks)} canonical pairs and "
-                f"the {self.classes - 1} that show {self.classes} classes"
+                f"columns: {min(self.columns)} are too few for {max(self.ranks)} canonical pairs "
+                f"(ranks) and {self.classes - 1} for {self.classes} classes"
             )
         return self
 

@@ -113,7 +113,7 @@ BOUNDS = ["infonce", "nwj", "classifier"]
 """Those that give a bound at a stated confidence, not a point; a plugin appends its own."""
 
 CLASSIFIER = "classifier"
-"""The bound of what is known of a label; the others bound what teacher and student share."""
+"""The bound of I(student; label) or H(label | teacher); other bounds are of I(teacher; student)."""
 
 OPTIMIZERS = Registry(
     "optimizer",

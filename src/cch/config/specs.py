@@ -296,7 +296,8 @@ class DecisionSpec(GapWorlds):
     """All that determines one estimator's estimates in worlds of known gap.
 
     Attributes:
-        estimator: with its default options; a bound decides with the classifier's.
+        estimator: its name; default options are used. With a lower bound the classifier's upper
+            bound of H(label | teacher) is estimated too.
     """
 
     estimator: str

@@ -35,7 +35,7 @@ def closed_form(study: Study, dataset: Dataset, level: float) -> ClosedForm | No
     """
     if (study.teacher, study.degradation.kind) != ("x1", "modality"):
         return None
-    model = _model(study, dataset, level)
+    model = _gaussian_model(study, dataset, level)
     if model is None:
         return None
     return ClosedForm(
@@ -46,19 +46,27 @@ def closed_form(study: Study, dataset: Dataset, level: float) -> ClosedForm | No
 
 
 def student_label_nats(study: Study, dataset: Dataset) -> float | None:
-    """Return I(X2; Y) of a study's inputs; None where nobody knows it.
+    """Return I(X2; Y) of a study's inputs, in nats; None where no closed form is known.
 
-    It asks for less than ``closed_form``: the teacher and its degradation do not matter.
+    Unlike ``closed_form`` it holds for any teacher and degradation.
     """
-    model = _model(study, dataset)
+    model = _gaussian_model(study, dataset)
     return None if model is None else model.student_label_nats()
 
 
-def _model(study: Study, dataset: Dataset, sigma_12: float | None = None) -> SyntheticModel | None:
-    """Return the distribution of generated inputs, at the first sigma_12 where none is given."""
+def _gaussian_model(
+    study: Study, dataset: Dataset, sigma_12: float | None = None
+) -> SyntheticModel | None:
+    """Return the distribution of generated inputs; None for other data or another student.
+
+    Args:
+        study: its student must be x2.
+        dataset: its covariances are used.
+        sigma_12: covariance of x1 and x2; the first of the dataset where it does not matter.
+    """
     if not isinstance(dataset, SyntheticDataset) or study.student != "x2":
         return None
-    # Its imports are slow, and other studies do not need them.
+    # Imported here because it loads SciPy, which is slow and rarely needed.
     from cch.information.gaussian import SyntheticModel
 
     if sigma_12 is None:

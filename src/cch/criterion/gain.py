@@ -35,7 +35,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from cch.criterion.gap import LEVEL
-from cch.criterion.inference import effective_freedom, holm, quantile
+from cch.criterion.inference import effective_degrees_of_freedom, holm, student_quantile
 from cch.data.rng import numpy_generator
 
 DRAWS = 2_000
@@ -296,7 +296,7 @@ class Gain:
     @property
     def interval(self) -> tuple[float, float]:
         """Ends of the 95 % interval."""
-        reach = quantile(LEVEL, self.freedom) * self.error if self.error else 0.0
+        reach = student_quantile(LEVEL, self.freedom) * self.error if self.error else 0.0
         return self.mean - reach, self.mean + reach
 
     @property
@@ -304,7 +304,7 @@ class Gain:
         """Ends of the 95 % interval of Nadeau and Bengio."""
         if self.corrected is None:
             return None
-        reach = quantile(LEVEL, self.seeds - 1) * self.corrected
+        reach = student_quantile(LEVEL, self.seeds - 1) * self.corrected
         return self.mean - reach, self.mean + reach
 
     @property
@@ -351,9 +351,8 @@ def gain(values: Sequence[float], design: Design, drawn: np.ndarray | None) -> G
     corrected = None
     if design.kind == "splits":
         corrected = math.sqrt(spread * (1 / count + design.ratio))
-    return Gain(
-        mean, count, math.sqrt(cases + seeds), effective_freedom(parts), design.units, corrected
-    )
+    freedom = effective_degrees_of_freedom(parts)
+    return Gain(mean, count, math.sqrt(cases + seeds), freedom, design.units, corrected)
 
 
 # Verdicts

@@ -48,7 +48,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cch.base.errors import CchError
-from cch.criterion.inference import effective_freedom, quantile
+from cch.criterion.inference import effective_degrees_of_freedom, student_quantile
 from cch.information.calibration_model import Reading
 from cch.information.units import Nats
 
@@ -209,7 +209,7 @@ def judge(
     gap, (se, freedom) = float((ts - sl).mean()), _error(ts - sl, ts_side, sl_side, same_arrays)
     low = high = None
     if se is not None and freedom > 0:
-        reach = quantile(level, freedom) * se
+        reach = student_quantile(level, freedom) * se
         low, high = Nats(gap - reach), Nats(gap + reach)
     return GapEstimate(
         gap=Nats(gap),
@@ -264,7 +264,7 @@ def _reach(side: Quantity, level: float, runs: int, factor: float = 1.0) -> floa
     if side.spread is not None and side.spread >= ROUNDING:
         parts.append((side.spread**2, runs - 1))
     se = math.sqrt(sum(variance for variance, _ in parts))
-    return quantile(level, effective_freedom(parts)) * se if se else 0.0
+    return student_quantile(level, effective_degrees_of_freedom(parts)) * se if se else 0.0
 
 
 def _sensitivity(
@@ -313,7 +313,8 @@ def _error(
         return None, math.inf
     else:
         parts.append((spread**2, len(gaps) - 1))
-    return Nats(math.sqrt(sum(variance for variance, _ in parts))), effective_freedom(parts)
+    total = sum(variance for variance, _ in parts)
+    return Nats(math.sqrt(total)), effective_degrees_of_freedom(parts)
 
 
 def _calibration_flags(
@@ -346,7 +347,7 @@ def _range_flags(
         if side.noise is not None:
             parts.append((side.noise**2, side.freedom or 0))
         se = math.sqrt(sum(variance for variance, _ in parts))
-        reach = quantile(level, effective_freedom(parts)) * se if se else 0.0
+        reach = student_quantile(level, effective_degrees_of_freedom(parts)) * se if se else 0.0
         if side.mean + reach < 0:
             noise = "beyond noise" if se else "(noise unknown)"
             flags.append(f"{name} = {side.mean:.4f} nats is below zero {noise}")

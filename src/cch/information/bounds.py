@@ -1,4 +1,4 @@
-"""What estimators of bounds share: their options, and how their networks are trained."""
+"""Base classes of estimators of bounds: options, and the training of their networks."""
 
 from __future__ import annotations
 
@@ -14,20 +14,26 @@ from cch.information.stacks import Networks, StackedEstimator, StoppedFit, check
 
 @dataclass(frozen=True)
 class BoundEstimator(StackedEstimator):
-    """A confidence limit by networks that are fitted, stopped and read on different rows.
+    """Base of estimators that give a confidence limit.
+
+    Networks are trained, stopped early and evaluated on disjoint rows, which the package calls
+    training (or fitting), stopping and reading rows.
 
     Args:
-        epochs: at most this many.
-        patience: epochs without a better value of the stopping rows after which a fit stops.
-        batch_size: at most this many rows of a batch.
-        units: of the one hidden layer of a network, with ReLU.
-        confidence: of the limit.
-        lr: AdamW's learning rate.
-        weight_decay: AdamW's.
-        stop_split: fraction of rows that stop the fit and tune what it gave.
-        estimate_split: fraction of rows that the bound is read on.
+        epochs: largest number of epochs.
+        patience: epochs without improvement on the stopping rows after which training stops.
+        batch_size: largest number of rows of a batch.
+        units: of the single hidden layer of a network, with ReLU.
+        confidence: of the one-sided limit.
+        lr: learning rate of AdamW.
+        weight_decay: of AdamW.
+        stop_split: fraction of rows for early stopping and for tuning the trained network.
+        estimate_split: fraction of rows that the bound is evaluated on.
         device: torch device; the value is repeatable on ``cpu`` only.
-        memory_gb: budget of one stack.
+        memory_gb: memory of networks that are trained together, GiB.
+
+    Raises:
+        CchError: an option is outside its range.
     """
 
     epochs: int
@@ -49,13 +55,13 @@ class BoundEstimator(StackedEstimator):
         check_confidence(self.name, self.confidence)
         check_splits(self)
 
-    def _trained(self, rows: int) -> float:
-        """About how many of ``rows`` train the network."""
+    def _training_rows(self, rows: int) -> float:
+        """Return the number of training rows of ``rows``, before rounding."""
         return rows * (1 - self.stop_split - self.estimate_split)
 
 
 class BoundFit(StoppedFit):
-    """One stack of members of equal shape, from samples to limits."""
+    """Training of one stack of members of equal shape, and their confidence limits."""
 
     FIRST_EPOCH = 0
 
@@ -64,10 +70,10 @@ class BoundFit(StoppedFit):
         return torch.optim.AdamW(networks.tensors, lr=lr, weight_decay=weight_decay, fused=True)
 
     def measured(self) -> list[Measured]:
-        """Train until every member has stopped, then read the bound on unseen rows."""
+        """Train until every member has stopped, then evaluate the bounds on the reading rows."""
         self.train()
         return [self._answer(member) for member in range(len(self.rows))]
 
     @abstractmethod
     def _answer(self, member: int) -> Measured:
-        """Read a member's bound on its reading rows."""
+        """Evaluate the bound of a member on its reading rows."""

@@ -62,8 +62,9 @@ MIXTURES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 class Classifier(BoundEstimator):
     """A lower confidence limit of I(x; y), or an upper one of H(y | x), for class labels y.
 
-    Options beside those of ``BoundEstimator``:
-        entropy: whether H(y | x) is bounded from above, not I(x; y) from below.
+    Args:
+        entropy: whether H(y | x) is bounded from above, not I(x; y) from below; the other options
+            are ``BoundEstimator``'s.
     """
 
     name: ClassVar[str] = "classifier"
@@ -91,7 +92,7 @@ class Classifier(BoundEstimator):
 
     def work(self, rows: int, dx: int, dy: int, labels: bool) -> float:
         """Operations of training to the last epoch."""
-        return 6 * (dx + dy) * self.units * self._trained(rows) * self.epochs
+        return 6 * (dx + dy) * self.units * self._training_rows(rows) * self.epochs
 
     def _asked(self, x: np.ndarray, y: np.ndarray, key: tuple[Any, ...], given: Labels) -> Any:
         asked = super()._asked(x, y, key, given)
@@ -107,7 +108,7 @@ class Classifier(BoundEstimator):
         rows, columns = sample.x.shape
         parameters = (columns + sample.classes) * self.units
         step = 4 * (4 * parameters + self.batch_size * (columns + 4 * self.units))
-        return self._fitting(step, 8 * rows * columns)
+        return self._members_in_memory(step, 8 * rows * columns)
 
     def _fit(self, members: Members) -> list[Measured]:
         return Fit(self, members).measured()

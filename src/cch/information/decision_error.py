@@ -1,9 +1,7 @@
-"""How often an estimator puts the gap of the criterion on the wrong side of 0.
+"""Estimates on samples whose true gap, I(teacher; student) - I(student; label), is known.
 
-In generated worlds both I(teacher; student) and I(student; label) are known
-(``cch.information.known.gap_worlds``). Each is drawn ``repeats`` times, and what an estimator says
-of every sample is kept. A point estimator decides by the sign of its estimated gap. Bounds decide
-as ``cch.criterion.ground`` does, which the tables apply to what is kept here.
+Each world (``cch.information.worlds``) is drawn ``repeats`` times, and every estimate is stored.
+``cch.tables.decision_error`` counts from them how often the estimated sign of the gap is wrong.
 """
 
 from __future__ import annotations
@@ -28,31 +26,31 @@ from cch.information.worlds import World, worlds
 
 FORMAT = "cch-decision-error-1"
 
-POINTS = ("teacher-student", "student-label")
-"""The terms of the gap, which point estimators estimate."""
+POINT_QUANTITIES = ("teacher-student", "student-label")
+"""The two terms of the gap."""
 
-BOUNDS = ("teacher-student", "teacher-student-given-label", "label-given-teacher")
-"""What the criterion compares by bounds; the last one is the classifier's."""
+BOUND_QUANTITIES = ("teacher-student", "teacher-student-given-label", "label-given-teacher")
+"""I(T; S), I(T; S | Y) and H(Y | T) of bounds (a) and (b) of ``cch.criterion.ground``."""
 
 CHUNK_BYTES = 2**28
-"""Samples of one world that are held at once; no number depends on it."""
+"""Memory for samples of one world; estimates do not depend on it."""
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Teacher and student, (repeats, n, d) each, and labels, (repeats, n)."""
 
 
 def quantities(spec: DecisionSpec) -> tuple[str, ...]:
-    """Return what is estimated in every sample."""
-    return BOUNDS if spec.bounds else POINTS
+    """Return the quantities that are estimated on every sample."""
+    return BOUND_QUANTITIES if spec.bounds else POINT_QUANTITIES
 
 
 def estimator_of(spec: DecisionSpec, quantity: str) -> str:
-    """Return the name of the estimator of a quantity."""
+    """Return the name of the estimator of a quantity; H(Y | T) is the classifier's."""
     return CLASSIFIER if quantity == "label-given-teacher" else spec.estimator
 
 
 def write_decisions(spec: DecisionSpec, out: str | Path, compute: Compute) -> dict[str, str]:
-    """Estimate in every world of ``spec`` and write what was found, in nats.
+    """Estimate in every world of ``spec`` and write the estimates, in nats.
 
     Args:
         spec: estimator, worlds and repeats.
@@ -60,46 +58,46 @@ def write_decisions(spec: DecisionSpec, out: str | Path, compute: Compute) -> di
         compute: device and memory of estimators that train networks; others ignore them.
 
     Returns:
-        What the record of the job says besides: the device.
+        Additional facts for the record of the job: the device.
     """
     device = pick_device(compute.device)
 
     def estimator(name: str) -> Estimator:
         return with_resources(get_estimator(name), device, compute.memory_gb)
 
-    every = worlds(spec)
-    progress = Progress(f"decision error of {spec.estimator}", len(every), "worlds")
+    all_worlds = worlds(spec)
+    progress = Progress(f"decision error of {spec.estimator}", len(all_worlds), "worlds")
     results = []
-    for world in every:
-        results += estimated(world, spec, estimator)
+    for world in all_worlds:
+        results += estimate_world(world, spec, estimator)
         progress.advance()
     write_json(out, {"format": FORMAT, "unit": "nats", "results": results})
     return {"device": device_name(device)}
 
 
-def estimated(
+def estimate_world(
     world: World, spec: DecisionSpec, estimator: Callable[[str], Estimator] = get_estimator
 ) -> Iterator[dict[str, Any]]:
-    """Yield an entry for each quantity of a world, with the values of all repeats.
+    """Yield a JSON-able entry for each quantity of a world, with the values of all repeats.
 
     Args:
-        world: where to estimate.
+        world: the distribution and sample size.
         spec: estimator and number of repeats.
         estimator: returns an estimator by name.
     """
-    by = {name: estimator(estimator_of(spec, name)).of(name) for name in quantities(spec)}
-    found: dict[str, list[Estimate]] = {quantity: [] for quantity in by}
+    estimators = {name: estimator(estimator_of(spec, name)).of(name) for name in quantities(spec)}
+    estimates: dict[str, list[Estimate]] = {quantity: [] for quantity in estimators}
     for start in range(0, spec.repeats, chunk(world)):
-        some = range(start, min(start + chunk(world), spec.repeats))
-        sample = draw(world, some)
-        for quantity, one in by.items():
-            found[quantity] += _estimates(world, quantity, one, sample, some)
-    for quantity, estimates in found.items():
-        yield _entry(world, quantity, by[quantity], estimates)
+        repeats = range(start, min(start + chunk(world), spec.repeats))
+        sample = draw(world, repeats)
+        for quantity, one in estimators.items():
+            estimates[quantity] += _estimates(world, quantity, one, sample, repeats)
+    for quantity, found in estimates.items():
+        yield _entry(world, quantity, estimators[quantity], found)
 
 
 def draw(world: World, repeats: range) -> Sample:
-    """Draw some repeats of a world."""
+    """Draw the samples of the given repeats; a sample depends on its world and number alone."""
     keys = [(*asdict(world).values(), repeat) for repeat in repeats]
     return gap_worlds(
         world.rows, world.columns, world.gap, world.student_label,
@@ -109,22 +107,23 @@ def draw(world: World, repeats: range) -> Sample:
 
 
 def chunk(world: World) -> int:
-    """Return how many samples of a world are held at once."""
+    """Return how many samples of a world are held in memory at once, at least 1."""
+    # Teacher and student, 8 bytes a number.
     return max(1, CHUNK_BYTES // (16 * world.rows * world.columns))
 
 
 def _estimates(
     world: World, quantity: str, estimator: Estimator, sample: Sample, repeats: range
 ) -> list[Estimate]:
-    """Estimate a quantity in some repeats of a world; all estimates are made in one call."""
+    """Return a quantity's estimates on the samples of some repeats, made in one call."""
     teacher, student, labels = sample
-    sides = {
+    variables = {
         "teacher-student": (teacher, student),
         "teacher-student-given-label": (teacher, student),
         "student-label": (student, labels),
         "label-given-teacher": (teacher, labels),
     }
-    pairs = list(zip(*sides[quantity], strict=True))
+    pairs = list(zip(*variables[quantity], strict=True))
     keys = [("decision-error", *asdict(world).values(), quantity, repeat) for repeat in repeats]
     if quantity.endswith("-given-label"):
         return estimator.estimate_many(pairs, keys=keys, given=list(labels))
@@ -134,7 +133,7 @@ def _estimates(
 def _entry(
     world: World, quantity: str, estimator: Estimator, found: Sequence[Estimate]
 ) -> dict[str, Any]:
-    """What was found of one quantity, with an identity that does not depend on the values."""
+    """Return the stored entry of one quantity; its ``id`` does not depend on the values."""
     about = {
         "estimator": estimator.name,
         "version": estimator.version,

@@ -112,8 +112,8 @@ class Critic:
 class InfoNCE(BoundEstimator):
     """A lower confidence limit of I(x; y) or I(x; y | classes).
 
-    Options beside those of ``BoundEstimator``:
-        embedding: columns of each side's embedding.
+    Args:
+        embedding: columns of each side's embedding; the other options are ``BoundEstimator``'s.
     """
 
     name: ClassVar[str] = "infonce"
@@ -139,14 +139,14 @@ class InfoNCE(BoundEstimator):
         """Operations of training to the last epoch, and of all pairs of a batch."""
         weights = (dx + dy) * self.units + 2 * self.units * self.embedding
         pairs = min(self.batch_size, rows) * (self.embedding + min(dx, dy))
-        return 6 * (weights + pairs) * self._trained(rows) * self.epochs
+        return 6 * (weights + pairs) * self._training_rows(rows) * self.epochs
 
     def _members_at_once(self, sample: Sample) -> int:
         rows, columns = len(sample.x), sum(side.shape[1] for side in as_columns(sample))
         batch = min(self.batch_size, rows)
         parameters = columns * self.units + 2 * self.units * self.embedding
         step = 4 * (4 * parameters + 3 * batch**2 + batch * (2 * columns + 4 * self.units))
-        return self._fitting(step, 4 * 4 * rows * columns)
+        return self._members_in_memory(step, 4 * 4 * rows * columns)
 
     def _fit(self, members: Members) -> list[Measured]:
         return Fit(self, members).measured()

@@ -386,21 +386,25 @@ def gap_worlds(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw teacher, student and label whose I(teacher; student) - I(student; label) is ``gap``.
 
-    Both have columns of ``gaussian_pairs`` and ``classes - 1`` columns apart from them. Those of
-    the student are a ``class_mixture``. Those of the teacher are noise, or the means of the classes
-    without noise: then it determines the label, and shares with the student what that knows of the
-    label beside the pairs. A random orthogonal rotation spreads all of it over the columns of each
-    side. I(teacher; student) is ``gap + student_label`` either way.
+    Each side has ``d - (classes - 1)`` columns of ``gaussian_pairs`` and ``classes - 1`` others,
+    independent of the pairs. The student's others are a ``class_mixture``. The teacher's others are
+
+    - noise, where ``teacher_knows_label`` is false: the pairs carry ``gap + student_label``;
+    - the class means without noise, where it is true: the pairs carry ``gap``, and the label adds
+      I(student; label).
+
+    I(teacher; student) is ``gap + student_label`` in both cases. A random orthogonal rotation of
+    each side, which keeps all information, mixes its columns.
 
     Args:
         n: rows.
-        d: columns of teacher and student.
+        d: columns of the teacher, and as many of the student.
         gap: nats, at least ``-student_label``, and at least 0 where the teacher knows the label.
         student_label: I(student; label) in nats, below ln(classes).
-        keys: one for each sample.
-        rank: canonical pairs.
-        classes: of the label, of equal size as far as n allows.
-        teacher_knows_label: whether the teacher determines the label or knows nothing of it.
+        keys: of the random generators, one for each sample.
+        rank: number of canonical pairs.
+        classes: number of classes of the label; their sizes differ by at most one row.
+        teacher_knows_label: whether the teacher determines the label or is independent of it.
 
     Returns:
         Teacher and student, (len(keys), n, d) float64 each, and labels, (len(keys), n) int64.

@@ -90,7 +90,7 @@ class Limit:
         variances = np.array([w**2 * part.error**2 for w, part in zip(weights, parts, strict=True)])
         total, degrees = variances.sum(), np.array([part.degrees for part in parts])
         mean = sum(w * part.mean for w, part in zip(weights, parts, strict=True))
-        # As ``cch.criterion.inference``, which rounds otherwise: stored limits hold these digits.
+        # Not ``cch.criterion.inference``: its other order of summation would change last digits.
         freedom = total**2 / (variances**2 / degrees).sum() if total > 0 else np.inf
         return cls(float(mean), float(np.sqrt(total)), float(min(freedom, 1e9)))
 

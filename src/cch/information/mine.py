@@ -130,7 +130,7 @@ class MINE(StackedEstimator):
         pairs = batch * (1 + self.shifts)
         step = 4 * (4 * parameters + batch * columns + 4 * pairs * self.layers * self.units)
         scores = 4 * SCORE_ROWS * 4 * self.units
-        return self._fitting(step, scores + 8 * rows * columns)
+        return self._members_in_memory(step, scores + 8 * rows * columns)
 
     def _fit(self, members: Members) -> list[Measured]:
         return Fit(self, members).measured()

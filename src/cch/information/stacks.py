@@ -48,12 +48,14 @@ class StackedEstimator(CheckedEstimator):
     def _fit(self, members: Members) -> list[Measured]:
         """Fit one stack and estimate on it."""
 
-    def _fitting(self, step: int, other: int) -> int:
-        """How many members fit into memory, at least one.
+    def _members_in_memory(self, step: int, other: int) -> int:
+        """Return how many members fit into ``memory_gb``, at least 1.
+
+        On a CPU the working sets of a step must also fit into ``CPU_STACK_BYTES``.
 
         Args:
-            step: bytes of a member that a training step touches.
-            other: its other bytes.
+            step: bytes that a training step of one member touches.
+            other: other bytes of one member.
         """
         fitting = int(self.memory_gb * 2**30) // (step + other)
         if torch.device(self.device).type == "cpu":

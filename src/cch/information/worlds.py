@@ -1,4 +1,4 @@
-"""Worlds in which the gap of the criterion is known: their settings and names."""
+"""Generated worlds: joint distributions of teacher, student and label with a known gap."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from cch.config import GapWorlds
 
 @dataclass(frozen=True)
 class World:
-    """One setting in which the gap is known; ``cch.information.known.gap_worlds`` draws it.
+    """One distribution and sample size; ``cch.information.known.gap_worlds`` draws from it.
 
     Attributes:
-        rows: n.
-        columns: of teacher and student.
-        rank: canonical pairs.
-        gap: I(teacher; student) - I(student; label), nats.
-        teacher_knows_label: whether the teacher determines the label.
-        student_label: I(student; label), nats.
-        classes: of the label, of equal size.
+        rows: sample size n.
+        columns: of the teacher's representation, and as many of the student's.
+        rank: number of Gaussian canonical pairs that teacher and student share.
+        gap: true I(teacher; student) - I(student; label), nats.
+        teacher_knows_label: whether the teacher determines the label (true) or is independent of
+            it (false).
+        student_label: true I(student; label), nats.
+        classes: number of classes of the label, of equal size.
     """
 
     rows: int
@@ -32,16 +33,16 @@ class World:
 
     @property
     def name(self) -> str:
-        """Name in tables, of what a configuration has several of."""
+        """Key of the row in tables; all worlds have the same ``student_label`` and ``classes``."""
         known = "-known" if self.teacher_knows_label else ""
         return f"n{self.rows}-d{self.columns}-r{self.rank}-g{self.gap:g}{known}"
 
 
 def worlds(asked: GapWorlds) -> list[World]:
-    """Return all worlds of a configuration: teachers, gaps, columns, ranks, and rows fastest.
+    """Return all combinations of the configured settings; rows vary fastest.
 
-    A teacher that determines the label has no gap below 0, since I(teacher; student) is then at
-    least I(student; label).
+    Gaps below 0 are left out where the teacher determines the label: I(teacher; student) is then
+    at least I(student; label).
     """
     grid = itertools.product(
         asked.teacher_knows_label, asked.gaps, asked.columns, asked.ranks, asked.rows

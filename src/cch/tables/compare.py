@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from cch.criterion.gap import LEVEL
-from cch.criterion.inference import quantile
+from cch.criterion.inference import student_quantile
 from cch.tables.documents import Claim, Verdict
 
 # Two-sided 95 % of a normal distribution: the paper's standard errors where it states no n.
@@ -19,7 +19,7 @@ def half_width(se: float | None, n: int) -> float:
     """Half of our 95 % interval: Student's t over n runs; infinite where there is no spread."""
     if se is None or n < 2:
         return math.inf
-    return quantile(LEVEL, n - 1) * se
+    return student_quantile(LEVEL, n - 1) * se
 
 
 def paper_half_width(claim: Claim) -> float:
@@ -27,7 +27,7 @@ def paper_half_width(claim: Claim) -> float:
 
     Where it does not, 1.96 printed standard errors; at least the rounding of the print.
     """
-    times = Z if claim.n is None else quantile(LEVEL, claim.n - 1)
+    times = Z if claim.n is None else student_quantile(LEVEL, claim.n - 1)
     return max(times * claim.se if claim.se else 0.0, claim.rounding)
 
 

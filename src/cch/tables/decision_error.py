@@ -1,6 +1,7 @@
-"""The table of decision errors: how often an estimator puts a known gap on the wrong side of 0.
+"""The table of decision errors: how often an estimator gets the sign of a known gap wrong.
 
-It belongs to no study: its samples are generated.
+A point estimator decides by the sign of its estimated gap, bounds by the rule of
+``cch.criterion.ground``. The table belongs to no study, because its samples are generated.
 """
 
 from __future__ import annotations
@@ -30,27 +31,27 @@ from cch.tables.documents import (
     Row,
     generated_cell,
 )
-from cch.tables.outcomes import COUNTS, Outcomes
+from cch.tables.outcomes import COUNTS_SUFFIX, Outcomes
 
 NAME = "decision-error"
 Entries = Mapping[str, dict[str, Any]]
-"""What was stored of one world, by quantity."""
+"""The stored entries of one world, by quantity."""
 
 
 def decision_document(files: Mapping[str, str], spec: DecisionTableSpec) -> Document:
     """Return the table of decision errors.
 
     Args:
-        files: what ``cch.information.decision_error`` wrote, by estimator.
+        files: paths of the files that ``cch.information.decision_error`` wrote, by estimator.
         spec: worlds and estimators.
     """
-    entry, every = spec.entry, worlds(spec.entry)
-    cells = [cell for name, path in files.items() for cell in _cells(name, path, every)]
+    entry, all_worlds = spec.entry, worlds(spec.entry)
+    cells = [cell for name, path in files.items() for cell in _cells(name, path, all_worlds)]
     columns = []
     for name in files:
         columns.append(Column(key=name, label=name, unit=None, style=None))
         label = f"{name}: wrong / undecided / right"
-        columns.append(Column(key=f"{name}{COUNTS}", label=label, unit=None, style=None))
+        columns.append(Column(key=f"{name}{COUNTS_SUFFIX}", label=label, unit=None, style=None))
     return Document(
         format=FORMAT,
         id=NAME,
@@ -68,7 +69,8 @@ def decision_document(files: Mapping[str, str], spec: DecisionTableSpec) -> Docu
         deviations=(),
         columns=tuple(columns),
         rows=tuple(
-            Row(key=one.name, label=heading(one), parameters=_parameters(one)) for one in every
+            Row(key=world.name, label=heading(world), parameters=_parameters(world))
+            for world in all_worlds
         ),
         panels=(),
         cells={cell.key: cell for cell in cells},
@@ -84,16 +86,16 @@ def heading(world: World) -> str:
 
 
 def _parameters(world: World) -> dict[str, float | bool]:
-    """What figures draw a row by."""
+    """Return the settings that place a row in the figure."""
     names = ("rows", "columns", "rank", "gap", "teacher_knows_label")
     return {name: getattr(world, name) for name in names}
 
 
-def _cells(estimator: str, path: str, every: Iterable[World]) -> Iterator[Cell]:
-    """The cells of one estimator."""
+def _cells(estimator: str, path: str, all_worlds: Iterable[World]) -> Iterator[Cell]:
+    """Yield the cells of one estimator: a share and counts for each world."""
     inputs = (InputFile(path=path, sha256=sha256_file(path)),)
     entries = json.loads(Path(path).read_text(encoding="utf-8"))["results"]
-    for world in every:
+    for world in all_worlds:
         stored = {one["quantity"]: one for one in entries if one["name"] == world.name}
         bounds = estimator in BOUNDS
         amounts = margins(stored) if bounds else gaps(stored)
@@ -114,7 +116,7 @@ def _cells(estimator: str, path: str, every: Iterable[World]) -> Iterator[Cell]:
             inputs=inputs,
         )
         yield generated_cell(
-            f"{NAME}/{world.name}/{estimator}{COUNTS}",
+            f"{NAME}/{world.name}/{estimator}{COUNTS_SUFFIX}",
             query | {"measure": "counts"},
             counts,
             "independent samples on the wrong side / undecided / on the right side",
@@ -124,7 +126,7 @@ def _cells(estimator: str, path: str, every: Iterable[World]) -> Iterator[Cell]:
 
 
 def _members(amounts: Mapping[int, float], path: str) -> tuple[Member, ...]:
-    """Estimated gaps or margins, nats, by number of the sample."""
+    """Return estimated gaps or margins, in nats, as members; keys are numbers of samples."""
     return tuple(
         Member(kind="estimate", id=f"sample {i}", file=path, seed=i, value=value)
         for i, value in amounts.items()
@@ -132,7 +134,7 @@ def _members(amounts: Mapping[int, float], path: str) -> tuple[Member, ...]:
 
 
 def gaps(entries: Entries) -> dict[int, float]:
-    """Return the estimated gap of each sample; samples in which an estimate failed are left out."""
+    """Return estimated gaps in nats by sample; those with a failed estimate are left out."""
     both = zip(
         *(entries[name]["values"] for name in ("teacher-student", "student-label")), strict=True
     )
@@ -144,9 +146,9 @@ def gaps(entries: Entries) -> dict[int, float]:
 
 
 def margins(entries: Entries) -> dict[int, float]:
-    """Return the margin of the criterion by bounds in each sample; see ``cch.criterion.ground``.
+    """Return margins of the criterion by bounds, in nats, by sample; see ``cch.criterion.ground``.
 
-    A sample without a claim has none.
+    A sample is left out where bounds failed and neither comparison is possible.
     """
     sides = {quantity: _sides(one) for quantity, one in entries.items()}
     one = entries["teacher-student"]
@@ -165,12 +167,12 @@ def margins(entries: Entries) -> dict[int, float]:
 def _claims(
     below: Side | None, entropy: Side, given: Side | None, above: Side | None
 ) -> list[Claim]:
-    """What the bounds of one sample claim."""
+    """Return the claims that the bounds of one sample make."""
     return claims({"": [below]}, {"": [entropy]}, {"": [given]}, {"": [above]})
 
 
 def _sides(entry: Mapping[str, Any]) -> list[Side | None]:
-    """The bounds of one quantity, sample by sample; None where one failed."""
+    """Return the bounds of one quantity, sample by sample; None where one failed."""
     return [
         None if value is None else _side(value, entry["confidence"], mean, degrees)
         for value, mean, degrees in zip(
@@ -180,7 +182,7 @@ def _sides(entry: Mapping[str, Any]) -> list[Side | None]:
 
 
 def _side(value: float, confidence: float, mean: float | None, degrees: float | None) -> Side:
-    # What was not read at all is known exactly: information is at least 0.
+    # No rows to estimate on give the limit 0 without an error: information is never below 0.
     if mean is None or math.isclose(mean, value):
         return Side(Nats(value))
     return Side.of_bound(value, confidence, mean, degrees)

@@ -25,7 +25,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from cch.base.files import whole_file
 from cch.data.paired import PairedDataset
 from cch.tables.documents import Cell, Document, Panel, Row
-from cch.tables.outcomes import COUNTS, Outcomes
+from cch.tables.outcomes import COUNTS_SUFFIX, Outcomes
 
 # Colour-blind-safe (Okabe and Ito); a marker and a dash of its own for print without colour.
 STYLES: dict[str, dict[str, Any]] = {
@@ -206,10 +206,10 @@ def draw_null_gaps(document: Document) -> Figure:
 
 
 def draw_decision_error(document: Document) -> Figure:
-    """Draw the probability of the wrong side against the rows, an estimator a line.
+    """Draw the share of wrong decisions against n, one line for each estimator.
 
-    Panels are teachers and gaps (down) by columns and rank (across). Bars are 95 % intervals.
-    Dashed is the share of samples that an estimator left undecided, where there are any.
+    Rows of panels are gaps, those with a teacher that knows the label apart; columns of panels are
+    dimension and rank. Error bars are 95 % intervals. Dashed lines are shares of undecided samples.
 
     Args:
         document: the document of ``cch.tables.decision_error``.
@@ -227,7 +227,7 @@ def draw_decision_error(document: Document) -> Figure:
         sharey=True,
         layout="constrained",
     )
-    names = [column.key for column in document.columns if not column.key.endswith(COUNTS)]
+    names = [column.key for column in document.columns if not column.key.endswith(COUNTS_SUFFIX)]
     for (place, (knows, gap)), (side, (columns, rank)) in itertools.product(
         enumerate(down), enumerate(across)
     ):
@@ -254,7 +254,7 @@ def draw_decision_error(document: Document) -> Figure:
 
 
 def _ticks(rows: Sequence[float]) -> tuple[list[float], list[str]]:
-    """Return places and labels of ticks at numbers of rows."""
+    """Return positions and labels of ticks at the sample sizes."""
     places = sorted(set(rows))
     return places, [f"{place:g}" for place in places]
 
@@ -266,13 +266,13 @@ def _draw_decisions(
     name: str,
     style: dict[str, Any],
 ) -> None:
-    """Draw one estimator's line of a panel of ``draw_decision_error``."""
-    cells = [(at["rows"], document.cells[f"{row.key}/{name}{COUNTS}"]) for row, at in rows]
+    """Draw one estimator in one panel of ``draw_decision_error``."""
+    cells = [(at["rows"], document.cells[f"{row.key}/{name}{COUNTS_SUFFIX}"]) for row, at in rows]
     points = [(n, Outcomes.read(cell.text)) for n, cell in cells if cell.value is not None]
     if not points:
         axis.plot([], [], color="grey", label=f"{name}: not available")
         return
-    n = [rows for rows, _ in points]
+    n = [size for size, _ in points]
     share = np.array([one.share for _, one in points])
     ends = np.array([one.interval for _, one in points]).T
     bars = np.abs(ends - share)

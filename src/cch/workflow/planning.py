@@ -311,7 +311,7 @@ class Plan:
         return {f"null-{entry}": self.null_files(entry) for entry in self.config.null_gaps}
 
     def decision_targets(self) -> dict[str, list[str]]:
-        """The target ``decision-error`` with its files: a table and a figure; none without it."""
+        """The target ``decision-error`` with its files; empty if it is not configured."""
         if self.config.decision_error is None:
             return {}
         tables = [self.paths.table(DECISION, s) for s in ("json", "csv", "md", "tex")]
@@ -632,7 +632,7 @@ class Plan:
         ]
 
     def decision_inputs(self) -> list[str]:
-        """The estimates that the table of decision errors shows, by estimator."""
+        """Files of estimates, one for each estimator of the table of decision errors."""
         asked = self.config.decision_error
         names = asked.estimators if asked else []
         return [self.paths.calibration(DECISION, name) for name in names]

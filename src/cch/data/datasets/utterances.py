@@ -1,4 +1,4 @@
-"""Datasets of utterances in published parts: CMU-MOSI, and CMU-MOSEI by utterance."""
+"""Datasets of utterances with a published split: CMU-MOSI, and CMU-MOSEI by utterance."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cch.data.paired import Contents, Modality
 
 @dataclass(frozen=True)
 class UtterancePart:
-    """Utterances of one part.
+    """Utterances of one part of the split, such as the training part.
 
     Attributes:
-        features: by modality (N, D) float64.
-        label: (N,) int64, 1 positive.
-        video: (N,) name of the video of each.
+        features: (N, D) float64 by modality; D differs.
+        label: (N,) int64, 1 for positive sentiment.
+        video: N names, the video of each utterance.
     """
 
     features: Mapping[str, np.ndarray]
@@ -27,7 +27,7 @@ class UtterancePart:
 
 
 def joined(parts: Mapping[str, UtterancePart]) -> dict[str, np.ndarray]:
-    """Return the features of all parts by modality, part after part."""
+    """Return the features by modality, (N, D), with the rows of all parts in their order."""
     every = list(parts.values())
     return {
         name: np.concatenate([part.features[name] for part in every]) for name in every[0].features
@@ -42,14 +42,14 @@ def as_contents(
     class_names: Sequence[str],
     notes: dict[str, Any],
 ) -> Contents:
-    """Return utterances part after part, split as published; a group is a video.
+    """Return the dataset of all parts, split as published and grouped by video.
 
     Args:
-        parts: by name of the part in the split.
-        features: of all parts by modality, (N, D).
-        sample: ids, (N,).
-        class_names: of the labels 0 and 1.
-        notes: what is said of the dataset.
+        parts: by name in the split, such as ``train``.
+        features: by modality, (N, D), with the rows of all parts in their order.
+        sample: N unique ids.
+        class_names: of labels 0 and 1.
+        notes: facts stored with the dataset.
     """
     return Contents(
         task="classification",

@@ -9,7 +9,7 @@ from cch.tables.documents import CellKind, Member
 from cch.tables.queries.base import Answer, Query, register
 from cch.tables.source import Source
 
-TRAINED = "the bounds' rows include those that trained the networks"
+TRAINING_ROWS = "the bounds' rows include those that trained the networks"
 
 
 @register
@@ -70,9 +70,9 @@ class Criterion(Query):
 
         verdict = source.once("criterion", lambda: criterion_by_level(source))[self.level]
         found = Answer(flags=list(verdict.flags))
-        # A closed form has no runs, and no rows.
+        # The verdict of a closed form has no runs: it is estimated on no rows.
         if verdict.runs and source.study.information.rows != "test":
-            found.flags.append(TRAINED)
+            found.flags.append(TRAINING_ROWS)
         for entry in bounds_at(source, self.level):
             about = {"kind": "estimate", "id": entry["id"], "seed": entry["seed"]}
             path = source.estimates_path(entry["estimator"])
