@@ -238,7 +238,9 @@ def test_ksg_is_right_in_few_columns_and_wrong_in_many():
 # Counting
 
 
-@pytest.mark.parametrize(("count", "n"), [(0, 1), (0, 20), (1, 20), (7, 50), (20, 20), (99, 100)])
+@pytest.mark.parametrize(
+    ("count", "n"), [(0, 1), (0, 20), (1, 20), (7, 50), (20, 20), (99, 100), (600, 1100)]
+)
 def test_the_interval_is_clopper_and_pearsons(count, n):
     known = binomtest(count, n).proportion_ci(0.95, method="exact")
     assert clopper_pearson(count, n) == pytest.approx((known.low, known.high), abs=1e-12)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from scipy.special import stdtrit
+from scipy.special import bdtrc, stdtrit
 
 from cch import CHECKOUT
 from cch.audit.derive import Derived, NotDerivable, Place, Query, derives
@@ -169,9 +169,12 @@ def _sides(entry: dict[str, Any]) -> list[Side | None]:
     for value, mean, degrees in every:
         if value is None:
             found.append(None)
-        elif mean is None or math.isclose(mean, value):
+        elif value == 0 if mean is None else math.isclose(mean, value):
             found.append((value, 0.0, math.inf))
+        elif mean is None:
+            raise NotDerivable("a bound has no mean")
         else:
+            degrees = math.inf if degrees is None else degrees
             error = abs(mean - value) / float(stdtrit(degrees, entry["confidence"]))
             found.append((mean, error, degrees))
     return found
@@ -180,14 +183,12 @@ def _sides(entry: dict[str, Any]) -> list[Side | None]:
 def _exact_interval(count: int, n: int) -> tuple[float, float]:
     """Clopper and Pearson's 95 % interval of a probability: binomial tails, by bisection."""
 
-    def at_least(p: float, least: int) -> float:
-        return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(least, n + 1))
-
     def solved(least: int, tail: float) -> float:
         low, high = 0.0, 1.0
         for _ in range(60):
             middle = (low + high) / 2
-            low, high = (middle, high) if at_least(middle, least) < tail else (low, middle)
+            at_least = bdtrc(least - 1, n, middle)
+            low, high = (middle, high) if at_least < tail else (low, middle)
         return low
 
     return (

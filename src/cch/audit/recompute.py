@@ -51,8 +51,12 @@ INFORMATION_TOLERANCE = 0.05
 """Elsewhere, an estimate may differ by this many nats, or this part of it where that is more."""
 
 ALLOWED = (
-    *("train", "estimate", "calibrate"),
-    *("estimate_null", "estimate_decision", "simulate_theory"),
+    "train",
+    "estimate",
+    "calibrate",
+    "estimate_null",
+    "estimate_decision",
+    "simulate_theory",
 )
 """Rules that may run; all other inputs are the stored files."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from cch.base.errors import CchError
 from cch.base.files import sha256_file
 from cch.config.registry import BOUNDS
 from cch.config.specs import DecisionTableSpec
@@ -183,6 +184,8 @@ def _sides(entry: Mapping[str, Any]) -> list[Side | None]:
 
 def _side(value: float, confidence: float, mean: float | None, degrees: float | None) -> Side:
     # No rows to estimate on give the limit 0 without an error: information is never below 0.
-    if mean is None or math.isclose(mean, value):
+    if value == 0 if mean is None else math.isclose(mean, value):
         return Side(Nats(value))
+    if mean is None:
+        raise CchError("a bound", "has no `mean` in its fit", "let the estimator store it")
     return Side.of_bound(value, confidence, mean, degrees)
