@@ -100,7 +100,7 @@ def check_results(folder: Path, library: Path) -> None:
 
 def test_from_a_local_path(tmp_path):
     folder = write_project(tmp_path, str(ROOT / "workflow" / "Snakefile"))
-    call(folder, ROOT / "src", *SNAKEMAKE, "summary")
+    call(folder, ROOT / "src", *SNAKEMAKE, "summary", "cch_sample")
     check_results(folder, ROOT / "src")
     again = call(folder, ROOT / "src", *SNAKEMAKE, "cch_sample", "cch_theory")
     assert "Nothing to be done" in again
