@@ -138,7 +138,8 @@ def recompute(
     cell: Cell,
     results: Results = Path("results"),
     keep: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Keep the new files in this folder.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep the new files in this folder, new or empty."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:

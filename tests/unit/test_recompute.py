@@ -411,6 +411,23 @@ def test_cells_of_other_kinds_are_refused_in_one_line(tree):
         recompute("table13/0/kd", RESULTS)
 
 
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [
+        (".", "is not empty; name a new folder"),
+        (RESULTS, "is not empty; name a new folder"),
+        ("a-file", "cannot be written"),
+        ("a-file/below", "cannot be written"),
+    ],
+)
+def test_new_files_never_replace_others(tree, keep, said):
+    Path("a-file").touch()
+    before = digests()
+    with pytest.raises(CchError, match=said):
+        recompute("table13/0/no-kd", RESULTS, keep)
+    assert digests() == before
+
+
 @pytest.mark.slow
 def test_the_command_says_counts_and_keeps_files_where_asked(tree, made_before):
     run = CliRunner().invoke

@@ -746,6 +746,8 @@ def test_settings_that_cannot_be(bad, tmp_path):
     assert line == "--option: k is there twice; say which value it has"
     assert bad("--option", "k=[") == "--option: '[' of k is no value"
     assert bad("--option", "q=1") == "ksg: has no option 'q'; it has k, backend, device"
+    assert bad("--option", "device=foo") == "ksg: device = 'foo' is no device; take cpu or cuda"
+    assert bad("--estimator", "infonce").startswith("--estimator: infonce is a bound, no estimate")
     assert "there is no estimator 'nn'" in bad("--estimator", "nn")
     assert bad("--out", tmp_path) == f"{tmp_path}: is a folder; name a file"
     line = bad("--out", tmp_path / "d.npz" / "new" / "v.json")

@@ -164,12 +164,13 @@ def recompute(name: str, results: str | Path, scratch: str | Path | None = None)
     Args:
         name: ``table/row/column``.
         results: the folder of the run.
-        scratch: where the new files go; left out, a temporary folder that is removed.
+        scratch: a new or empty folder for the new files; left out, a temporary folder that is
+            removed.
 
     Raises:
-        CchError: there is no such cell, it was not run, its kind cannot be recomputed, a record or
-            file on the way is missing, the dataset file is not the one that the runs were trained
-            on, or a job fails.
+        CchError: there is no such cell, it was not run, its kind cannot be recomputed, ``scratch``
+            holds files or cannot be written, a record or file on the way is missing, the dataset
+            file is not the one that the runs were trained on, or a job fails.
     """
     path, document, cell = find_cell(name, results)
     if cell.value is None and cell.n == 0:
@@ -186,11 +187,23 @@ def recompute(name: str, results: str | Path, scratch: str | Path | None = None)
     recorded = next(known for known in record["outputs"] if known.endswith(path.name))
     place = Place(document.to_json(), cell.key, cell.to_json())
     base, stored = working_folder(path, recorded), Path(recorded).parents[1].as_posix()
+    if scratch is not None:
+        _make_empty(Path(scratch))
     with tempfile.TemporaryDirectory(prefix="cch-recompute-") as temporary:
         folder = Path(scratch or temporary).absolute()
         one = CellRecomputation(place, specification(record), base, stored, folder)
         again = one.answered_again() if cell.kind == "setting" else one.made_again()
     return Recomputed(cell.id, cell.value, again, one.parts, list(one.elsewhere))
+
+
+def _make_empty(folder: Path) -> None:
+    """Make a folder that holds nothing; the rules would replace files of the same names."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise CchError(folder, "is not empty", "name a new folder for the new files")
+    except OSError as error:
+        raise CchError(folder, f"cannot be written ({error.strerror})") from None
 
 
 @dataclass

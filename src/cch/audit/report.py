@@ -86,9 +86,11 @@ class Audit:
             f"{c['estimates']} estimates and what else they rest on, and printed again. "
             f"{c['printed']} printed cells and {c['numbers']} numbers in CSV, Markdown and LaTeX "
             f"stand in the documents; {c['figures']} figures are drawn from files as they are now. "
-            f"{c['chains']} chains end at raw files or keyed generators, of which there are "
-            f"{c['raw files']} and {c['generators']}."
+            f"{c['chains']} chains end at {c['raw files']} raw files and {c['generators']} keyed "
+            "generators."
         )
+        if not c["cells"]:
+            text = f"{self.results}: holds no tables yet, so there is no number to check. {text}"
         if self.unknown:
             text += f" Unknown: {len(self.unknown)}; --strict lists and refuses what is."
         return text

@@ -885,6 +885,10 @@ class NullGaps(Model):
     repeats: int = Field(20, ge=2, description="Independent samples for each estimator.")
 
 
+MOST_NATS_A_PAIR = 10
+"""Of a canonical pair: 1 minus its squared correlation is exp(-2 * 10) = 2e-9 then."""
+
+
 class GapWorlds(Model):
     """Generated worlds in which I(teacher; student) - I(student; label) is known.
 
@@ -932,6 +936,11 @@ class GapWorlds(Model):
                 raise ValueError(
                     f"gaps: {gap:g} cannot be used; take values of at least -student_label = "
                     f"{-self.student_label:g} that are not 0"
+                )
+            if gap + self.student_label > MOST_NATS_A_PAIR * min(self.ranks):
+                raise ValueError(
+                    f"gaps: {gap:g} is too large for {min(self.ranks)} canonical pairs (ranks): "
+                    f"their correlation is rounded to 1; {MOST_NATS_A_PAIR} nats a pair is the most"
                 )
         if max(self.ranks) + self.classes - 1 > min(self.columns):
             raise ValueError(

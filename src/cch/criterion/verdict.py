@@ -24,6 +24,7 @@ from cch import __version__
 from cch.base.errors import CchError
 from cch.base.files import sha256_file
 from cch.base.progress import Progress
+from cch.config.registry import BOUNDS, ESTIMATORS
 from cch.criterion.gap import GapEstimate, judge
 from cch.criterion.ground import (
     CONFIDENCE,
@@ -127,13 +128,20 @@ def answer(inputs: VerdictInputs, settings: Settings) -> dict[str, Any]:
     Raises:
         CchError: there is no such estimator or option, or it refuses the arrays.
     """
+    if settings.estimator in BOUNDS:
+        points = ", ".join(name for name in ESTIMATORS if name not in BOUNDS)
+        name = settings.estimator
+        raise CchError(
+            "--estimator", f"{name} is a bound, no estimate of the gap", f"take {points}"
+        )
     estimator = get_estimator(settings.estimator, settings.options)
     _refuse_large(inputs, settings)
-    bounds = bound(inputs, settings)
-    decided = decide({name: _claims(inputs, some) for name, some in bounds.items()})
     work = _Work(estimator, settings)
     student, label = inputs.student, inputs.label
+    # First, since it refuses options that do not fit the rows, and bounds take longer.
     own = work.quantity("student-label", student, label.values, label.counts)
+    bounds = bound(inputs, settings)
+    decided = decide({name: _claims(inputs, some) for name, some in bounds.items()})
     judged = []
     for name, teacher in inputs.teachers.items():
         mutual = work.quantity("teacher-student", teacher, student, [], name)
@@ -162,7 +170,7 @@ def answer(inputs: VerdictInputs, settings: Settings) -> dict[str, Any]:
         },
         "ranking": RANKING,
         "runs": RUNS,
-        "estimators": [LOWER, UPPER],
+        "estimators": [LOWER, UPPER] if label.classes else [],
         "teachers": [
             {"rank": rank, "place": inputs.places.get(f"teacher {one.name}"), **one.to_json()}
             for rank, one in enumerate(judged, start=1)

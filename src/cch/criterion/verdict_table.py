@@ -50,15 +50,17 @@ def notes(document: dict[str, Any]) -> list[str]:
     """Return what stands below the table: the label, what was used, the ranking and all flags."""
     settings, label = document["settings"], document["label"]
     version = document["student_label"]["estimates"][0]["fit"]["version"]
-    bounds, confidence = ", ".join(document["estimators"]), document["confidence"]
+    confidence = document["confidence"]
     repeats = settings["calibration_repeats"]
     calibrated = f"calibrated on {repeats} samples of each case" if repeats else "not calibrated"
     lines = [
         f"H(Y) = {label['entropy']:.4f} nats, {len(label['classes'])} classes"
         if label["classes"]
         else "continuous label",
-        f"bounds: {bounds}; all verdicts together at {confidence:.0%}; "
-        f"{settings['repeats']} runs, {document['runs']}",
+        f"bounds: {', '.join(document['estimators'])}; all verdicts together at {confidence:.0%}; "
+        f"{settings['repeats']} runs, {document['runs']}"
+        if document["estimators"]
+        else "bounds: none, since a continuous label has no entropy",
         f"evidence, no verdict: {settings['estimator']} {version}, {calibrated}",
         f"ranked {document['ranking']}",
     ]

@@ -382,4 +382,13 @@ def get_estimator(name: str, options: Mapping[str, Any] | None = None) -> Estima
     unknown = [option for option in options if option not in known]
     if unknown:
         raise CchError(name, f"has no option {unknown[0]!r}", f"it has {', '.join(known)}")
+    if "device" in options:
+        import torch  # here, because its import is slow
+
+        try:
+            torch.device(options["device"])
+        except (RuntimeError, TypeError):
+            raise CchError(
+                name, f"device = {options['device']!r} is no device", "take cpu or cuda"
+            ) from None
     return replace(estimator, **options)  # type: ignore[type-var]
