@@ -705,3 +705,8 @@ def test_the_null_of_lihc_is_derived_again(tmp_path, monkeypatch):
     assert done.counts["derived"] == len(document.cells)
     edit_json(f"{table}.json", lambda d: d["cells"]["gap/ksg"].update(value=1.0))
     assert any(line.startswith("null-lihc/gap/ksg: value is 1.0") for line in found_in("results"))
+
+
+def test_an_audit_of_no_tables_says_so():
+    said = Audit(Path("results/mine")).summary()
+    assert said.startswith("results/mine: holds no tables yet, so there is no number to check.")
