@@ -295,7 +295,10 @@ def test_studies_of_other_shapes_share_nothing(change, words):
     [
         ({"repeats": 1}, "calibration.repeats: .*greater than or equal to 2"),
         ({"shares": [1]}, "shares.0: .*less than 1"),
-        ({"truth": [1]}, "there is no such key; expected one of estimators, like, rows"),
+        (
+            {"truth": [1]},
+            "there is no such key; did you mean 'truths'\\? expected one of estimators, like, rows",
+        ),
         ({"settings": {"other": {}}}, "calibration.settings names 'other', which is not estimated"),
         ({"estimators": ["other"]}, "calibration.estimators names 'other'"),
     ],

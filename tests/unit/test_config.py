@@ -133,13 +133,13 @@ def test_inputs_and_momentum_are_refused_where_they_mean_nothing(study, change, 
         (
             {"studies": {"synthetic": {"trainning": {}}}},
             "studies.synthetic.trainning",
-            "no such key; expected one of title",
+            "no such key; did you mean 'training'? expected one of title",
         ),
         (
             # The misspelled key is named, not the required one that is missing for it.
             {"studies": {"mine": {"titel": "A study"}}},
             "studies.mine.titel",
-            "no such key; expected one of title",
+            "no such key; did you mean 'title'? expected one of title",
         ),
         (
             {"studies": {"synthetic": {"training": {"epocs": 3}}}},

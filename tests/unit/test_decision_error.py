@@ -159,6 +159,7 @@ def test_a_teacher_that_determines_the_label_has_no_gap_below_0():
     [
         ({"gaps": [0]}, "gaps: 0 cannot be used"),
         ({"gaps": [-0.4]}, "gaps: -0.4 cannot be used; take values of at least -student_label"),
+        ({"repeat": 3}, "decision_error.repeat: there is no such key; did you mean 'repeats'"),
         ({"gaps": [1000]}, "gaps: 1000 is too large for 2 canonical pairs"),
         ({"student_label": 0.7}, "student_label: 0.7 nats is not below 99 % of the entropy"),
         ({"gaps": [-0.1], "teacher_knows_label": [True]}, "gaps: none is above 0"),

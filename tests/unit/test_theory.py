@@ -584,7 +584,10 @@ def test_impossible_arguments_are_one_clear_line(call, words):
         ({"sigma_12": [0.9]}, "no correlation matrix; take it nearer to 0.36"),
         ({"lambdas": [0.1, 0.1]}, "lambdas: list every value once"),
         ({"lambdas": [-1]}, "greater than or equal to 0"),
-        ({"kappa": [2]}, "theory.kappa: there is no such key; expected one of dimension"),
+        (
+            {"kappa": [2]},
+            "theory.kappa: there is no such key; did you mean 'kappas'\\? expected one of",
+        ),
     ],
 )
 def test_a_wrong_theory_section_is_one_clear_line(paper_config, change, words):

@@ -42,10 +42,10 @@ HEAD = """# Configuration
 Generated from `src/cch/config/model.py` by `cch docs --write`; a test fails when they differ. What
 the values of the paper's studies are, and why, stands in the comments of `config.yaml`.
 
-`cch targets --configfile mine.yaml` checks an overlay and names the wrong key. Snakemake itself reads the
-file first: of one that is empty, missing or no YAML it says so in words of its own. `cch` reads the
-`config.yaml` of the checkout that it is installed from. A key that stands twice in a file keeps its last
-value.
+`cch targets --configfile mine.yaml` checks an overlay and names the wrong key. Snakemake itself
+reads the file first: of one that is empty, missing or no YAML it says so in words of its own. `cch`
+reads the `config.yaml` of the checkout that it is installed from. A key that stands twice in a file
+keeps its last value.
 """
 
 

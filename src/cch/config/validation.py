@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 
-from cch.base.errors import CchError
+from cch.base.errors import CchError, did_you_mean
 from cch.config.model import (
     DATASETS,
     Calibration,
     Compute,
     Config,
+    DecisionError,
     Degradation,
     Distillation,
     Fusion,
     Information,
     Model,
     Network,
+    NullGaps,
     Selection,
     Split,
     Study,
@@ -86,16 +86,20 @@ def _belongs(location: tuple[Any, ...]) -> str:
 
 
 def _expected_keys(location: tuple[Any, ...], raw: dict[str, Any]) -> str:
-    """Return ``; expected one of ...`` for the model that the wrong key was written into.
+    """Return ``; expected one of ...``, the nearest first, where the wrong key was written.
 
     ``location`` is (key), (section, key), (studies, name, key), (studies, name, part, key),
-    (studies, name, information, calibration, key) or (datasets, name, key).
+    (studies, name, information, calibration, key), (datasets, name, key) or (null_gaps, name, key).
     """
     owner: type[Model] = Config
     if location[0] == "compute":
         owner = Compute
     elif location[0] == "theory":
         owner = Theory
+    elif location[0] == "decision_error":
+        owner = DecisionError
+    elif location[0] == "null_gaps":
+        owner = NullGaps
     elif location[0] == "datasets":
         owner = DATASETS[raw["datasets"][location[1]]["kind"]]
     elif location[:1] == ("studies",) and location[2:4] == ("information", "calibration"):
@@ -112,4 +116,5 @@ def _expected_keys(location: tuple[Any, ...], raw: dict[str, Any]) -> str:
             "fusion": Fusion,
         }
         owner = parts.get(str(location[2]) if len(location) > 3 else "", Study)
-    return f"; expected one of {', '.join(owner.model_fields)}"
+    known = list(owner.model_fields)
+    return f"; {did_you_mean(str(location[-1]), known)}expected one of {', '.join(known)}"
