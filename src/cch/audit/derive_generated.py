@@ -169,10 +169,12 @@ def _sides(entry: dict[str, Any]) -> list[Side | None]:
     for value, mean, degrees in every:
         if value is None:
             found.append(None)
-        elif value == 0 if mean is None else math.isclose(mean, value):
-            found.append((value, 0.0, math.inf))
         elif mean is None:
-            raise NotDerivable("a bound has no mean")
+            if value != 0:
+                raise NotDerivable("a bound has no mean")
+            found.append((0.0, 0.0, math.inf))
+        elif math.isclose(mean, value):
+            found.append((value, 0.0, math.inf))
         else:
             degrees = math.inf if degrees is None else degrees
             error = abs(mean - value) / float(stdtrit(degrees, entry["confidence"]))

@@ -184,8 +184,8 @@ def _sides(entry: Mapping[str, Any]) -> list[Side | None]:
 
 def _side(value: float, confidence: float, mean: float | None, degrees: float | None) -> Side:
     # No rows to estimate on give the limit 0 without an error: information is never below 0.
-    if value == 0 if mean is None else math.isclose(mean, value):
-        return Side(Nats(value))
-    if mean is None:
+    if mean is None and value != 0:
         raise CchError("a bound", "has no `mean` in its fit", "let the estimator store it")
+    if mean is None or math.isclose(mean, value):
+        return Side(Nats(value))
     return Side.of_bound(value, confidence, mean, degrees)
