@@ -295,13 +295,13 @@ def by_place() -> dict[str, list[tuple[Path, Any]]]:
     return {place: every for place, every in found.items() if place not in ONE_VALUE}
 
 
-read = functools.cache(yaml.safe_load)
+read = functools.cache(yaml.load)
 
 
 @pytest.fixture(autouse=True)
 def _read_once(monkeypatch):
     """Read the large tables of the project once, and keep no plan."""
-    monkeypatch.setattr(yaml, "safe_load", read)
+    monkeypatch.setattr(yaml, "load", read)
     yield
     for method in vars(Plan).values():
         if hasattr(method, "cache_clear"):

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import yaml
 from scipy.special import bdtrc, stdtrit
 
 from cch import CHECKOUT
 from cch.audit.derive import Derived, NotDerivable, Place, Query, derives
 from cch.audit.derive_criterion import Claim, Side, holm, label_entropy
 from cch.audit.facts import Facts
+from cch.base.files import parse_yaml
 
 
 @derives("null-gaps")
@@ -42,7 +42,7 @@ def null_gaps(query: Query, place: Place, facts: Facts) -> Derived:
 def _printed_gaps(table: str, column: str) -> dict[str, float]:
     """The gaps that the paper prints, by row of the table of null gaps."""
     text = (CHECKOUT / "paper" / "claims.yaml").read_text(encoding="utf-8")
-    printed = yaml.safe_load(text)["tables"][table]
+    printed = parse_yaml(text)["tables"][table]
     place, labels = printed["columns"].index(column), printed.get("labels", {})
     return {
         f"printed-{labels.get(row, row).rstrip('%')}": float(cells[place])

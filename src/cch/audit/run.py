@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cch import CHECKOUT
 from cch.audit import derive, derive_criterion, derive_generated, printed
 from cch.audit.derive import Derived, NotDerivable, Place
@@ -18,6 +16,7 @@ from cch.audit.report import Audit
 from cch.audit.rerun_command import restoring
 from cch.audit.tree import Tree
 from cch.base.errors import CchError
+from cch.base.files import parse_yaml
 
 assert derive_criterion and derive_generated  # imported for what they register
 
@@ -106,7 +105,7 @@ def _paper_file(checkout: Path | None, name: str) -> dict[str, Any]:
     path = checkout / "paper" / f"{name}.yaml" if checkout else None
     if path is None or not path.is_file():
         return {}
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return parse_yaml(path.read_text(encoding="utf-8")) or {}
 
 
 def _check_queries(report: Audit, document: dict[str, Any], layouts: dict[str, Any]) -> None:

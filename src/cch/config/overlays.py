@@ -10,6 +10,7 @@ import yaml
 
 from cch import CHECKOUT
 from cch.base.errors import CchError, did_you_mean
+from cch.base.files import parse_yaml
 from cch.config.model import _without_nulls
 
 
@@ -61,7 +62,7 @@ def read(overlays: Sequence[str | Path], root: str | Path = CHECKOUT) -> dict[st
     layers: list[tuple[object, dict[str, Any]]] = []
     for path in (Path(root) / "config.yaml", *map(Path, overlays)):
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            content = parse_yaml(path.read_text(encoding="utf-8")) or {}
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise CchError(path, "there is no such configuration file") from None
         except OSError as error:

@@ -22,7 +22,7 @@ import yaml
 
 from cch import __version__
 from cch.base.errors import CchError
-from cch.base.files import sha256_file
+from cch.base.files import parse_yaml, sha256_file
 from cch.base.progress import Progress
 from cch.config.registry import BOUNDS, ESTIMATORS
 from cch.criterion.gap import GapEstimate, judge
@@ -110,7 +110,7 @@ def parse_options(texts: Sequence[str]) -> dict[str, Any]:
         if name in options:
             raise CchError("--option", f"{name} is there twice", "say which value it has")
         try:
-            options[name] = yaml.safe_load(value)
+            options[name] = parse_yaml(value)
         except yaml.YAMLError:
             raise CchError("--option", f"{value!r} of {name} is no value") from None
     return options

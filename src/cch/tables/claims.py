@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field
 
 from cch.base.errors import CchError
+from cch.base.files import parse_yaml
 from cch.config import Config, Model
 from cch.tables.documents import Claim, Deviation, setting_text
 from cch.tables.layout import Layout
@@ -133,7 +134,7 @@ def load_claims(path: str | Path) -> Claims:
         CchError: it does not have the form that ``Claims`` describes.
     """
     try:
-        claims = Claims.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        claims = Claims.model_validate(parse_yaml(Path(path).read_text(encoding="utf-8")))
     except (ValueError, yaml.YAMLError) as error:
         raise CchError(path, " ".join(str(error).split())) from None
     for name, table in claims.tables.items():

@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from cch.base.errors import CchError
+from cch.base.files import parse_yaml
 from cch.config import Config, Study
 from cch.tables.layout import Layout
 from cch.tables.study_layouts import pairs_layout, study_layouts
@@ -20,7 +21,7 @@ def load_layouts(path: str | Path) -> dict[str, Layout]:
         CchError: one line with the wrong key.
     """
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        raw = parse_yaml(Path(path).read_text(encoding="utf-8"))
         return {name: Layout.model_validate(entry) for name, entry in raw.items()}
     except ValidationError as error:
         first = error.errors()[0]

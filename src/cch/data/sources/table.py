@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from cch.base.errors import CchError
+from cch.base.files import parse_yaml
 from cch.config import Config, MatricesDataset, Model, Name
 from cch.data.sources import gdc, generated, pypi, user_files  # noqa: F401  (they register their kinds)
 from cch.data.sources.types import FileEntry
@@ -106,7 +107,7 @@ def load_table(path: str | os.PathLike[str]) -> SourceTable:
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CchError(path, "there is no such source table") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
