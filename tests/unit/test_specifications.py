@@ -17,14 +17,15 @@ import yaml
 
 from cch.base.errors import CchError
 from cch.config import DATASETS, Model, load
+from cch.config.specs import study_roles
 from cch.workflow.planning import Plan
 from support import ROOT, raw_config
 
 Job = tuple[str, str]
 Path = tuple[str, ...]
 
-RUNS = "teacher baseline student fusion"
-NETWORKS = "teacher baseline student tabulate"
+RUNS = "teacher baseline student fusion second-teacher two-teachers"
+NETWORKS = "teacher baseline student second-teacher two-teachers tabulate"
 
 # By section and fields: the stages whose specification they are part of. Those that a study does
 # not have (a selection, fusions, calibrations) are passed over.
@@ -76,11 +77,14 @@ STALE: dict[str, dict[str, str]] = {
     },
     "datasets.matrices.labels": {"file sample label": "prepare tabulate"},
     "studies.*": {
-        "title group metric entry": "tabulate",
+        "title group entry": "tabulate",
+        # The better of two teachers is chosen by it.
+        "metric": "two-teachers tabulate",
         "dataset": f"select {RUNS} tabulate",
         # Students learn from the file of their teachers, which is an input.
-        "teacher": "select teacher fusion tabulate",
-        "student": "select baseline student fusion tabulate",
+        "teacher": "select teacher fusion two-teachers tabulate",
+        "second_teacher": "select second-teacher two-teachers tabulate",
+        "student": "select baseline student fusion two-teachers tabulate",
         "seeds split": f"select {RUNS} tabulate",
         "selection": f"select {RUNS} tabulate",
         "inputs": f"{RUNS} tabulate",
@@ -92,9 +96,9 @@ STALE: dict[str, dict[str, str]] = {
     "studies.*.training": {
         "optimizer learning_rate schedule momentum weight_decay batch_size epochs": NETWORKS
     },
-    "studies.*.distillation": {"temperatures weights": "student tabulate"},
+    "studies.*.distillation": {"temperatures weights": "student two-teachers tabulate"},
     "studies.*.degradation": {
-        "kind levels scale": "teacher student tabulate",
+        "kind levels scale": "teacher student second-teacher two-teachers tabulate",
         "symbol": "tabulate",
     },
     "studies.*.split": {"test valid stratified train": f"select {RUNS} tabulate"},
@@ -111,8 +115,8 @@ STALE: dict[str, dict[str, str]] = {
         "estimators options limit": "estimate calibrate tabulate",
         "bounds": "estimate tabulate",
         # Runs hold the representations of these seeds and rows.
-        "runs": "teacher baseline tabulate",
-        "rows": "teacher baseline estimate calibrate tabulate",
+        "runs": "teacher baseline second-teacher tabulate",
+        "rows": "teacher baseline second-teacher estimate calibrate tabulate",
         "calibration": "calibrate tabulate",
     },
     "studies.*.information.calibration": {
@@ -149,6 +153,7 @@ OTHER: dict[str, list[Any]] = {
     "dataset": ["mnistm-a18", "other-brca"],
     "teacher": ["audio", "rppa", "c"],
     "student": ["audio", "rppa", "c"],
+    "second_teacher": ["audio", "mrna", "c"],
     "metric": ["auc"],
     "group": [["a-group"]],
     "entry": ["an-entry"],
@@ -175,11 +180,13 @@ OTHER: dict[str, list[Any]] = {
 def configuration() -> dict[str, Any]:
     """The demo, cut down to a study of every sort, with every key written out."""
     raw = raw_config("demo")
-    kept = ("synthetic", "mnistm-a20", "mosei-vision", "brca")
+    kept = ("brca", "synthetic", "mnistm-a20", "mosei-vision")
     raw["studies"] = {name: copy.deepcopy(raw["studies"][name]) for name in kept}
     raw["studies"]["brca"]["split"] = {"kind": "random", "test": 0.2, "valid": 0.1, "train": 0.6}
+    raw["studies"]["brca"]["second_teacher"] = "rppa"
     raw["studies"]["own"] = copy.deepcopy(raw["studies"]["brca"])
     raw["studies"]["own"] |= {"dataset": "own", "teacher": "a", "student": "b"}
+    raw["studies"]["own"]["second_teacher"] = None
     raw["studies"]["own"]["fusion"]["training"]["optimizer"] = "sgd"  # which has a momentum
     # One more of the same shape.
     raw["studies"]["own-too"] = copy.deepcopy(raw["studies"]["own"])
@@ -211,9 +218,8 @@ def specifications(plan: Plan) -> dict[Job, Any]:
         for estimator in plan.config.decision_error.estimators:
             jobs["estimate_decision", estimator] = plan.decision_spec(estimator)
     for name, study in plan.config.studies.items():
-        for role in RUNS.split():
-            if role != "fusion" or study.fusion:
-                jobs[role, name] = plan.train_spec(name, role)
+        for role in study_roles(study):
+            jobs[role, name] = plan.train_spec(name, role)
         wanted = study.information
         for estimator in [*wanted.estimators, *study.bounds]:
             jobs["estimate", f"{name}/{estimator}"] = plan.estimate_spec(name, estimator)
@@ -266,7 +272,7 @@ def values(name: str, annotation: Any, value: Any) -> list[Any]:
 
 def changed(raw: dict[str, Any], path: Path, annotation: Any) -> dict[Job, Any]:
     """The jobs of the configuration with another valid value at ``path``; none if none is found."""
-    for other in values(path[-1], annotation, functools.reduce(lambda at, key: at[key], path, raw)):
+    for other in values(path[-1], annotation, functools.reduce(dict.get, path, raw)):
         edited = copy.deepcopy(raw)
         functools.reduce(lambda at, key: at[key], path[:-1], edited)[path[-1]] = other
         with contextlib.suppress(CchError):

@@ -17,6 +17,7 @@ with stage(snakemake, "study") as job:  # noqa: F821
                 step.output,
                 compute=job.compute,
                 teacher=inputs.pop("teacher", None),
+                second_teacher=inputs.pop("second_teacher", None),
                 features=inputs,
             )
         elif step.stage == "estimate":

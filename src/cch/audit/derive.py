@@ -102,12 +102,12 @@ def sd_of(members: Sequence[Member], unit: str | None = None) -> Derived:
 # Runs
 
 
-def _runs(query: Query, role: str, place: Place, facts: Facts) -> list[dict[str, Any]]:
+def runs_of(query: Query, role: str, place: Place, facts: Facts) -> list[dict[str, Any]]:
     """Runs that a query means and that count: not diverged, with the metric."""
     chosen = []
     runs = facts.runs(place.study, role)
     by_level = role != "baseline" and any(run["level"] is not None for run in runs)
-    treated = role not in ("teacher", "baseline")
+    treated = role not in ("teacher", "second-teacher", "baseline")
     for run in runs:
         if by_level and query["level"] is not None and run["level"] != query["level"]:
             continue
@@ -122,14 +122,14 @@ def _runs(query: Query, role: str, place: Place, facts: Facts) -> list[dict[str,
 @derives("metric")
 def metric(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean over the runs of a role."""
-    runs = _runs(query, query["role"], place, facts)
+    runs = runs_of(query, query["role"], place, facts)
     return mean_of([(run["id"], None, run["metrics"][query["metric"]]) for run in runs])
 
 
 def _pairs_of_runs(query: Query, place: Place, facts: Facts) -> list[Pair]:
     """Students with the baselines of their seeds."""
-    rivals = {run["seed"]: run for run in _runs(query, "baseline", place, facts)}
-    runs = _runs(query, "student", place, facts)
+    rivals = {run["seed"]: run for run in runs_of(query, "baseline", place, facts)}
+    runs = runs_of(query, "student", place, facts)
     return [(run, rivals[run["seed"]]) for run in runs if run["seed"] in rivals]
 
 
@@ -141,7 +141,7 @@ def _members(pairs: Sequence[Pair], query: Query) -> list[Member]:
 STUDENTS, FUSIONS = ("student", "baseline"), ("fusion", "fusion")
 
 
-def _apart(
+def apart(
     pairs: Sequence[Pair], roles: tuple[str, str], query: Query, place: Place, facts: Facts
 ) -> Derived:
     """Mean of a paired difference, and its interval."""
@@ -153,7 +153,7 @@ def _apart(
 @derives("difference")
 def difference(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean over seeds of student minus baseline."""
-    return _apart(_pairs_of_runs(query, place, facts), STUDENTS, query, place, facts)
+    return apart(_pairs_of_runs(query, place, facts), STUDENTS, query, place, facts)
 
 
 @derives("effect")
@@ -170,10 +170,10 @@ def effect(query: Query, place: Place, facts: Facts) -> Derived:
             )
         )
     sweep = {one: _pairs_of_runs(query | {"level": one}, place, facts) for one in levels}
-    return _judged(sweep, query["level"], STUDENTS, query, place, facts)
+    return judged(sweep, query["level"], STUDENTS, query, place, facts)
 
 
-def _judged(
+def judged(
     sweep: dict[str | None, list[Pair]],
     level: str | None,
     roles: tuple[str, str],
@@ -181,6 +181,7 @@ def _judged(
     place: Place,
     facts: Facts,
 ) -> Derived:
+    """What distilling did at a level of a sweep, by the pairs of every level."""
     metric = query["metric"]
     intervals = [interval(place.study, roles, metric, pairs, facts) for pairs in sweep.values()]
     at = list(sweep).index(level) if level in sweep else None
@@ -219,14 +220,14 @@ def _pairs_of_arms(query: Query, place: Place, facts: Facts) -> list[Pair]:
 @derives("fusion-difference")
 def fusion_difference(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean over seeds of one arm minus another."""
-    return _apart(_pairs_of_arms(query, place, facts), FUSIONS, query, place, facts)
+    return apart(_pairs_of_arms(query, place, facts), FUSIONS, query, place, facts)
 
 
 @derives("fusion-effect")
 def fusion_effect(query: Query, place: Place, facts: Facts) -> Derived:
     """Whether an arm helps over another."""
     pairs = _pairs_of_arms(query, place, facts)
-    return _judged({None: pairs}, None, FUSIONS, query, place, facts)
+    return judged({None: pairs}, None, FUSIONS, query, place, facts)
 
 
 # Information

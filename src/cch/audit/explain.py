@@ -19,7 +19,7 @@ from cch.tables.documents import Cell, Document, read_document, table_documents
 from cch.training.plan import level_name
 
 SHOWN = (
-    *("rule", "raw", "generator", "notes", "device", "slurm", "threads", "started"),
+    *("rule", "raw", "generator", "notes", "chosen", "device", "slurm", "threads", "started"),
     *("seconds", "params", "code", "environment"),
 )
 """What an explanation keeps of a record."""

@@ -133,6 +133,9 @@ def _about(link: dict[str, Any]) -> Iterator[str]:
     if link.get("notes"):
         said = [f"{key}: {_words(value)}" for key, value in link["notes"].items()]
         yield f"notes: {'; '.join(said)}"
+    if link.get("chosen"):
+        counts = [f"level {level} {_words(count)}" for level, count in link["chosen"].items()]
+        yield f"better teacher on validation rows, seeds: {'; '.join(counts)}"
     spec = specification(link)
     if "split" in spec:
         split = spec["split"]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from cch import CHECKOUT, LIBRARY
-from cch.audit import derive_criterion, derive_generated
+from cch.audit import derive_criterion, derive_generated, derive_teachers
 from cch.audit.cell_config import cell_config
 from cch.audit.derive import RULES, Derived, NotDerivable, Place
 from cch.audit.explain import find_cell, working_folder
@@ -40,7 +40,7 @@ from cch.tables.queries import KINDS
 from cch.training.store import RunsFile
 from cch.workflow.planning import Plan
 
-assert derive_criterion and derive_generated  # imported for what they register
+assert derive_criterion and derive_generated and derive_teachers  # imported for what they register
 
 ABSOLUTE = {"accuracy", "weighted_f1", "macro_f1", "auc"}
 TOLERANCE = 0.02
@@ -294,7 +294,7 @@ class CellRecomputation:
             # The name of a selection depends on the number of seeds, which may be cut.
             names = stored.training_inputs(study, role)
             for key, target in cut.training_inputs(study, role).items():
-                if key != "teacher":
+                if key not in ("teacher", "second_teacher"):
                     self._as_recorded(names[key], record)
                     link = self.folder / target
                     link.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cch import CHECKOUT
-from cch.audit import derive, derive_criterion, derive_generated, printed
+from cch.audit import derive, derive_criterion, derive_generated, derive_teachers, printed
 from cch.audit.derive import Derived, NotDerivable, Place
 from cch.audit.facts import Facts, near, same
 from cch.audit.files import Chains, check_cell_files, check_code, check_files
@@ -18,12 +18,12 @@ from cch.audit.tree import Tree
 from cch.base.errors import CchError
 from cch.base.files import parse_yaml
 
-assert derive_criterion and derive_generated  # imported for what they register
+assert derive_criterion and derive_generated and derive_teachers  # imported for what they register
 
 DOCUMENT = "cch-table-2"
 MAIN = "main"  # in a layout: the first estimator of the study
 BY_LEVEL = ("md", "tex")
-LEVELS_IN_ROWS = ("criterion-",)
+LEVELS_IN_ROWS = ("criterion-", "teachers-")
 """Tables of a study's own with a row for each level."""
 RENDERED: dict[str, Callable[[str, str, Mapping[str, Any], Audit], None]] = {
     "csv": printed.check_csv,

@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -715,6 +715,11 @@ class Study(Model):
     dataset: Name = Field(description="Which of `datasets`.")
     teacher: str = Field(description="The strong modality, X1; left out with `pairs`.")
     student: str = Field(description="The weak modality, X2; left out with `pairs`.")
+    second_teacher: str | None = Field(
+        None,
+        description="A second strong modality: students learn from each teacher alone, from the "
+        "mean of both, and from the better by validation rows; see docs/two-teachers.md.",
+    )
     pairs: Pairs = Field(
         None,
         description="A study for every ordered pair of the dataset's modalities (`all`), or for "
@@ -771,6 +776,13 @@ class Study(Model):
                     f"{role}: `pairs` names the modalities; leave it out, or null in an overlay"
                 )
         return raw | {"teacher": "", "student": ""}
+
+    @model_serializer(mode="wrap")
+    def _without_absent_teacher(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Tables of studies with one teacher keep the specifications of before it was there.
+        content: dict[str, Any] = handler(self)
+        absent = ("second_teacher", None)
+        return {key: value for key, value in content.items() if (key, value) != absent}
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
@@ -1044,6 +1056,8 @@ def pair_studies(name: str, study: Study, dataset: DatasetModel) -> dict[str, St
     where, held = f"studies.{name}.pairs", dataset.modalities
     if study.degradation.kind == "modality":
         raise ValueError(f"{where}: does not go with degradation.kind: 'modality'")
+    if study.second_teacher is not None:
+        raise ValueError(f"{where}: does not go with second_teacher; write a study of its own")
     asked = list(itertools.permutations(held, 2)) if study.pairs == "all" else study.pairs or []
     made = {}
     for teacher, student in asked:
@@ -1099,17 +1113,10 @@ def _check_shared_calibration(name: str, study: Study, studies: dict[str, Study]
         raise ValueError(f"{where}: {other!r} is of another shape ({', '.join(wrong)})")
 
 
-def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
-    """Raise ValueError where a study asks for what its dataset will not hold."""
-    where = f"studies.{name}"
-    trained = {"training": study.training}
-    if study.fusion:
-        trained["fusion.training"] = study.fusion.training
-    for key, training in trained.items():
-        if training.optimizer in ("adam", "adamw") and training.momentum:
-            raise ValueError(f"{where}.{key}.momentum: {training.optimizer} has none; leave it out")
-    held = dataset.modalities
-    for role in ("teacher", "student"):
+def _check_modalities(where: str, study: Study, held: Sequence[str]) -> None:
+    """Raise ValueError where teachers and student are not modalities of their own."""
+    second = ["second_teacher"] if study.second_teacher is not None else []
+    for role in ("teacher", "student", *second):
         if getattr(study, role) not in held:
             raise ValueError(
                 f"{where}.{role}: datasets.{study.dataset} has no modality "
@@ -1119,6 +1126,26 @@ def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
         raise ValueError(
             f"{where}.student: {study.student!r} is the teacher; take another of {', '.join(held)}"
         )
+    if study.second_teacher in (study.teacher, study.student):
+        taken = "teacher" if study.second_teacher == study.teacher else "student"
+        raise ValueError(
+            f"{where}.second_teacher: {study.second_teacher!r} is the {taken}; take another of "
+            f"{', '.join(held)}"
+        )
+    if second and study.degradation.kind == "modality":
+        raise ValueError(f"{where}.second_teacher: does not go with degradation.kind: 'modality'")
+
+
+def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:
+    """Raise ValueError where a study asks for what its dataset will not hold."""
+    where = f"studies.{name}"
+    trained = {"training": study.training}
+    if study.fusion:
+        trained["fusion.training"] = study.fusion.training
+    for key, training in trained.items():
+        if training.optimizer in ("adam", "adamw") and training.momentum:
+            raise ValueError(f"{where}.{key}.momentum: {training.optimizer} has none; leave it out")
+    _check_modalities(where, study, dataset.modalities)
     if dataset.regression and study.fusion:
         raise ValueError(f"{where}.fusion: is for classes, {study.dataset} is a regression")
     if dataset.regression != (study.metric == "mse"):

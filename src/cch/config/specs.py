@@ -37,7 +37,7 @@ from cch.config.model import (
 )
 from cch.config.registry import BOUNDS, CLASSIFIER, ESTIMATORS, KINDS, OPTIMIZERS, READERS
 
-Role = Literal["teacher", "baseline", "student", "fusion"]
+Role = Literal["teacher", "baseline", "student", "fusion", "second-teacher", "two-teachers"]
 
 
 class _Part(Model):
@@ -88,6 +88,27 @@ class TeacherSpec(_Runs):
     degradation: DegradationAmount
     information: StoredRows
 
+    @property
+    def modality(self) -> str:
+        """What these teachers read."""
+        return self.teacher
+
+
+class SecondTeacherSpec(_Runs):
+    """Teachers on the second modality, likewise."""
+
+    role: Literal["second-teacher"] = "second-teacher"
+    second_teacher: str
+    network: Network
+    training: Training
+    degradation: DegradationAmount
+    information: StoredRows
+
+    @property
+    def modality(self) -> str:
+        """What these teachers read."""
+        return self.second_teacher
+
 
 class BaselineSpec(_Runs):
     """Students without distillation, and their representations."""
@@ -110,6 +131,24 @@ class StudentSpec(_Runs):
     degradation: DegradationAmount
 
 
+class TwoTeachersSpec(_Runs):
+    """Students of the second teacher, of both teachers' mean, and of the better one.
+
+    Attributes:
+        metric: by which the better teacher is chosen, on validation rows.
+    """
+
+    role: Literal["two-teachers"] = "two-teachers"
+    teacher: str
+    second_teacher: str
+    student: str
+    network: Network
+    training: Training
+    distillation: Distillation
+    degradation: DegradationAmount
+    metric: str
+
+
 class FusionSpec(_Runs):
     """Fusions of both modalities."""
 
@@ -120,24 +159,39 @@ class FusionSpec(_Runs):
 
 
 TrainSpec = Annotated[
-    TeacherSpec | BaselineSpec | StudentSpec | FusionSpec, Field(discriminator="role")
+    TeacherSpec | BaselineSpec | StudentSpec | FusionSpec | SecondTeacherSpec | TwoTeachersSpec,
+    Field(discriminator="role"),
 ]
 SPECS: dict[str, type[_Runs]] = {
     "teacher": TeacherSpec,
     "baseline": BaselineSpec,
     "student": StudentSpec,
     "fusion": FusionSpec,
+    "second-teacher": SecondTeacherSpec,
+    "two-teachers": TwoTeachersSpec,
 }
+NEEDS = {
+    "fusion": ("fusion", "say how to fuse"),
+    "second-teacher": ("second_teacher", "name a modality"),
+    "two-teachers": ("second_teacher", "name a modality"),
+}
+"""The key without which a study does not have a role, and what to do."""
+
+
+def study_roles(study: Study) -> list[str]:
+    """Return the roles that a study has, each after those that it is trained from."""
+    return [r for r in SPECS if r not in NEEDS or getattr(study, NEEDS[r][0]) is not None]
 
 
 def train_spec(name: str, study: Study, role: str) -> TrainSpec:
     """Return the specification of a role of the study ``name``.
 
     Raises:
-        CchError: fusions are asked of a study that fuses nothing.
+        CchError: the study does not have the role.
     """
-    if role == "fusion" and study.fusion is None:
-        raise CchError(f"studies.{name}", "has no `fusion`", "say how to fuse")
+    if role not in study_roles(study):
+        key, todo = NEEDS[role]
+        raise CchError(f"studies.{name}", f"has no `{key}`", todo)
     model = SPECS[role]
     own = {name: getattr(study, name) for name in model.model_fields if hasattr(study, name)}
     return model.model_validate({"study": name, **own})  # type: ignore[return-value]

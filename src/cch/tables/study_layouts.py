@@ -1,8 +1,8 @@
 """The tables and figures that every study of a configuration gets, without an entry anywhere.
 
 ``sweep-<study>``, ``criterion-<study>``, and where the study has them ``fusion-<study>``,
-``calibration-<study>`` and ``sensitivity-<study>``. An entry of ``pairs`` has one over all its
-studies, ``pairs-<entry>``.
+``calibration-<study>``, ``sensitivity-<study>`` and ``teachers-<study>``. An entry of ``pairs``
+has one over all its studies, ``pairs-<entry>``.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ def study_layouts(name: str, study: Study) -> dict[str, Layout]:
         if study.information.shared_with is None:
             layouts[f"calibration-{name}"] = calibration_layout(name, study)
         layouts[f"sensitivity-{name}"] = sensitivity_layout(name, study)
+    if study.second_teacher:
+        layouts[f"teachers-{name}"] = teachers_layout(name, study)
     return layouts
 
 
@@ -283,6 +285,66 @@ def _pair_columns(study: Study) -> list[ColumnLayout]:
         columns += [difference, _effect_column(query, key, text)]
     verdict, ground, *_ = _criterion_columns()
     return [*columns, verdict, ground, _gap_column(study.information.estimators[0])]
+
+
+# Two teachers
+
+
+def teachers_layout(name: str, study: Study) -> Layout:
+    """Return the table of students of each teacher, of both and of the better one, by level."""
+    label, metric = _metric_label(study), study.metric
+    both = {"teacher": study.teacher, "second-teacher": study.second_teacher}
+    columns = [
+        ColumnLayout(
+            key=role,
+            label=f"{label}, {heading}",
+            query={"kind": "metric", "role": role, "metric": metric},
+        )
+        for role, heading in {
+            "baseline": "no KD",
+            **{role: f"{modality} teacher" for role, modality in both.items()},
+        }.items()
+    ]
+    columns.append(
+        ColumnLayout(key="chosen", label="better teacher", query={"kind": "better-teacher"})
+    )
+    for treatment in _treatments(study):
+        columns += _student_columns(study, label, *treatment)
+    return Layout(
+        number=f"Teachers {name}",
+        title=f"{study.title}: two teachers, {study.teacher} and {study.second_teacher}",
+        caption="Students of each teacher alone, of the mean of both teachers' softened "
+        "probabilities, and of the better teacher: the one with the better metric on a quarter of "
+        "the training rows after training on the others, chosen for each seed and level; the "
+        "column counts seeds. All that teach and learn are trained on all training rows. The "
+        f"teachers' metrics are on clean test inputs. {EFFECT_CAPTION}",
+        study=name,
+        own=True,
+        row_label=study.degradation.symbol,
+        columns=columns,
+    )
+
+
+def _student_columns(
+    study: Study, label: str, query: dict[str, Any], key: str, text: str
+) -> Iterator[ColumnLayout]:
+    """Yield metric, difference and effect of every kind of student under one treatment."""
+    headings = {
+        "first": study.teacher,
+        "second": study.second_teacher,
+        "mean": "mean",
+        "better": "better",
+    }
+    for targets, heading in headings.items():
+        # Students of the first teacher are the study's ordinary ones.
+        asked = [{"kind": "metric", "role": "student"}, {"kind": "difference"}, {"kind": "effect"}]
+        if targets != "first":
+            kinds = ("two-teachers", "two-teachers-difference", "two-teachers-effect")
+            asked = [{"kind": kind, "targets": targets} for kind in kinds]
+        about = f"{heading} ({text})"
+        shown = (f"{label}, KD by {about}", f"{label} difference, {about}", f"distilling, {about}")
+        for part, said, of in zip(("kd", "difference", "effect"), shown, asked, strict=True):
+            yield ColumnLayout(key=f"{part}-{targets}-{key}", label=said, query=query | of)
 
 
 # Fusion

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from cch.base.files import digest
-from cch.config.specs import BaselineSpec, FusionSpec, Role, StudentSpec, TeacherSpec, TrainSpec
+from cch.config.specs import (
+    BaselineSpec,
+    FusionSpec,
+    Role,
+    SecondTeacherSpec,
+    StudentSpec,
+    TeacherSpec,
+    TrainSpec,
+    TwoTeachersSpec,
+)
 
 Arm = Literal["direct", "kd", "heads"]
 """What a fusion minimises; see ``cch.training.fusion``."""
+
+TargetsOf = Literal["second", "mean", "better"]
+"""Whose targets a student of two teachers learns; see ``cch.training.two_teachers``."""
 
 
 def level_name(level: float) -> str:
@@ -28,7 +40,8 @@ class Run:
         level: degradation level of the teacher's input (students; teachers where every level has
             a teacher of its own), else None.
         temperature, weight: of the distillation loss; weight 0 for teachers and baselines.
-        arm: what a fusion minimises (``cch.training.fusion``), else None.
+        arm: what a fusion minimises, or whose targets a student of two teachers learns, else
+            None.
     """
 
     role: Role
@@ -37,7 +50,7 @@ class Run:
     level: float | None = None
     temperature: float = 1.0
     weight: float = 0.0
-    arm: Arm | None = None
+    arm: Arm | TargetsOf | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -51,18 +64,18 @@ class Run:
         return (part, self.seed)
 
 
-def teacher_modality(spec: TeacherSpec, level: float) -> str:
+def teacher_modality(spec: TeacherSpec | SecondTeacherSpec, level: float) -> str:
     """The teacher's modality at a level: one for all, or one for each level."""
     if spec.degradation.kind == "modality":
-        return f"{spec.teacher}@{level_name(level)}"
-    return spec.teacher
+        return f"{spec.modality}@{level_name(level)}"
+    return spec.modality
 
 
-def teacher_runs(spec: TeacherSpec) -> list[Run]:
+def teacher_runs(spec: TeacherSpec | SecondTeacherSpec) -> list[Run]:
     """One teacher a seed, or one a seed and level where every level is a modality of its own."""
     seeds = range(spec.seeds)
     if spec.degradation.kind != "modality":
-        return [Run("teacher", spec.teacher, seed) for seed in seeds]
+        return [Run("teacher", spec.modality, seed) for seed in seeds]
     return [
         Run("teacher", teacher_modality(spec, level), seed, level)
         for level in spec.degradation.levels
@@ -75,7 +88,12 @@ def baseline_runs(spec: BaselineSpec) -> list[Run]:
     return [Run("baseline", spec.student, seed) for seed in range(spec.seeds)]
 
 
-def student_runs(spec: StudentSpec) -> list[Run]:
+def two_teacher_runs(spec: TwoTeachersSpec) -> list[Run]:
+    """The same students once for each ``TargetsOf``."""
+    return [replace(run, arm=arm) for arm in get_args(TargetsOf) for run in student_runs(spec)]
+
+
+def student_runs(spec: StudentSpec | TwoTeachersSpec) -> list[Run]:
     """One student for every level, temperature, weight and seed."""
     return [
         Run("student", spec.student, seed, level, temperature, weight)
@@ -99,14 +117,18 @@ def fusion_runs(spec: FusionSpec) -> list[Run]:
     ]
 
 
-def run_id(run: Run, spec: TrainSpec, dataset_digest: str, teacher: str | None = None) -> str:
+def run_id(
+    run: Run, spec: TrainSpec, dataset_digest: str, teacher: str | list[str] | None = None
+) -> str:
     """Identity of a run: a digest of everything that determines its numbers.
+
+    A student of the second teacher has the id that it has in a study with that teacher alone.
 
     Args:
         run: the run.
         spec: the specification that it belongs to.
         dataset_digest: SHA-256 of the dataset file.
-        teacher: id of the teacher that it is distilled from (students).
+        teacher: id of the teacher that it is distilled from (students), or ids of both.
     """
     identity: dict[str, Any] = {
         "dataset": dataset_digest,
@@ -130,4 +152,6 @@ def run_id(run: Run, spec: TrainSpec, dataset_digest: str, teacher: str | None =
             "temperature": run.temperature,
             "weight": run.weight,
         }
+    if run.arm in ("mean", "better"):
+        identity["targets"] = run.arm
     return digest(identity)[:16]

@@ -22,10 +22,12 @@ from cch.config import Compute
 from cch.config.specs import (
     BaselineSpec,
     FusionSpec,
+    SecondTeacherSpec,
     StoredRows,
     StudentSpec,
     TeacherSpec,
     TrainSpec,
+    TwoTeachersSpec,
 )
 from cch.data.paired import PairedDataset, Part, split_of
 from cch.training.fusion import FusionMember, train_fusion
@@ -35,6 +37,7 @@ from cch.training.plan import (
     Run,
     baseline_runs,
     fusion_runs,
+    two_teacher_runs,
     level_name,
     run_id,
     student_runs,
@@ -43,6 +46,7 @@ from cch.training.plan import (
 )
 from cch.training.stack import Member, Prediction, TrainedStack, train_stack
 from cch.training.store import RunsFile, write_runs
+from cch.training.two_teachers import better, mean_targets, validation_split
 
 log = logging.getLogger("cch.training")
 
@@ -100,8 +104,9 @@ class StudyContext:
         runs: Sequence[Run],
         soft_targets: torch.Tensor | None = None,
         teachers: Sequence[int] | None = None,
+        rows: np.ndarray | None = None,
     ) -> TrainedStack:
-        """Train ``runs``, all on one modality, in one stack."""
+        """Train ``runs``, all on one modality, in one stack; on fewer ``rows`` (S, n) if given."""
         members = [
             Member(
                 key=run.key,
@@ -121,14 +126,15 @@ class StudyContext:
             members=members,
             soft_targets=soft_targets,
             channels=self.dataset.channels(modality),
-            **self.shared(runs[0].role),
+            **self.shared(runs[0].role, rows),
         )
         self.facts.setdefault("stacks", []).append(trained.chunks)
         return trained
 
-    def shared(self, role: str) -> dict[str, Any]:
+    def shared(self, role: str, rows: np.ndarray | None = None) -> dict[str, Any]:
         """What networks and fusions are trained with alike."""
-        places = self.inputs.places(self.train_rows, range(self.spec.seeds))
+        rows = self.train_rows if rows is None else rows
+        places = self.inputs.places(rows, range(self.spec.seeds))
         return {
             "labels": torch.from_numpy(self.inputs.labels()),
             "row_sets": [torch.from_numpy(rows) for rows in places],
@@ -226,6 +232,7 @@ def train(
     *,
     compute: Compute,
     teacher: str | Path | None = None,
+    second_teacher: str | Path | None = None,
     features: Mapping[str, str | Path] | None = None,
 ) -> dict[str, Any]:
     """Train all runs of a role and write them.
@@ -236,6 +243,7 @@ def train(
         out: the runs file to write.
         compute: device, memory and threads.
         teacher: runs of their teachers, which students need.
+        second_teacher: runs of the second teachers, which students of two need too.
         features: selection files by modality, where the study selects.
 
     Returns:
@@ -247,7 +255,7 @@ def train(
     """
     with PairedDataset(dataset) as opened:
         context = StudyContext(spec, opened, compute, features=features or {})
-        if isinstance(spec, TeacherSpec):
+        if isinstance(spec, TeacherSpec | SecondTeacherSpec):
             train_teachers(context, spec, out)
         elif isinstance(spec, BaselineSpec):
             train_baselines(context, spec, out)
@@ -255,12 +263,18 @@ def train(
             train_fusions(context, spec, out)
         elif teacher is None:
             raise CchError(spec.study, "students need the runs of their teachers")
-        else:
+        elif isinstance(spec, StudentSpec):
             train_students(context, spec, teacher, out)
+        elif second_teacher is None:
+            raise CchError(spec.study, "students of two teachers need the runs of both")
+        else:
+            train_two_teachers(context, spec, (teacher, second_teacher), out)
     return context.facts
 
 
-def train_teachers(context: StudyContext, spec: TeacherSpec, out: str | Path) -> None:
+def train_teachers(
+    context: StudyContext, spec: TeacherSpec | SecondTeacherSpec, out: str | Path
+) -> None:
     """Train the teachers of a study; store soft targets and representations at every level."""
     seen = context.information_rows(spec.information)
     arrays = context.tested() | context.informed(seen)
@@ -289,7 +303,7 @@ def train_teachers(context: StudyContext, spec: TeacherSpec, out: str | Path) ->
         logits.append(clean)
         losses.append(trained.losses.numpy())
     arrays |= {"logits": np.concatenate(logits), "loss": np.concatenate(losses)}
-    write_runs(out, context.header("teacher", next(iter(by_modality))), entries, arrays)
+    write_runs(out, context.header(spec.role, next(iter(by_modality))), entries, arrays)
 
 
 def _add_degraded(
@@ -334,20 +348,11 @@ def train_students(
     context: StudyContext, spec: StudentSpec, teacher: str | Path, out: str | Path
 ) -> None:
     """Train the distilled students of all levels, temperatures and weights in one stack."""
-    levels = spec.degradation.levels
-    with RunsFile(teacher) as file:
-        if file.header["dataset"] != context.dataset_digest:
-            raise CchError(file.path, "was trained on another dataset file", "train it again")
-        teachers = {(run["seed"], run["level"]): run["id"] for run in file.runs}
-        soft = np.concatenate([file.array(f"soft_target/{level_name(x)}") for x in levels])
+    teachers, targets = _taught(context, teacher, spec.degradation.levels)
     runs = student_runs(spec)
-    place = {level: number for number, level in enumerate(levels)}
-    positions = [place[run.level] * spec.seeds + run.seed for run in runs]
-    trained = context.train(spec.student, runs, torch.from_numpy(soft), positions)
-    seeds = [run.seed for run in runs]
-    rows = torch.from_numpy(context.inputs.places(context.test_rows[seeds], seeds))
-    inputs = torch.from_numpy(context.inputs.table(spec.student))
-    logits = trained.predict(inputs, rows, representation=False).logits.numpy()
+    trained, logits = _train_taught(
+        context, spec.student, runs, [run.level for run in runs], targets
+    )
     entries = []
     for run, *outcome in zip(runs, logits, trained.diverged, strict=True):
         own = teachers.get((run.seed, level_name(run.level))) or teachers[run.seed, None]
@@ -355,6 +360,120 @@ def train_students(
         entries.append(context.describe(run, identity, *outcome) | {"teacher": own})
     arrays = context.tested() | {"logits": logits, "loss": trained.losses.numpy()}
     write_runs(out, context.header("student", spec.student), entries, arrays)
+
+
+def _taught(
+    context: StudyContext, teacher: str | Path, levels: Sequence[float]
+) -> tuple[dict[tuple[int, str | None], str], dict[Any, np.ndarray]]:
+    """Ids of teachers by seed and level, and their soft targets (S, n, K) by level."""
+    with RunsFile(teacher) as file:
+        if file.header["dataset"] != context.dataset_digest:
+            raise CchError(file.path, "was trained on another dataset file", "train it again")
+        identities = {(run["seed"], run["level"]): run["id"] for run in file.runs}
+        return identities, {x: file.array(f"soft_target/{level_name(x)}") for x in levels}
+
+
+def _train_taught(
+    context: StudyContext,
+    modality: str,
+    runs: Sequence[Run],
+    keys: Sequence[Any],
+    targets: Mapping[Any, np.ndarray],
+) -> tuple[TrainedStack, np.ndarray]:
+    """Train students; return them and their logits on test rows.
+
+    Args:
+        context: of the study.
+        modality: what the students read.
+        runs: the students.
+        keys: for each of them the key of its targets.
+        targets: soft targets (S, n, K) by key.
+    """
+    place = {key: number for number, key in enumerate(targets)}
+    positions = [
+        place[key] * context.spec.seeds + run.seed for run, key in zip(runs, keys, strict=True)
+    ]
+    soft = torch.from_numpy(np.concatenate(list(targets.values())))
+    trained = context.train(modality, runs, soft, positions)
+    seeds = [run.seed for run in runs]
+    rows = torch.from_numpy(context.inputs.places(context.test_rows[seeds], seeds))
+    inputs = torch.from_numpy(context.inputs.table(modality))
+    return trained, trained.predict(inputs, rows, representation=False).logits.numpy()
+
+
+def train_two_teachers(
+    context: StudyContext, spec: TwoTeachersSpec, files: Sequence[str | Path], out: str | Path
+) -> None:
+    """Train the students of two teachers in one stack (``cch.training.two_teachers``).
+
+    Args:
+        context: of the study.
+        spec: what determines the runs.
+        files: runs of the first and of the second teachers.
+        out: the runs file to write.
+    """
+    levels, task = spec.degradation.levels, context.dataset.task
+    identities, soft = zip(*(_taught(context, file, levels) for file in files), strict=True)
+    arrays, scores = _validate(context, spec)
+    chosen = {
+        level: np.array([better(pair, spec.metric) for pair in scores[level]]) for level in levels
+    }
+    targets: dict[Any, np.ndarray] = {}
+    for level in levels:
+        first, second = (one[level] for one in soft)
+        targets["second", level] = second
+        targets["better", level] = np.where(chosen[level][:, None, None] == 1, second, first)
+        for temperature in spec.distillation.temperatures:
+            mean = mean_targets(first, second, temperature, task)
+            targets["mean", level, temperature] = mean
+    runs = two_teacher_runs(spec)
+    keys = [(run.arm, run.level, *([run.temperature] if run.arm == "mean" else [])) for run in runs]
+    trained, logits = _train_taught(context, spec.student, runs, keys, targets)
+    names, entries = (spec.teacher, spec.second_teacher), []
+    for run, *outcome in zip(runs, logits, trained.diverged, strict=True):
+        both = [known[run.seed, None] for known in identities]
+        taken = 1 if run.arm == "second" else chosen[run.level][run.seed]
+        own = both if run.arm == "mean" else both[taken]
+        entry = context.describe(run, run_id(run, spec, context.dataset_digest, own), *outcome)
+        entry["teacher"] = own
+        if run.arm == "better":
+            pair = scores[run.level][run.seed]
+            entry |= {"chosen": names[taken], "validation": dict(zip(names, pair, strict=True))}
+        entries.append(entry)
+    context.facts["chosen"] = {
+        level_name(level): dict(zip(names, np.bincount(one, minlength=2).tolist(), strict=True))
+        for level, one in chosen.items()
+    }
+    arrays |= context.tested() | {"logits": logits, "loss": trained.losses.numpy()}
+    write_runs(out, context.header(spec.role, spec.student), entries, arrays)
+
+
+def _validate(
+    context: StudyContext, spec: TwoTeachersSpec
+) -> tuple[dict[str, np.ndarray], dict[float, list[list[float | None]]]]:
+    """Score teachers of both modalities on validation rows, which they are not trained on.
+
+    Returns:
+        Arrays of the runs file that let a reader repeat the choice, and for each level and seed
+        the metric of both.
+    """
+    held, rest = validation_split(context.train_rows, context.dataset.label, spec.dataset)
+    label, levels = context.dataset.label[held], spec.degradation.levels
+    arrays = {"validation_rows": held, "validation_label": label}
+    said: dict[float, list[np.ndarray]] = {level: [] for level in levels}
+    for modality in (spec.teacher, spec.second_teacher):
+        runs = [Run("teacher", modality, seed) for seed in range(spec.seeds)]
+        trained = context.train(modality, runs, rows=rest)
+        for level in levels:
+            said[level].append(context.predict(trained, modality, level, held).logits.numpy())
+    scores = {}
+    for level, both in said.items():
+        arrays[f"validation_logits/{level_name(level)}"] = np.stack(both)
+        scores[level] = [
+            [evaluate(one[seed], label[seed], context.dataset.task)[spec.metric] for one in both]
+            for seed in range(spec.seeds)
+        ]
+    return arrays, scores
 
 
 def train_fusions(context: StudyContext, spec: FusionSpec, out: str | Path) -> None:

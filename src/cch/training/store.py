@@ -11,6 +11,8 @@ Layout (R runs in the order of ``runs``, S seeds, n rows of a part)::
     information_rows, information_label   (S', n_info) for the seeds that information needs
     representation/<level>        (S', n_info, H) float32, penultimate (baselines: level 0)
     soft_target/<level>           (S, n_train, K) float32, logits on training rows (teachers)
+    validation_rows, validation_label     (S, n_valid), by which the better teacher is chosen
+    validation_logits/<level>     (2, S, n_valid, K) float32, of teachers on the other training rows
 """
 
 from __future__ import annotations

@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from cch.config.specs import FusionSpec, SelectSpec, StudentSpec, TeacherSpec, TrainSpec
+from cch.config.specs import (
+    FusionSpec,
+    SecondTeacherSpec,
+    SelectSpec,
+    StudentSpec,
+    TeacherSpec,
+    TrainSpec,
+    TwoTeachersSpec,
+)
 from cch.config.work import Size, Work
-from cch.training.plan import Run, baseline_runs, fusion_runs, student_runs, teacher_runs
+from cch.training.plan import (
+    Run,
+    baseline_runs,
+    fusion_runs,
+    two_teacher_runs,
+    student_runs,
+    teacher_runs,
+)
+from cch.training.two_teachers import VALIDATION
 
 TRAINING_STEP = 6
 """Operations of a weight for a row in training: two forwards, four backwards."""
@@ -24,6 +40,8 @@ def training_work(spec: TrainSpec, size: Size | None) -> Work:
     Operations are those of the layers' products over all rows, epochs and members; activations,
     the optimiser and predictions are left out. Bytes are of inputs and stored outputs.
     """
+    if isinstance(spec, TwoTeachersSpec):
+        return _two_teachers_work(spec, size)
     runs = runs_of(spec)
     if size is None:
         return Work(None, runs=len(runs))
@@ -33,21 +51,40 @@ def training_work(spec: TrainSpec, size: Size | None) -> Work:
         units, training = spec.fusion.encoder, spec.fusion.training
         one = sum(weights([width, units, outputs]) for width in read) + 2 * units * outputs
     else:
-        name = spec.teacher if isinstance(spec, TeacherSpec) else spec.student
+        taught = isinstance(spec, TeacherSpec | SecondTeacherSpec)
+        name = spec.modality if taught else spec.student
         read, training = [_features(spec, size, name)], spec.training
         one = weights([*read, *spec.network.hidden, outputs])
     stored = len(runs) * rows["test"] * outputs
-    if isinstance(spec, TeacherSpec):
+    if isinstance(spec, TeacherSpec | SecondTeacherSpec):
         stored += spec.seeds * len(spec.degradation.levels) * rows["train"] * outputs
     held = 4 * (sum(rows.values()) * sum(read) + stored)
     per_member = TRAINING_STEP * one * rows["train"] * training.epochs
     return Work(per_member * len(runs), held, runs=len(runs))
 
 
+def _two_teachers_work(spec: TwoTeachersSpec, size: Size | None) -> Work:
+    """The students, and the teachers of both modalities that choose between them."""
+    students, choosing = len(runs_of(spec)), 2 * spec.seeds
+    if size is None:
+        return Work(None, runs=students + choosing)
+    rows, outputs = size.split(spec.split), size.outputs
+    names = (spec.teacher, spec.second_teacher, spec.student)
+    read = [_features(spec, size, name) for name in names]
+    first, second, own = (weights([width, *spec.network.hidden, outputs]) for width in read)
+    trained = students * own + (1 - VALIDATION) * spec.seeds * (first + second)
+    stored = students * rows["test"] * outputs
+    held = 4 * (sum(rows.values()) * sum(read) + stored)
+    operations = TRAINING_STEP * trained * rows["train"] * spec.training.epochs
+    return Work(operations, held, runs=students + choosing)
+
+
 def runs_of(spec: TrainSpec) -> list[Run]:
     """Return the runs of a specification."""
-    if isinstance(spec, TeacherSpec):
+    if isinstance(spec, TeacherSpec | SecondTeacherSpec):
         return teacher_runs(spec)
+    if isinstance(spec, TwoTeachersSpec):
+        return two_teacher_runs(spec)
     if isinstance(spec, StudentSpec):
         return student_runs(spec)
     return fusion_runs(spec) if isinstance(spec, FusionSpec) else baseline_runs(spec)

@@ -19,7 +19,6 @@ from cch.base.files import digest, sha256_file
 from cch.config import Config, DecisionError, Study, load
 from cch.config.paths import Paths
 from cch.config.specs import (
-    SPECS,
     DecisionSpec,
     DecisionTableSpec,
     NullGapsSpec,
@@ -32,6 +31,7 @@ from cch.config.specs import (
     estimate_spec,
     named_code,
     select_spec,
+    study_roles,
     train_spec,
 )
 from cch.criterion.closed_form import student_label_nats
@@ -52,6 +52,8 @@ READS = {
     "baseline": ("student",),
     "student": ("student",),
     "fusion": ("teacher", "student"),
+    "second-teacher": ("second_teacher",),
+    "two-teachers": ("teacher", "second_teacher", "student"),
 }
 
 OTHER_TARGETS = {
@@ -240,8 +242,7 @@ class Plan:
                 inputs=self.training_inputs(study, role),
                 output=paths.runs(study, role),
             )
-            for role in SPECS
-            if role != "fusion" or spec.fusion
+            for role in study_roles(spec)
         ]
         for name in [*spec.information.estimators, *spec.bounds]:
             given, out = self.estimate_spec(study, name), paths.information(study, name)
@@ -599,7 +600,8 @@ class Plan:
             (study.dataset, selection_name(study, modality)): (name, modality)
             for name, study in self.config.studies.items()
             if study.selection
-            for modality in (study.teacher, study.student)
+            for modality in (study.teacher, study.student, study.second_teacher)
+            if modality is not None
         }
 
     @cached
@@ -607,8 +609,10 @@ class Plan:
         """Input files of training, by name in the rule."""
         spec = self.config.studies[study]
         files = {"dataset": self.paths.dataset(spec.dataset)}
-        if role == "student":
+        if role in ("student", "two-teachers"):
             files["teacher"] = self.paths.runs(study, "teacher")
+        if role == "two-teachers":
+            files["second_teacher"] = self.paths.runs(study, "second-teacher")
         if spec.selection:
             for part in READS[role]:
                 name = selection_name(spec, getattr(spec, part))

@@ -4,7 +4,15 @@
 and the digest of the code that made a table would not count it.
 """
 
-from cch.tables.queries import calibration, criterion, fusion, information, runs, settings  # noqa: F401
+from cch.tables.queries import (  # noqa: F401
+    calibration,
+    criterion,
+    fusion,
+    information,
+    runs,
+    settings,
+    two_teachers,
+)
 from cch.tables.queries.base import (
     KINDS,
     Answer,

@@ -21,7 +21,7 @@ class Metric(RunQuery):
     """Mean of a test metric over the runs of a role."""
 
     kind: Literal["metric"]
-    role: Literal["teacher", "baseline", "student"]
+    role: Literal["teacher", "baseline", "student", "second-teacher"]
     metric: str
     level: str | None = None
     temperature: float | None = None
@@ -37,7 +37,7 @@ class Metric(RunQuery):
         found = Answer(aggregation=f"mean of test {self.metric} over seeds, last epoch")
         runs = selected_runs(source, self.role, self.level, self.temperature, self.weight)
         if not runs:
-            found.flags.append(_not_run(self.temperature, self.weight))
+            found.flags.append(not_run(self.temperature, self.weight))
         add_metric(found, self.metric, path, runs)
         return found
 
@@ -46,7 +46,8 @@ class Metric(RunQuery):
         unused: tuple[str, ...] = ()
         if self.role != "student":
             unused += ("distillation",)
-        if self.role == "baseline" or (self.role == "teacher" and not self.level):
+        teaches = self.role in ("teacher", "second-teacher")
+        if self.role == "baseline" or (teaches and not self.level):
             unused += ("degradation",)
         return super().depends_on(path) and not within(path, unused)
 
@@ -77,17 +78,17 @@ class PairedQuery(RunQuery):
 
     def sides(self, source: Source, level: str | None) -> tuple[Side, Side]:
         """The students and the baselines of a level."""
+        baselines = selected_runs(source, "baseline", level, None, None)
+        return self.students(source, level), (source.runs_path("baseline"), baselines)
+
+    def students(self, source: Source, level: str | None) -> Side:
+        """The students of a level; of all levels where it is None."""
         treatment = (level, self.temperature, self.weight)
-        roles = ("student", "baseline")
-        first, second = (
-            (source.runs_path(role), selected_runs(source, role, *treatment)) for role in roles
-        )
-        return first, second
+        return source.runs_path("student"), selected_runs(source, "student", *treatment)
 
     def levels(self, source: Source) -> list[str | None]:
         """The levels of the sweep that the query belongs to."""
-        treatment = (self.temperature, self.weight)
-        runs = [r for r in source.runs("student") if (r["temperature"], r["weight"]) == treatment]
+        _, runs = self.students(source, None)
         return list(dict.fromkeys(run["level"] for run in runs)) if self.level else [None]
 
     def answer(self, source: Source) -> Answer:
@@ -99,7 +100,7 @@ class PairedQuery(RunQuery):
         )
         sides = self.sides(source, self.level)
         if not sides[0][1]:
-            found.flags.append(_not_run(self.temperature, self.weight))
+            found.flags.append(not_run(self.temperature, self.weight))
         add_differences(found, source, self.metric, *sides)
         return found
 
@@ -146,10 +147,11 @@ def selected_runs(
 ) -> list[dict[str, Any]]:
     """Runs of a role at a level and, for students, of a treatment; in order of seed."""
     chosen = source.runs(role)
-    per_level = role == "student" or any(run["level"] is not None for run in chosen)
+    taught = role in ("student", "two-teachers")
+    per_level = taught or any(run["level"] is not None for run in chosen)
     if per_level and role != "baseline" and level is not None:
         chosen = [run for run in chosen if run["level"] == level]
-    if role == "student":
+    if taught:
         treatment = (temperature, weight)
         chosen = [run for run in chosen if (run["temperature"], run["weight"]) == treatment]
     return sorted(chosen, key=lambda run: run["seed"])
@@ -250,6 +252,7 @@ def judged(
     )
 
 
-def _not_run(temperature: float | None, weight: float | None) -> str:
+def not_run(temperature: float | None, weight: float | None) -> str:
+    """Return the flag of a cell whose treatment is not in the configuration."""
     wanted = f"T = {temperature:g}, λ = {weight:g}" if temperature else "it"
     return f"not run in this configuration: {wanted}"

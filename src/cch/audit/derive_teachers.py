@@ -1,0 +1,113 @@
+"""Students of two teachers again, and the choice of the better one from stored outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+
+from cch.audit.derive import Derived, Place, Query, apart, derives, judged, mean_of, runs_of
+from cch.audit.facts import Facts, same
+from cch.audit.gains import Pair
+from cch.audit.metrics import metrics_again
+from cch.base.errors import CchError
+
+ROLE = "two-teachers"
+ROLES = (ROLE, "baseline")
+
+
+def _students(query: Query, place: Place, facts: Facts) -> list[dict[str, Any]]:
+    """Students of one kind that count, in order of seed."""
+    return [run for run in runs_of(query, ROLE, place, facts) if run["arm"] == query["targets"]]
+
+
+def _pairs(query: Query, place: Place, facts: Facts) -> list[Pair]:
+    rivals = {run["seed"]: run for run in runs_of(query, "baseline", place, facts)}
+    found = _students(query, place, facts)
+    return [(run, rivals[run["seed"]]) for run in found if run["seed"] in rivals]
+
+
+@derives("two-teachers")
+def two_teachers(query: Query, place: Place, facts: Facts) -> Derived:
+    """Mean over the students of one kind."""
+    found = _students(query, place, facts)
+    return mean_of([(run["id"], None, run["metrics"][query["metric"]]) for run in found])
+
+
+@derives("two-teachers-difference")
+def two_teachers_difference(query: Query, place: Place, facts: Facts) -> Derived:
+    """Mean over seeds of student minus baseline."""
+    return apart(_pairs(query, place, facts), ROLES, query, place, facts)
+
+
+@derives("two-teachers-effect")
+def two_teachers_effect(query: Query, place: Place, facts: Facts) -> Derived:
+    """What distilling did, among all levels of its treatment."""
+    treatment = (query["temperature"], query["weight"])
+    every = facts.runs(place.study, ROLE)
+    levels = dict.fromkeys(
+        r["level"] for r in every if (r["temperature"], r["weight"]) == treatment
+    )
+    if query["level"] is None:
+        levels = {None: None}
+    sweep = {one: _pairs(query | {"level": one}, place, facts) for one in levels}
+    return judged(sweep, query["level"], ROLES, query, place, facts)
+
+
+@derives("better-teacher")
+def better_teacher(query: Query, place: Place, facts: Facts) -> Derived:
+    """Seeds in which each teacher did better on validation rows, by their stored outputs.
+
+    Raises:
+        CchError: a run says otherwise, was taught by another teacher, or a validation row is a
+            test row.
+    """
+    settings = facts.recorded_settings(place.study)
+    names, metric = (settings["teacher"], settings["second_teacher"]), settings["metric"]
+    teachers = [
+        {run["seed"]: run["id"] for run in facts.runs(place.study, role)}
+        for role in ("teacher", "second-teacher")
+    ]
+    scores = _scores(query["level"], metric, place, facts)
+    better = [r for r in facts.runs(place.study, ROLE) if r["arm"] == "better"]
+    better = [r for r in better if r["level"] == query["level"]]
+    members: dict[int, tuple[str, None, float]] = {}
+    for run in better:
+        seed = run["seed"]
+        second = _is_better(scores[seed][1], scores[seed][0], metric)
+        stored = [run["validation"].get(name) for name in names]
+        if run["chosen"] != names[second] or not all(map(same, stored, scores[seed])):
+            said = f"says {run['chosen']} by {stored}, its stored outputs give {scores[seed]}"
+            raise CchError(f"run {run['id']}", said)
+        if run["teacher"] != teachers[second].get(seed):
+            raise CchError(f"run {run['id']}", f"was not taught by the {names[second]} teacher")
+        members.setdefault(seed, (run["id"], None, float(second)))
+    found = [members[seed] for seed in sorted(members)]
+    seconds = sum(int(value) for _, _, value in found)
+    text = f"{names[0]} {len(found) - seconds}, {names[1]} {seconds}"
+    return Derived(text, members=found)
+
+
+def _is_better(one: float | None, other: float | None, metric: str) -> bool:
+    """Whether a score is better than another; one that is not defined is worse than any."""
+    if one is None or other is None:
+        return one is not None
+    return one < other if metric == "mse" else one > other
+
+
+def _scores(level: str, metric: str, place: Place, facts: Facts) -> list[list[float | None]]:
+    """The metric of both teachers on the validation rows of each seed."""
+    name = facts.path("runs", place.study, f"{ROLE}.h5")
+    try:
+        with h5py.File(facts.tree.place(name), "r") as file:
+            outputs, label = file[f"validation_logits/{level}"][()], file["validation_label"][()]
+            pairs = zip(file["validation_rows"][()], file["test_rows"][()], strict=True)
+            if any(set(held.tolist()) & set(tested.tolist()) for held, tested in pairs):
+                raise CchError(name, "validates on test rows")
+    except (OSError, KeyError) as error:
+        raise CchError(name, f"holds no validation outputs ({error})") from None
+    task = "regression" if metric == "mse" else "classification"
+    return [
+        [metrics_again(one[seed], label[seed], task)[metric] for one in outputs]
+        for seed in range(len(label))
+    ]
