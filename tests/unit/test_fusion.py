@@ -262,6 +262,47 @@ def test_what_only_both_modalities_tell_is_learned(arm):
     assert said.teacher is None and said.student is None
 
 
+def test_three_modalities_have_an_encoder_each_and_a_common_head():
+    key, widths = ("fusion", 0), (D1, D2, 5)
+    ensemble = _Fusions(FUSION, widths, K)
+    stack = ensemble.initial([key], torch.device("cpu"))
+    batch = torch.randn(1, 9, sum(widths), generator=torch.Generator().manual_seed(2))
+    embeddings = []
+    with torch.random.fork_rng():
+        for part, values in zip(
+            ("teacher", "student", "second_teacher"), batch[0].split(widths, dim=1), strict=True
+        ):
+            torch.manual_seed(keyed_seed(*key, part, "weights", bits=56))
+            hidden = torch.relu(nn.Linear(values.shape[1], UNITS)(values))
+            embeddings.append(nn.BatchNorm1d(UNITS)(hidden))
+        torch.manual_seed(keyed_seed(*key, "fusion", "weights", bits=56))
+        joint = nn.Linear(3 * UNITS, K)(torch.cat(embeddings, dim=1))
+    torch.testing.assert_close(stack(batch).logits[0], joint, rtol=1e-4, atol=2e-5)
+
+
+def test_what_only_three_modalities_tell_is_learned_from_three():
+    generator = torch.Generator().manual_seed(1)
+    tables = [torch.rand(600, 3, generator=generator) - 0.5 for _ in range(3)]
+    training = Training(optimizer="adam", learning_rate=0.01, batch_size=64, epochs=25)
+    right = {}
+    for arm, third in (("direct", None), ("three", tables[2])):
+        trained = train_fusion(
+            fusion=Fusion(encoder=16, training=training),
+            teacher_inputs=tables[0],
+            student_inputs=tables[1],
+            second_teacher_inputs=third,
+            labels=(sum(table[:, 0] for table in tables) > 0).long(),
+            row_sets=[torch.arange(400)],
+            members=[FusionMember(("learned",), arm=arm)],
+            outputs=2,
+        )
+        said = trained.predict(*tables[:2], second_teacher_inputs=third)
+        label = (sum(table[:, 0] for table in tables) > 0)[400:].long()
+        right[arm] = (said.logits[0, 400:].argmax(dim=1) == label).float().mean()
+        assert said.teacher.shape == said.student.shape == (1, 600, 16)
+    assert right["three"] > 0.9 > right["direct"]
+
+
 def test_predict_reads_own_rows_and_chosen_members():
     data = examples()
     trained = train_fusion(fusion=FUSION, members=MEMBERS, **data)
@@ -296,6 +337,8 @@ def test_a_member_that_diverges_does_so_alone():
         ({"members": [FusionMember(("a",), rows=2)]}, "asks for row set 2 of 2"),
         ({"members": [FusionMember(("a",), arm="both")]}, "asks for arm 'both'"),
         ({"members": []}, "no members"),
+        ({"members": [FusionMember(("a",), arm="three")]}, "arm 'three', is given two modalities"),
+        ({"second_teacher_inputs": torch.zeros(ROWS, 2)}, "arm 'direct', is given three modal"),
         ({"memory_bytes": 10_000}, r"one run needs .*compute\.memory_gb"),
     ],
 )

@@ -83,7 +83,7 @@ STALE: dict[str, dict[str, str]] = {
         "dataset": f"select {RUNS} tabulate",
         # Students learn from the file of their teachers, which is an input.
         "teacher": "select teacher fusion two-teachers tabulate",
-        "second_teacher": "select second-teacher two-teachers tabulate",
+        "second_teacher": "select fusion second-teacher two-teachers tabulate",
         "student": "select baseline student fusion two-teachers tabulate",
         "seeds split": f"select {RUNS} tabulate",
         "selection": f"select {RUNS} tabulate",

@@ -291,22 +291,21 @@ def test_a_wrong_second_teacher_is_refused_in_one_line(change, said):
 
 
 def test_levels_that_are_modalities_have_no_second_teacher():
-    raw = raw_config()
-    raw["studies"]["synthetic"]["second_teacher"] = "x3"
-    with pytest.raises(CchError, match=r"synthetic.second_teacher: datasets.synthetic has no"):
-        load(raw)
+    change = {"second_teacher": "rppa", "selection": None, "degradation": {"kind": "modality"}}
+    with pytest.raises(CchError, match=r"brca.second_teacher: does not go with degradation.kind"):
+        load(configured(**change))
 
 
 def test_a_study_without_a_second_teacher_is_described_as_before():
     plan = Plan(configured(), ROOT)
     assert "second_teacher" not in plan.table_spec("sweep-brca")
     assert not any("teachers-" in name for name in plan.layouts)
-    with pytest.raises(CchError, match="studies.brca: has no `second_teacher`"):
+    with pytest.raises(CchError, match=r"studies.brca: has no `second_teacher`"):
         plan.train_spec("brca", "two-teachers")
 
 
 def test_a_second_teacher_adds_two_jobs_and_changes_no_other():
-    one, two = (Plan(configured(second_teacher=name), ROOT) for name in (None, "rppa"))
+    one, two = (Plan(configured(second_teacher=name, fusion=None), ROOT) for name in (None, "rppa"))
     before, after = ({step.output: step for step in plan.steps("brca")} for plan in (one, two))
     added = [step for name, step in after.items() if name not in before]
     assert {name: after[name] for name in before} == before
@@ -320,11 +319,34 @@ def test_a_second_teacher_adds_two_jobs_and_changes_no_other():
     assert set(two.layout_inputs("teachers-brca")) == wanted
 
 
+def test_a_fusion_has_an_arm_of_three_modalities_with_a_second_teacher(tmp_path):
+    training = {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 16, "epochs": 2}
+    spec = study(fusion={"encoder": 4, "training": training})
+    one = spec.model_copy(update={"second_teacher": None})
+    assert "second_teacher" not in train_spec("cohort", one, "fusion").model_dump_json()
+    three = train_all(tmp_path / "three", spec, roles=("fusion",))["fusion"]
+    two = train_all(tmp_path / "two", one, roles=("fusion",))["fusion"]
+    arms = [run["arm"] for run in three.runs]
+    assert arms == [arm for arm in ("direct", "kd", "heads", "three") for _ in range(spec.seeds)]
+    assert three.runs[: len(two.runs)] == two.runs
+    np.testing.assert_array_equal(three.array("logits")[: len(two.runs)], two.array("logits"))
+    assert three.runs[-1]["modality"] == "mrna+cnv+rppa"
+    size = Size({"train": 40, "test": 10}, {"mrna": 5, "rppa": 5, "cnv": 5}, 3)
+    of_two, of_three = (
+        training_work(train_spec("cohort", which, "fusion"), size).operations
+        for which in (one, spec)
+    )
+    each = 5 * 4 + 4 * 3 + 4 * 3  # an encoder, its head, its part of the fusion head
+    per_weight = 6 * 40 * 2 * spec.seeds
+    assert (of_two, of_three) == (per_weight * 3 * 2 * each, per_weight * (3 * 2 + 3) * each)
+
+
 def test_the_work_of_two_teachers_counts_students_and_the_teachers_that_choose():
     spec = read_train_spec(
         Plan(configured(second_teacher="rppa"), ROOT).train_spec("brca", ROLES[-1])
     )
-    students = 3 * spec.seeds * 3 * len(spec.distillation.temperatures)
+    grid = spec.distillation
+    students = 3 * spec.seeds * 3 * len(grid.temperatures) * len(grid.weights)
     assert training_work(spec, None).runs == students + 2 * spec.seeds
     size = Size({"train": 160}, {"mrna": 30, "rppa": 30, "cnv": 30}, 4)
     rows = size.split(spec.split)["train"]

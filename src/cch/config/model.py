@@ -705,6 +705,17 @@ def part_rows(rows: int, test: float, valid: float = 0, train: float | None = No
     return [left if train is None else trains, valids, tests]
 
 
+def without_absent_teacher(model: Any, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """Return a model's content, without ``second_teacher`` where there is none.
+
+    Jobs of studies with one teacher keep the specifications of before the key was there.
+    """
+    content: dict[str, Any] = handler(model)
+    return {
+        key: value for key, value in content.items() if (key, value) != ("second_teacher", None)
+    }
+
+
 class Study(Model):
     """One experiment: a dataset, a teacher modality, a student modality and the grid between."""
 
@@ -718,7 +729,8 @@ class Study(Model):
     second_teacher: str | None = Field(
         None,
         description="A second strong modality: students learn from each teacher alone, from the "
-        "mean of both, and from the better by validation rows; see docs/two-teachers.md.",
+        "mean of both, and from the better by validation rows; a `fusion` is also of all three. "
+        "See docs/two-teachers.md.",
     )
     pairs: Pairs = Field(
         None,
@@ -777,12 +789,7 @@ class Study(Model):
                 )
         return raw | {"teacher": "", "student": ""}
 
-    @model_serializer(mode="wrap")
-    def _without_absent_teacher(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Tables of studies with one teacher keep the specifications of before it was there.
-        content: dict[str, Any] = handler(self)
-        absent = ("second_teacher", None)
-        return {key: value for key, value in content.items() if (key, value) != absent}
+    _without_absent_teacher = model_serializer(mode="wrap")(without_absent_teacher)
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:

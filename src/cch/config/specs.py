@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_serializer
 
 from cch.base.errors import CchError
 from cch.config.model import (
@@ -34,6 +34,7 @@ from cch.config.model import (
     Study,
     Theory,
     Training,
+    without_absent_teacher,
 )
 from cch.config.registry import BOUNDS, CLASSIFIER, ESTIMATORS, KINDS, OPTIMIZERS, READERS
 
@@ -150,12 +151,14 @@ class TwoTeachersSpec(_Runs):
 
 
 class FusionSpec(_Runs):
-    """Fusions of both modalities."""
+    """Fusions of both modalities, and of all three where there is a second teacher."""
 
     role: Literal["fusion"] = "fusion"
     teacher: str
     student: str
     fusion: Fusion
+    second_teacher: str | None = None
+    _without_absent_teacher = model_serializer(mode="wrap")(without_absent_teacher)
 
 
 TrainSpec = Annotated[

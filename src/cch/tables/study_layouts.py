@@ -19,6 +19,7 @@ ARMS: dict[Arm, str] = {
     "direct": "direct",
     "heads": "heads trained, no KD",
     "kd": "with KD",
+    "three": "direct, three modalities",
 }
 FUSION_METRICS = {
     "accuracy": "Accuracy",
@@ -355,19 +356,16 @@ def fusion_layout(name: str, study: Study) -> Layout:
     columns = [
         ColumnLayout(key=arm, label=label, query={"kind": "fusion", "arm": arm})
         for arm, label in ARMS.items()
+        if arm != "three" or study.second_teacher
     ]
     for minus, label in (("direct", "KD minus direct"), ("heads", "KD minus heads")):
-        pair = {"arm": "kd", "minus": minus}
-        columns += [
-            ColumnLayout(
-                key=f"difference-{minus}", label=label, query=pair | {"kind": "fusion-difference"}
-            ),
-            ColumnLayout(
-                key=f"effect-{minus}",
-                label=f"distilling, {label}",
-                query=pair | {"kind": "fusion-effect"},
-            ),
-        ]
+        columns += _fusion_pair({"arm": "kd", "minus": minus}, minus, label, "distilling")
+    if study.second_teacher:
+        pair, label = (
+            {"arm": "three", "minus": "direct"},
+            f"with {study.second_teacher} minus without",
+        )
+        columns += _fusion_pair(pair, "three", label, "third modality")
     return Layout(
         number=f"Fusion {name}",
         title=f"{study.title}: fusion, direct and with distillation",
@@ -381,6 +379,20 @@ def fusion_layout(name: str, study: Study) -> Layout:
             for metric, label in FUSION_METRICS.items()
         ],
         columns=columns,
+    )
+
+
+def _fusion_pair(
+    pair: dict[str, Any], key: str, label: str, what: str
+) -> tuple[ColumnLayout, ColumnLayout]:
+    """The difference of two arms, and what it says of what they differ in."""
+    return (
+        ColumnLayout(
+            key=f"difference-{key}", label=label, query=pair | {"kind": "fusion-difference"}
+        ),
+        ColumnLayout(
+            key=f"effect-{key}", label=f"{what}, {label}", query=pair | {"kind": "fusion-effect"}
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Fusion of two modalities, direct and with distillation (Fig. 3, Tables 18, 19 and 21), stacked.
+"""Fusion of modalities, direct and with distillation (Fig. 3, Tables 18, 19 and 21), stacked.
 
 A member reads both modalities. Each has an encoder (linear, ReLU, batch normalisation, dropout:
 Table 18) and a head of its own; a fusion head reads both embeddings side by side and gives the
@@ -13,6 +13,8 @@ The arms of a comparison differ in their loss alone (``cch.training.objectives.d
   additional cross-entropy does, the difference from ``kd`` what the distillation does (and the
   factor 1 - λ before the cross-entropy of the fusion head).
   Where that head is left untrained, ``heads`` is ``direct``.
+* ``three``: ``direct`` with a third modality, that of a second teacher, whose encoder and head are
+  like the others'. A stack is of two modalities or of three.
 
 Members with equal keys share the initial weights of all parts, the order of batches and the
 dropout masks. The machinery, and what it promises, is that of ``cch.training.stack``.
@@ -32,6 +34,9 @@ from cch.training import objectives
 from cch.training.networks import Stacked, StackedLinear, StackedMLP
 from cch.training.plan import Arm
 from cch.training.stack import Batch, Examples, Job, TrainedStack, stacked_rows
+
+PARTS = ("teacher", "student", "second_teacher")
+"""Names of a stack's encoders, in the order of its modalities."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,8 @@ class TrainedFusion:
     """M trained members.
 
     Attributes:
-        trained: their networks and how they were trained; it reads both modalities' features side
-            by side, and its representation is both embeddings side by side.
+        trained: their networks and how they were trained; it reads all modalities' features side
+            by side, and its representation is all embeddings side by side.
     """
 
     trained: TrainedStack
@@ -85,24 +90,31 @@ class TrainedFusion:
         return self.trained.chunks
 
     def predict(
-        self, teacher_inputs: torch.Tensor, student_inputs: torch.Tensor, *chosen: Any, **more: Any
+        self,
+        teacher_inputs: torch.Tensor,
+        student_inputs: torch.Tensor,
+        *chosen: Any,
+        second_teacher_inputs: torch.Tensor | None = None,
+        **more: Any,
     ) -> FusionPrediction:
-        """What members say about rows of both tables, on the CPU.
+        """What members say about rows of all tables, on the CPU.
 
         Args:
             teacher_inputs: (R, D1) float32.
             student_inputs: (R, D2) float32, the same samples.
             *chosen: rows, then members, as for ``TrainedStack.predict``.
+            second_teacher_inputs: (R, D3) float32, likewise, for fusions of three.
             **more: the same by name, and ``representation``: whether the embeddings are wanted.
 
         Raises:
             CchError: shapes do not agree, or memory does not suffice for one member.
         """
-        inputs = _side_by_side("prediction", teacher_inputs, student_inputs)
+        inputs = _side_by_side("prediction", teacher_inputs, student_inputs, second_teacher_inputs)
         said = self.trained.predict(inputs, *chosen, **more)
         if said.representation is None:
             return FusionPrediction(said.logits, None, None)
-        return FusionPrediction(said.logits, *said.representation.chunk(2, dim=2))
+        parts = len(self.trained.stack.features)  # type: ignore[arg-type]
+        return FusionPrediction(said.logits, *said.representation.chunk(parts, dim=2)[:2])
 
 
 def train_fusion(
@@ -114,6 +126,7 @@ def train_fusion(
     row_sets: Sequence[torch.Tensor],
     members: Sequence[FusionMember],
     outputs: int,
+    second_teacher_inputs: torch.Tensor | None = None,
     device: str | torch.device = "cpu",
     memory_bytes: int = 4 * 2**30,
     label: str = "fusion",
@@ -128,6 +141,8 @@ def train_fusion(
         row_sets: S tensors (n,) of row numbers, of equal length.
         members: M members.
         outputs: K, classes.
+        second_teacher_inputs: (R, D3) float32, a third modality of them, which the arm ``three``
+            needs and no other arm takes.
         device: where to train.
         memory_bytes: budget for the examples and one chunk of members.
         label: what is trained, for progress lines and errors.
@@ -135,7 +150,8 @@ def train_fusion(
     Raises:
         CchError: shapes, types or ranges do not agree, or one member alone does not fit.
     """
-    inputs = _side_by_side(label, teacher_inputs, student_inputs)
+    tables = (teacher_inputs, student_inputs, second_teacher_inputs)
+    inputs = _side_by_side(label, *tables)
     rows = stacked_rows(label, row_sets)
     examples = Examples("classification", inputs, 1.0, labels, rows, None, outputs)
     examples.check(label)
@@ -143,23 +159,32 @@ def train_fusion(
     for number, member in enumerate(members):
         if member.arm not in get_args(Arm):
             raise CchError(label, f"member {number} asks for arm {member.arm!r}")
-    features = (teacher_inputs.shape[1], student_inputs.shape[1])
+        if (member.arm == "three") != (second_teacher_inputs is not None):
+            held = "two" if second_teacher_inputs is None else "three"
+            raise CchError(
+                label, f"member {number}, arm {member.arm!r}, is given {held} modalities"
+            )
+    features = tuple(table.shape[1] for table in tables if table is not None)
     ensemble = _Fusions(fusion, features, outputs)
     where = torch.device(device)
     job = Job(ensemble, fusion.training, examples, list(members), where, memory_bytes, label)
     return TrainedFusion(job.run())
 
 
-def _side_by_side(where: str, teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
-    """Both tables as one, (R, D1 + D2), so that batches are gathered once."""
-    for name, table in (("teacher", teacher), ("student", student)):
+def _side_by_side(
+    where: str, teacher: torch.Tensor, student: torch.Tensor, second: torch.Tensor | None
+) -> torch.Tensor:
+    """All tables as one, (R, D1 + D2 [+ D3]), so that batches are gathered once."""
+    named = {"teacher": teacher, "student": student}
+    named |= {} if second is None else {"second teacher": second}
+    for name, table in named.items():
         if table.dim() != 2 or table.dtype != torch.float32:
             found = f"{tuple(table.shape)} {table.dtype}"
             raise CchError(where, f"{name} inputs are {found}, expected (rows, D) float32")
-    if len(teacher) != len(student):
-        found = f"{len(teacher)} and {len(student)} rows"
+    if len({len(table) for table in named.values()}) > 1:
+        found = f"{' and '.join(str(len(table)) for table in named.values())} rows"
         raise CchError(where, f"the modalities have {found}, expected the same samples in both")
-    return torch.cat([teacher, student], dim=1)
+    return torch.cat(list(named.values()), dim=1)
 
 
 class FusionOutput(NamedTuple):
@@ -167,7 +192,7 @@ class FusionOutput(NamedTuple):
 
     Attributes:
         logits: of the fusion head, (M, B, K).
-        representation: both embeddings side by side, the teacher's first, (M, B, 2 U).
+        representation: embeddings side by side, the teacher's first, (M, B, 2 U) or (M, B, 3 U).
         teacher: logits of the teacher modality's head, (M, B, K).
         student: logits of the student modality's head, (M, B, K).
     """
@@ -183,7 +208,7 @@ class StackedFusion(Stacked):
 
     Args:
         network: of an encoder, with one hidden layer.
-        features: D1 and D2, features of the teacher and of the student modality.
+        features: D1 and D2, features of the teacher and of the student modality; D3 of a third.
         outputs: K, classes.
         members: M.
         device: where the parameters live; weights and biases start as zeros.
@@ -192,7 +217,7 @@ class StackedFusion(Stacked):
     def __init__(
         self,
         network: Network,
-        features: tuple[int, int],
+        features: tuple[int, ...],
         outputs: int,
         members: int,
         device: str | torch.device = "cpu",
@@ -202,27 +227,31 @@ class StackedFusion(Stacked):
         self.inputs, self.outputs, self.members = sum(features), outputs, members
         self.batch_norm, self.dropout = network.batch_norm, network.dropout
         (units,) = network.hidden
-        self.dropped_units, self.representation_units = [units, units], 2 * units
-        self.teacher, self.student = (
-            StackedMLP(network, width, outputs, members, device) for width in features
-        )
-        self.head = StackedLinear(2 * units, outputs, members, device)
+        self.dropped_units = [units] * len(features)
+        self.representation_units = units * len(features)
+        for part, width in zip(PARTS, features, strict=False):
+            setattr(self, part, StackedMLP(network, width, outputs, members, device))
+        self.head = StackedLinear(self.representation_units, outputs, members, device)
+
+    @property
+    def encoders(self) -> list[StackedMLP]:
+        """The encoders with their heads, in the order of ``features``."""
+        return [getattr(self, part) for part in PARTS[: len(self.features)]]
 
     @classmethod
     def initial(
         cls,
         network: Network,
-        features: tuple[int, int],
+        features: tuple[int, ...],
         outputs: int,
         keys: Sequence[tuple[Any, ...]],
         device: str | torch.device = "cpu",
     ) -> StackedFusion:
         """A stack with one member for each of ``keys``, its weights drawn from that key alone."""
         stack = cls(network, features, outputs, len(keys))
-        stack.teacher, stack.student = (
-            StackedMLP.initial(network, width, outputs, [(*key, part) for key in keys])
-            for part, width in zip(("teacher", "student"), features, strict=True)
-        )
+        for part, width in zip(PARTS, features, strict=False):
+            own = [(*key, part) for key in keys]
+            setattr(stack, part, StackedMLP.initial(network, width, outputs, own))
         stack.head = StackedLinear.initial(
             stack.representation_units, outputs, [(*key, "fusion") for key in keys]
         )
@@ -234,8 +263,7 @@ class StackedFusion(Stacked):
 
     def step_bytes(self, batch_size: int, copies: int) -> int:
         """Estimated memory of one member and one batch; see ``Stacked.step_bytes``."""
-        parts = (self.teacher, self.student)
-        encoders = sum(part.step_bytes(batch_size, copies) for part in parts)
+        encoders = sum(part.step_bytes(batch_size, copies) for part in self.encoders)
         weights = sum(tensor[0].numel() for tensor in self.head.parameters())
         # Embeddings side by side with their gradient, and around the head as many tensors of its
         # size as there are around a modality's head.
@@ -252,15 +280,15 @@ class StackedFusion(Stacked):
         """Logits of all heads, and the embeddings that they are fed.
 
         Args:
-            batch: (M, B, D1 + D2), the modalities side by side, or (B, D1 + D2).
-            masks: factors (M, B, U) of the teacher modality's encoder and of the student's, from
-                ``DropoutMasks``; None drops nothing.
+            batch: (M, B, D1 + D2 [+ D3]), the modalities side by side, or without M.
+            masks: factors (M, B, U) of each modality's encoder, from ``DropoutMasks``; None drops
+                nothing.
         """
-        first, second = (None, None) if masks is None else ([mask] for mask in masks)
-        left, right = batch.split(self.features, dim=-1)
-        teacher, student = self.teacher(left, first), self.student(right, second)
-        both = torch.cat([teacher.representation, student.representation], dim=2)
-        return FusionOutput(self.head(both), both, teacher.logits, student.logits)
+        given = [None] * len(self.features) if masks is None else [[mask] for mask in masks]
+        parts = zip(self.encoders, batch.split(self.features, dim=-1), given, strict=True)
+        said = [encoder(values, mask) for encoder, values, mask in parts]
+        together = torch.cat([one.representation for one in said], dim=2)
+        return FusionOutput(self.head(together), together, said[0].logits, said[1].logits)
 
 
 @dataclass(frozen=True)
@@ -268,7 +296,7 @@ class _Fusions:
     """The ensemble of ``train_fusion``."""
 
     fusion: Fusion
-    features: tuple[int, int]
+    features: tuple[int, ...]
     outputs: int
 
     @property
@@ -302,7 +330,7 @@ class _Objective:
     ) -> None:
         weights = [fusion.weight if member.arm == "kd" else 0.0 for member in members]
         learns = fusion.teacher_head == "supervised"
-        supervised = [float(learns and member.arm != "direct") for member in members]
+        supervised = [float(learns and member.arm in ("kd", "heads")) for member in members]
         self.weight = torch.tensor(weights, device=device)
         self.supervised = torch.tensor(supervised, device=device)
         self.temperature = torch.full_like(self.weight, fusion.temperature)

@@ -17,8 +17,8 @@ from cch.config.specs import (
     TwoTeachersSpec,
 )
 
-Arm = Literal["direct", "kd", "heads"]
-"""What a fusion minimises; see ``cch.training.fusion``."""
+Arm = Literal["direct", "kd", "heads", "three"]
+"""What a fusion minimises, and of what; see ``cch.training.fusion``."""
 
 TargetsOf = Literal["second", "mean", "better"]
 """Whose targets a student of two teachers learns; see ``cch.training.two_teachers``."""
@@ -35,7 +35,8 @@ class Run:
 
     Attributes:
         role: teacher, baseline (student without distillation), student or fusion.
-        modality: what the model reads; of a fusion the teacher's and the student's.
+        modality: what the model reads; of a fusion the teacher's and the student's, of three also
+            the second teacher's.
         seed: which repetition; within a seed everything but the treatment is shared.
         level: degradation level of the teacher's input (students; teachers where every level has
             a teacher of its own), else None.
@@ -105,14 +106,26 @@ def student_runs(spec: StudentSpec | TwoTeachersSpec) -> list[Run]:
 
 
 def fusion_runs(spec: FusionSpec) -> list[Run]:
-    """One fusion for every arm and seed; none where the study has no fusion."""
+    """One fusion for every arm and seed; none where the study has no fusion.
+
+    The arm ``three`` is there where the study has a second teacher.
+    """
     if spec.fusion is None:
         return []
     pair = f"{spec.teacher}+{spec.student}"
+    three = f"{pair}+{spec.second_teacher}"
+    arms = [arm for arm in get_args(Arm) if arm != "three" or spec.second_teacher is not None]
     temperature, weight = spec.fusion.temperature, spec.fusion.weight
     return [
-        Run("fusion", pair, seed, None, temperature, weight if arm == "kd" else 0.0, arm)
-        for arm in get_args(Arm)
+        Run(
+            "fusion",
+            three if arm == "three" else pair,
+            seed,
+            temperature=temperature,
+            weight=weight if arm == "kd" else 0.0,
+            arm=arm,
+        )
+        for arm in arms
         for seed in range(spec.seeds)
     ]
 

@@ -37,12 +37,12 @@ from cch.training.plan import (
     Run,
     baseline_runs,
     fusion_runs,
-    two_teacher_runs,
     level_name,
     run_id,
     student_runs,
     teacher_modality,
     teacher_runs,
+    two_teacher_runs,
 )
 from cch.training.stack import Member, Prediction, TrainedStack, train_stack
 from cch.training.store import RunsFile, write_runs
@@ -477,26 +477,39 @@ def _validate(
 
 
 def train_fusions(context: StudyContext, spec: FusionSpec, out: str | Path) -> None:
-    """Train the fusions of a study in one stack (Fig. 3)."""
-    runs = fusion_runs(spec)
-    tables = [
-        torch.from_numpy(context.inputs.table(modality)).float() * context.inputs.scale(modality)
-        for modality in (spec.teacher, spec.student)
-    ]
-    trained = train_fusion(
-        fusion=spec.fusion,
-        teacher_inputs=tables[0],
-        student_inputs=tables[1],
-        members=[FusionMember(run.key, run.seed, run.arm or "direct") for run in runs],
-        **context.shared("fusion"),
-    )
-    context.facts.setdefault("stacks", []).append(trained.chunks)
-    seeds = [run.seed for run in runs]
-    rows = torch.from_numpy(context.inputs.places(context.test_rows[seeds], seeds))
-    logits = trained.predict(*tables, rows, representation=False).logits.numpy()
-    entries = [
-        context.describe(run, run_id(run, spec, context.dataset_digest), *outcome)
-        for run, *outcome in zip(runs, logits, trained.diverged, strict=True)
-    ]
-    arrays = context.tested() | {"logits": logits, "loss": trained.losses.numpy()}
+    """Train the fusions of a study: those of two modalities in one stack, of three in another."""
+    tables = {
+        modality: torch.from_numpy(context.inputs.table(modality)).float()
+        * context.inputs.scale(modality)
+        for modality in (spec.teacher, spec.student, spec.second_teacher)
+        if modality is not None
+    }
+    every = fusion_runs(spec)
+    entries: list[dict[str, Any]] = []
+    logits, losses = [], []
+    for three in (False, True):
+        runs = [run for run in every if (run.arm == "three") == three]
+        if not runs:
+            continue
+        third = tables[spec.second_teacher] if three else None
+        trained = train_fusion(
+            fusion=spec.fusion,
+            teacher_inputs=tables[spec.teacher],
+            student_inputs=tables[spec.student],
+            second_teacher_inputs=third,
+            members=[FusionMember(run.key, run.seed, run.arm) for run in runs],
+            **context.shared("fusion"),
+        )
+        context.facts.setdefault("stacks", []).append(trained.chunks)
+        seeds = [run.seed for run in runs]
+        rows = torch.from_numpy(context.inputs.places(context.test_rows[seeds], seeds))
+        both = (tables[spec.teacher], tables[spec.student])
+        said = trained.predict(*both, rows, second_teacher_inputs=third, representation=False)
+        logits.append(said.logits.numpy())
+        losses.append(trained.losses.numpy())
+        entries += [
+            context.describe(run, run_id(run, spec, context.dataset_digest), *outcome)
+            for run, *outcome in zip(runs, logits[-1], trained.diverged, strict=True)
+        ]
+    arrays = context.tested() | {"logits": np.concatenate(logits), "loss": np.concatenate(losses)}
     write_runs(out, context.header("fusion", spec.student), entries, arrays)

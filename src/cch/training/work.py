@@ -19,9 +19,9 @@ from cch.training.plan import (
     Run,
     baseline_runs,
     fusion_runs,
-    two_teacher_runs,
     student_runs,
     teacher_runs,
+    two_teacher_runs,
 )
 from cch.training.two_teachers import VALIDATION
 
@@ -47,9 +47,12 @@ def training_work(spec: TrainSpec, size: Size | None) -> Work:
         return Work(None, runs=len(runs))
     rows, outputs = size.split(spec.split), size.outputs
     if isinstance(spec, FusionSpec):
-        read = [_features(spec, size, name) for name in (spec.teacher, spec.student)]
+        names = [spec.teacher, spec.student, *filter(None, [spec.second_teacher])]
+        read = [_features(spec, size, name) for name in names]
         units, training = spec.fusion.encoder, spec.fusion.training
-        one = sum(weights([width, units, outputs]) for width in read) + 2 * units * outputs
+        parts = [weights([width, units, outputs]) + units * outputs for width in read]
+        # Of four arms one reads all modalities, the others two.
+        one = sum(parts[:2]) + sum(parts[2:]) // 4
     else:
         taught = isinstance(spec, TeacherSpec | SecondTeacherSpec)
         name = spec.modality if taught else spec.student

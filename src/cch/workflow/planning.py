@@ -51,7 +51,7 @@ READS = {
     "teacher": ("teacher",),
     "baseline": ("student",),
     "student": ("student",),
-    "fusion": ("teacher", "student"),
+    "fusion": ("teacher", "student", "second_teacher"),
     "second-teacher": ("second_teacher",),
     "two-teachers": ("teacher", "second_teacher", "student"),
 }
@@ -614,9 +614,10 @@ class Plan:
         if role == "two-teachers":
             files["second_teacher"] = self.paths.runs(study, "second-teacher")
         if spec.selection:
-            for part in READS[role]:
-                name = selection_name(spec, getattr(spec, part))
-                files[getattr(spec, part)] = self.paths.features(spec.dataset, name)
+            for modality in (getattr(spec, part) for part in READS[role]):
+                if modality is not None:
+                    name = selection_name(spec, modality)
+                    files[modality] = self.paths.features(spec.dataset, name)
         return files
 
     def representations(self, study: str) -> dict[str, str]:
