@@ -705,18 +705,20 @@ def part_rows(rows: int, test: float, valid: float = 0, train: float | None = No
     return [left if train is None else trains, valids, tests]
 
 
-def without_absent_teacher(model: Any, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-    """Return a model's content, without ``second_teacher`` where there is none.
+class OneTeacherOrTwo(Model):
+    """Says nothing of ``second_teacher`` where there is none.
 
     Jobs of studies with one teacher keep the specifications of before the key was there.
     """
-    content: dict[str, Any] = handler(model)
-    return {
-        key: value for key, value in content.items() if (key, value) != ("second_teacher", None)
-    }
+
+    @model_serializer(mode="wrap")
+    def _without_absent_teacher(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        absent = ("second_teacher", None)
+        return {key: value for key, value in content.items() if (key, value) != absent}
 
 
-class Study(Model):
+class Study(OneTeacherOrTwo):
     """One experiment: a dataset, a teacher modality, a student modality and the grid between."""
 
     title: str = Field(description="Heads the study's own table and figure.")
@@ -788,8 +790,6 @@ class Study(Model):
                     f"{role}: `pairs` names the modalities; leave it out, or null in an overlay"
                 )
         return raw | {"teacher": "", "student": ""}
-
-    _without_absent_teacher = model_serializer(mode="wrap")(without_absent_teacher)
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:

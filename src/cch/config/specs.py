@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from cch.base.errors import CchError
 from cch.config.model import (
@@ -27,6 +27,7 @@ from cch.config.model import (
     Name,
     Network,
     NullGaps,
+    OneTeacherOrTwo,
     Option,
     Rows,
     Selection,
@@ -34,7 +35,6 @@ from cch.config.model import (
     Study,
     Theory,
     Training,
-    without_absent_teacher,
 )
 from cch.config.registry import BOUNDS, CLASSIFIER, ESTIMATORS, KINDS, OPTIMIZERS, READERS
 
@@ -150,7 +150,7 @@ class TwoTeachersSpec(_Runs):
     metric: str
 
 
-class FusionSpec(_Runs):
+class FusionSpec(_Runs, OneTeacherOrTwo):
     """Fusions of both modalities, and of all three where there is a second teacher."""
 
     role: Literal["fusion"] = "fusion"
@@ -158,7 +158,6 @@ class FusionSpec(_Runs):
     student: str
     fusion: Fusion
     second_teacher: str | None = None
-    _without_absent_teacher = model_serializer(mode="wrap")(without_absent_teacher)
 
 
 TrainSpec = Annotated[
