@@ -20,6 +20,7 @@ ORIGINALS = {"brca", "brca-mrna", "kipan", "lihc", "blca", "coadread", "kirc", "
 ORIGINALS |= {"luad", "lusc", "prad", "ucec"}
 ENTRIES = {*(f"tcga-{name}" for name in ORIGINALS), *(f"pancancer-{n}" for n in (300, 1000, 4000))}
 SPLITS = {f"{name}-100" for name in COHORTS - {"lihc"}} | {"lihc-rppa", "lihc-rppa-100"}
+OTHERS = {"mosi-video", "mosi-audio", "tcga-brca-two-teachers"}
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ SPLITS = {f"{name}-100" for name in COHORTS - {"lihc"}} | {"lihc-rppa", "lihc-rp
     [
         (None, PAPER | SENSITIVITY),
         ("demo", PAPER - {"kipan", "kipan-rppa", "lihc"}),
-        ("open", PAPER - {"lihc"} | SENSITIVITY | SPLITS | {"mosi-video", "mosi-audio"}),
+        ("open", PAPER - {"lihc"} | SENSITIVITY | SPLITS | OTHERS),
     ],
 )
 def test_shipped_configurations_are_valid(preset, studies):

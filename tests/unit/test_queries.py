@@ -110,11 +110,13 @@ def test_a_wrong_query_is_one_line(query, words):
 
 
 def test_every_query_of_the_configurations_is_registered_and_says_what_it_reads():
-    plan = Plan(raw_config(), ROOT)
-    queries = [
-        query for layout in plan.layouts.values() for *_, query in layout.queries(plan.config)
-    ]
-    assert {query.kind for query in queries} == set(KINDS)
+    kinds = {
+        query.kind
+        for plan in (Plan(raw_config(preset), ROOT) for preset in (None, "open"))
+        for layout in plan.layouts.values()
+        for *_, query in layout.queries(plan.config)
+    }
+    assert kinds == set(KINDS)
     for kind in KINDS.values():
         assert issubclass(kind, Query)
         assert kind.answer is not Query.answer
