@@ -97,9 +97,28 @@ def test_every_cell_is_on_its_page_and_led_back_to_raw_files(site):
         assert file.raw["address"] in entry[0]
 
 
-def test_stand_in_data_and_what_was_not_run_are_said(site):
-    for path in site.rglob("*.html"):
-        assert "Numbers here rest on stand-in data" in path.read_text()
+def test_stand_in_data_are_said(site):
+    said = {p.name for p in site.rglob("*.html") if "rest on stand-in data" in p.read_text()}
+    assert {path.name for path in site.glob("*.html")} < said
+    assert {"table13.html", f"criterion-{STUDY}.html"} < said
+
+
+def test_a_table_of_generated_worlds_has_no_banner_and_no_paper_to_show(site):
+    page = (site / "tables" / "table13.html").read_text()
+    assert "rest on stand-in data" in page and "Show the paper's values" in page
+    run = collect(RESULTS)
+    table = run.tables["table13"]
+    alone = {
+        key: cell.model_copy(update={"inputs": (), "paper": None})
+        for key, cell in table.cells.items()
+    }
+    run.tables["table13"] = table.model_copy(update={"cells": alone, "notes": ()})
+    build_site(run, SITE)
+    page = (site / "tables" / "table13.html").read_text()
+    assert "rest on stand-in data" not in page and "Show the paper's values" not in page
+
+
+def test_what_was_not_run_is_said(site):
     assert "<strong>lihc</strong>: no file" in (site / "index.html").read_text()
     assert "<td>1</td>" in (site / "assumptions.html").read_text()
 

@@ -75,7 +75,8 @@ def rests_on(cell: Cell) -> tuple[str, ...]:
 def chosen(folder: Path) -> list[str]:
     """One cell with a value for each set of files that kinds of query rest on.
 
-    Kinds of equal sets are made again by the same jobs; the audit answers every one of them.
+    Kinds of equal sets are made again by the same jobs, and a set that lies in another by some of
+    them. The audit answers cells of every kind.
     """
     tables = [read_document(path) for path in table_documents(folder / RESULTS)]
     found: dict[tuple[str, ...], dict[str, Cell]] = defaultdict(dict)
@@ -83,10 +84,11 @@ def chosen(folder: Path) -> list[str]:
         for cell in table.all_cells.values():
             if cell.value is not None:
                 found[rests_on(cell)].setdefault(table.id, cell)
+    largest = [some for key, some in found.items() if not any(set(key) < set(k) for k in found)]
     cells: list[str] = []
     used: set[str] = set()
     # What few tables have comes first.
-    for by_table in sorted(found.values(), key=len):
+    for by_table in sorted(largest, key=len):
         table = next((name for name in by_table if name not in used), next(iter(by_table)))
         used.add(table)
         cells.append(by_table[table].id)
@@ -97,7 +99,7 @@ def test_a_cell_of_every_kind_of_files_is_the_same_again(finished, monkeypatch):
     monkeypatch.chdir(finished)
     cells = chosen(finished)
     tables = {cell.partition("/")[0] for cell in cells}
-    assert len(cells) > 9 and len(tables) > 8
+    assert len(cells) == len(tables) > 5
     for cell in cells:
         done = recompute(cell, RESULTS)
         assert done.identical, (cell, done.lines())

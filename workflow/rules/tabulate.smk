@@ -57,7 +57,7 @@ rule tabulate_null:
         "../scripts/tabulate_null.py"
 
 
-# How often estimators put a known gap on the wrong side of 0.
+# How often estimators give a known gap the wrong sign.
 for target, files in PLAN.decision_targets().items():
 
     rule tabulate_decision:

@@ -970,7 +970,7 @@ class GapWorlds(Model):
 
 
 class DecisionError(GapWorlds):
-    """How often an estimator puts the gap of generated worlds on the wrong side of 0.
+    """How often an estimator gives the gap of generated worlds the wrong sign.
 
     The target `decision-error`; the true gap is known in every world.
     """

@@ -173,13 +173,15 @@ def _both(directions: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Limit:
 def _without_each(scores: torch.Tensor, mixture: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the mean of ln r over the rows of (K, K) scores, and without each row, (K,)."""
     count = len(scores)
-    shares = (scores - scores.amax(dim=1, keepdim=True)).exp()
-    total, own = shares.sum(dim=1, keepdim=True), shares.diagonal()[:, None]
+    # In place from here on: arrays of all pairs are large, and new ones cost more than the sums.
+    shares = (scores - scores.amax(dim=1, keepdim=True)).exp_()
+    total, own = shares.sum(dim=1, keepdim=True), shares.diagonal()[:, None].clone()
     whole = mixed_log(count * own / total, mixture).double().mean()
     # Without row k a sum loses e^f(x_i, y_k); what is left holds the row's own term, which may
     # have underflowed: its ratio is 0 then.
-    left = torch.maximum(total - shares, own).clamp_min(torch.finfo(shares.dtype).tiny)
-    terms = mixed_log((count - 1) * own / left, mixture)
+    left = torch.sub(total, shares, out=shares)
+    torch.maximum(left, own, out=left).clamp_min_(torch.finfo(left.dtype).tiny)
+    terms = torch.div((count - 1) * own, left, out=left).mul_(1 - mixture).add_(mixture).log_()
     return whole, (terms.sum(dim=0, dtype=torch.float64) - terms.diagonal()) / (count - 1)
 
 

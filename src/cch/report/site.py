@@ -49,7 +49,11 @@ def build_site(run: Run, out: str | Path) -> list[str]:
     for name, (template, data) in pages.items():
         depth = "../" * name.count("/")
         html = ENVIRONMENT.get_template(template).render(
-            run=run, root=depth, page=name, navigation=_navigation(run), **data
+            run=run,
+            root=depth,
+            page=name,
+            navigation=_navigation(run),
+            **{"stand_in": run.stand_in, **data},
         )
         write_text(out / name, html)
         written.append(str(out / name))
@@ -76,8 +80,18 @@ def _pages(run: Run) -> dict[str, tuple[str, dict[str, Any]]]:
         name = f"{heading.lower().replace(' ', '-')}.html"
         pages[name] = ("notes.html.j2", {"heading": heading, "body": _markdown(text)})
     for name, table in run.tables.items():
-        data = {"name": name, "table": table, "cells": table.all_cells}
-        pages[f"tables/{name}.html"] = ("table.html.j2", data | {"figure": figures.get(name)})
+        cells = table.all_cells
+        behind = [file for cell in cells.values() for file in run.behind(cell)]
+        pages[f"tables/{name}.html"] = (
+            "table.html.j2",
+            {
+                "name": name,
+                "table": table,
+                "cells": cells,
+                "figure": figures.get(name),
+                "stand_in": any(file.raw.get("stand_in") for file in behind),
+            },
+        )
     return pages
 
 

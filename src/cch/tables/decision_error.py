@@ -58,10 +58,10 @@ def decision_document(files: Mapping[str, str], spec: DecisionTableSpec) -> Docu
         id=NAME,
         kind=NAME,
         number="Decision error",
-        title="Probability that an estimator puts the gap on the wrong side of zero",
-        caption="Share of samples on the wrong side, with the 95 % interval of its probability "
-        "(Clopper and Pearson); then how many were put on the wrong side, on none and on the "
-        "right one. The samples are of generated worlds in which I(teacher; student) - "
+        title="Probability that an estimator gives the gap the wrong sign",
+        caption="Share of samples whose gap got the wrong sign, with the 95 % interval of its "
+        "probability (Clopper and Pearson); then how many got the wrong sign, none and the right "
+        "one. The samples are of generated worlds in which I(teacher; student) - "
         f"I(student; label) is known; I(student; label) is {entry.student_label:g} nats of "
         f"{entry.classes} classes. Point estimators decide by the sign of the estimated gap, "
         "bounds as the criterion does, with one run.",
@@ -111,7 +111,7 @@ def _cells(estimator: str, path: str, all_worlds: Iterable[World]) -> Iterator[C
             f"{NAME}/{world.name}/{estimator}",
             query | {"measure": "wrong"},
             found.share if found.samples else None,
-            "share of independent samples on the wrong side",
+            "share of independent samples with the wrong sign",
             text=share or NO_VALUE,
             members=_members(amounts, path),
             inputs=inputs,
@@ -120,7 +120,7 @@ def _cells(estimator: str, path: str, all_worlds: Iterable[World]) -> Iterator[C
             f"{NAME}/{world.name}/{estimator}{COUNTS_SUFFIX}",
             query | {"measure": "counts"},
             counts,
-            "independent samples on the wrong side / undecided / on the right side",
+            "independent samples with the wrong sign / undecided / with the right sign",
             text=counts or NO_VALUE,
             inputs=inputs,
         )

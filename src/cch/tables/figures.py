@@ -247,7 +247,7 @@ def draw_decision_error(document: Document) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("n")
     for axis in axes[:, 0]:
-        axis.set_ylabel("P(wrong side)")
+        axis.set_ylabel("P(wrong sign)")
     axes[0, 0].legend(frameon=False, fontsize=6)
     _head(figure, document.heading, document.deviation_sentences)
     return figure

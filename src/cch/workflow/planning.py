@@ -75,7 +75,7 @@ THEORY_TITLES = {
 """Figures of the theory, with titles."""
 
 DECISION = "decision-error"
-DECISION_TITLE = "Decision error. How often an estimator puts a known gap on the wrong side of 0"
+DECISION_TITLE = "Decision error. How often an estimator gives a known gap the wrong sign"
 
 
 def selection_name(study: Study, modality: str) -> str:
