@@ -14,17 +14,16 @@ from support import raw_config
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-TABLE = "teachers-brca"
+TABLE, FUSION = "teachers-brca", "fusion-brca"
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_a_study_of_two_teachers_to_its_table_and_back(tmp_path, monkeypatch, together):
+def test_a_study_of_two_teachers_to_its_table_and_back(tmp_path, monkeypatch):
     gone = dict.fromkeys(name for name in raw_config("demo")["studies"] if name != "brca")
-    change = {"second_teacher": "rppa", "together": together, "fusion": None, "seeds": 3}
+    change = {"second_teacher": "rppa", "seeds": 3}
     without = dict.fromkeys(("latent-light", "mine"))
     change["information"] = {"estimators": ["ksg"], "options": without, "calibration": None}
     write_config(tmp_path, {"studies": gone | {"brca": change}})
-    snakemake(tmp_path, TABLE)
+    snakemake(tmp_path, TABLE, FUSION)
     monkeypatch.chdir(tmp_path)
     assert audit(RESULTS).lines(strict=True) == []
     document = json.loads((tmp_path / RESULTS / "tables" / f"{TABLE}.json").read_text())
@@ -33,8 +32,13 @@ def test_a_study_of_two_teachers_to_its_table_and_back(tmp_path, monkeypatch, to
     assert {"first", "second", "mean", "better"} == {key.split("-")[1] for key in columns[4:]}
     mean = next(key for key in columns if key.startswith("effect-mean"))
     assert document["cells"][f"0.8/{mean}"]["interval"]
-    for column, trained in (("chosen", 3 + 3 + 9), (mean, 3 + 3 + 3 + 18)):
-        done = recompute(f"{TABLE}/0.8/{column}", RESULTS)
+    runs = {
+        f"{TABLE}/0.8/chosen": 3 + 3 + 9,
+        f"{TABLE}/0.8/{mean}": 3 + 3 + 3 + 18,
+        f"{FUSION}/accuracy/difference-three": 12,
+    }
+    for cell, trained in runs.items():
+        done = recompute(cell, RESULTS)
         assert done.identical, done.lines()
         assert sum(part.kind == "run" for part in done.parts) == trained
     found = explain(f"{TABLE}/0/chosen", RESULTS, full=True)
