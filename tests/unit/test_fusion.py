@@ -283,7 +283,7 @@ def test_three_modalities_have_an_encoder_each_and_a_common_head():
 def test_what_only_three_modalities_tell_is_learned_from_three():
     generator = torch.Generator().manual_seed(1)
     tables = [torch.rand(600, 3, generator=generator) - 0.5 for _ in range(3)]
-    training = Training(optimizer="adam", learning_rate=0.01, batch_size=64, epochs=25)
+    training = Training(optimizer="adam", learning_rate=0.02, batch_size=64, epochs=12)
     right = {}
     for arm, third in (("direct", None), ("three", tables[2])):
         trained = train_fusion(

@@ -25,7 +25,7 @@ from cch.workflow.planning import Plan
 from support import ROOT, overlay, raw_config
 
 CPU = Compute(device="cpu", threads=1)
-ROLES = ("teacher", "second-teacher", "baseline", "student", "two-teachers")
+ROLES = ("teacher", "second-teacher", "student", "two-teachers")
 TRAIN, TEST = 90, 30
 STUDY = {
     "title": "cohort",
@@ -201,7 +201,8 @@ def test_no_test_row_is_read_by_the_choice_or_the_training(tmp_path, trained):
     for one in values.values():
         one[TRAIN:] += 100
     moved = {name: Modality(one) for name, one in values.items()}
-    files = train_all(tmp_path, study(), replace(data, label=label, modalities=moved))
+    roles = ("teacher", "second-teacher", "two-teachers")
+    files = train_all(tmp_path, study(), replace(data, label=label, modalities=moved), roles)
     before, after = trained["two-teachers"], files["two-teachers"]
     assert np.all(before.array("validation_rows") < TRAIN)
     for name in ("loss", "validation_rows", "validation_logits/0", "validation_logits/0.8"):
@@ -315,7 +316,7 @@ def test_a_second_teacher_adds_two_jobs_and_changes_no_other():
     ]
     assert {"dataset", "teacher", "second_teacher", "mrna", "rppa", "cnv"} == set(added[1].inputs)
     assert {"teachers-brca"} == two.layouts.keys() - one.layouts.keys()
-    wanted = {one.paths.runs("brca", role) for role in ROLES}
+    wanted = {one.paths.runs("brca", role) for role in ("baseline", *ROLES)}
     assert set(two.layout_inputs("teachers-brca")) == wanted
 
 

@@ -1,4 +1,4 @@
-"""A study of two teachers through the real rules, its audit, and the choice of the better teacher made again."""
+"""A study of two teachers through the real rules, its audit, and one of its cells made again."""
 
 from __future__ import annotations
 
