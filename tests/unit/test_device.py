@@ -14,7 +14,7 @@ from snakemake.iocontainers import Namedlist
 from cch.base import device
 from cch.base.errors import CchError
 from cch.config import load
-from cch.config.specs import SPECS
+from cch.config.specs import study_roles
 from cch.records.stage import stage
 from cch.workflow.planning import Plan
 from support import ROOT, overlay, raw_config
@@ -173,8 +173,8 @@ def test_a_job_of_the_workflow_takes_its_share_from_the_configuration(tmp_path, 
 
 def test_sharing_makes_nothing_stale():
     plans = [Plan(overlay(raw_config(), {"compute": {"jobs_per_gpu": n}}), ROOT) for n in (1, 4)]
-    for study in plans[0].config.studies:
-        for role in (r for r in SPECS if r != "fusion" or plans[0].config.studies[study].fusion):
+    for study, settings in plans[0].config.studies.items():
+        for role in study_roles(settings):
             assert len({plan.train_spec(study, role) for plan in plans}) == 1
         assert len({plan.estimate_spec(study, "latentmi") for plan in plans}) == 1
         assert len({plan.calibrate_spec(study, "latentmi") for plan in plans}) == 1
