@@ -126,11 +126,16 @@ def metric(query: Query, place: Place, facts: Facts) -> Derived:
     return mean_of([(run["id"], None, run["metrics"][query["metric"]]) for run in runs])
 
 
-def _pairs_of_runs(query: Query, place: Place, facts: Facts) -> list[Pair]:
+def beside_baselines(
+    runs: Sequence[dict[str, Any]], query: Query, place: Place, facts: Facts
+) -> list[Pair]:
     """Students with the baselines of their seeds."""
     rivals = {run["seed"]: run for run in runs_of(query, "baseline", place, facts)}
-    runs = runs_of(query, "student", place, facts)
     return [(run, rivals[run["seed"]]) for run in runs if run["seed"] in rivals]
+
+
+def _pairs_of_runs(query: Query, place: Place, facts: Facts) -> list[Pair]:
+    return beside_baselines(runs_of(query, "student", place, facts), query, place, facts)
 
 
 def _members(pairs: Sequence[Pair], query: Query) -> list[Member]:
@@ -159,21 +164,40 @@ def difference(query: Query, place: Place, facts: Facts) -> Derived:
 @derives("effect")
 def effect(query: Query, place: Place, facts: Facts) -> Derived:
     """What distilling did, among all levels of its treatment."""
+    return swept(_pairs_of_runs, STUDENTS, query, place, facts)
+
+
+def swept(
+    pairs_of: Callable[[Query, Place, Facts], list[Pair]],
+    roles: tuple[str, str],
+    query: Query,
+    place: Place,
+    facts: Facts,
+) -> Derived:
+    """What distilling did at the level of a query, among all levels of its treatment.
+
+    Args:
+        pairs_of: students of a query with the runs that they are compared with.
+        roles: of both.
+        query: of the cell.
+        place: of the cell.
+        facts: what the audit has read.
+    """
     treatment = (query["temperature"], query["weight"])
     levels = [None]
     if query["level"] is not None:
         levels = list(
             dict.fromkeys(
                 run["level"]
-                for run in facts.runs(place.study, "student")
+                for run in facts.runs(place.study, roles[0])
                 if (run["temperature"], run["weight"]) == treatment
             )
         )
-    sweep = {one: _pairs_of_runs(query | {"level": one}, place, facts) for one in levels}
-    return judged(sweep, query["level"], STUDENTS, query, place, facts)
+    sweep = {one: pairs_of(query | {"level": one}, place, facts) for one in levels}
+    return _judged(sweep, query["level"], roles, query, place, facts)
 
 
-def judged(
+def _judged(
     sweep: dict[str | None, list[Pair]],
     level: str | None,
     roles: tuple[str, str],
@@ -227,7 +251,7 @@ def fusion_difference(query: Query, place: Place, facts: Facts) -> Derived:
 def fusion_effect(query: Query, place: Place, facts: Facts) -> Derived:
     """Whether an arm helps over another."""
     pairs = _pairs_of_arms(query, place, facts)
-    return judged({None: pairs}, None, FUSIONS, query, place, facts)
+    return _judged({None: pairs}, None, FUSIONS, query, place, facts)
 
 
 # Information

@@ -6,7 +6,17 @@ from typing import Any
 
 import h5py
 
-from cch.audit.derive import Derived, Place, Query, apart, derives, judged, mean_of, runs_of
+from cch.audit.derive import (
+    Derived,
+    Place,
+    Query,
+    apart,
+    beside_baselines,
+    derives,
+    mean_of,
+    runs_of,
+    swept,
+)
 from cch.audit.facts import Facts, same
 from cch.audit.gains import Pair
 from cch.audit.metrics import metrics_again
@@ -22,9 +32,7 @@ def _students(query: Query, place: Place, facts: Facts) -> list[dict[str, Any]]:
 
 
 def _pairs(query: Query, place: Place, facts: Facts) -> list[Pair]:
-    rivals = {run["seed"]: run for run in runs_of(query, "baseline", place, facts)}
-    found = _students(query, place, facts)
-    return [(run, rivals[run["seed"]]) for run in found if run["seed"] in rivals]
+    return beside_baselines(_students(query, place, facts), query, place, facts)
 
 
 @derives("two-teachers")
@@ -43,15 +51,7 @@ def two_teachers_difference(query: Query, place: Place, facts: Facts) -> Derived
 @derives("two-teachers-effect")
 def two_teachers_effect(query: Query, place: Place, facts: Facts) -> Derived:
     """What distilling did, among all levels of its treatment."""
-    treatment = (query["temperature"], query["weight"])
-    every = facts.runs(place.study, ROLE)
-    levels = dict.fromkeys(
-        r["level"] for r in every if (r["temperature"], r["weight"]) == treatment
-    )
-    if query["level"] is None:
-        levels = {None: None}
-    sweep = {one: _pairs(query | {"level": one}, place, facts) for one in levels}
-    return judged(sweep, query["level"], ROLES, query, place, facts)
+    return swept(_pairs, ROLES, query, place, facts)
 
 
 @derives("better-teacher")

@@ -10,7 +10,6 @@ from cch.config.specs import (
     BaselineSpec,
     FusionSpec,
     Role,
-    SecondTeacherSpec,
     StudentSpec,
     TeacherSpec,
     TrainSpec,
@@ -65,18 +64,18 @@ class Run:
         return (part, self.seed)
 
 
-def teacher_modality(spec: TeacherSpec | SecondTeacherSpec, level: float) -> str:
+def teacher_modality(spec: TeacherSpec, level: float) -> str:
     """The teacher's modality at a level: one for all, or one for each level."""
     if spec.degradation.kind == "modality":
-        return f"{spec.modality}@{level_name(level)}"
-    return spec.modality
+        return f"{spec.teacher}@{level_name(level)}"
+    return spec.teacher
 
 
-def teacher_runs(spec: TeacherSpec | SecondTeacherSpec) -> list[Run]:
+def teacher_runs(spec: TeacherSpec) -> list[Run]:
     """One teacher a seed, or one a seed and level where every level is a modality of its own."""
     seeds = range(spec.seeds)
     if spec.degradation.kind != "modality":
-        return [Run("teacher", spec.modality, seed) for seed in seeds]
+        return [Run("teacher", spec.teacher, seed) for seed in seeds]
     return [
         Run("teacher", teacher_modality(spec, level), seed, level)
         for level in spec.degradation.levels
