@@ -294,17 +294,18 @@ def _pair_columns(study: Study) -> list[ColumnLayout]:
 def teachers_layout(name: str, study: Study) -> Layout:
     """Return the table of students of each teacher, of both and of the better one, by level."""
     label, metric = _metric_label(study), study.metric
-    both = {"teacher": study.teacher, "second-teacher": study.second_teacher}
+    roles = {
+        "baseline": "no KD",
+        "teacher": f"{study.teacher} teacher",
+        "second-teacher": f"{study.second_teacher} teacher",
+    }
     columns = [
         ColumnLayout(
             key=role,
             label=f"{label}, {heading}",
             query={"kind": "metric", "role": role, "metric": metric},
         )
-        for role, heading in {
-            "baseline": "no KD",
-            **{role: f"{modality} teacher" for role, modality in both.items()},
-        }.items()
+        for role, heading in roles.items()
     ]
     columns.append(
         ColumnLayout(key="chosen", label="better teacher", query={"kind": "better-teacher"})
@@ -361,10 +362,8 @@ def fusion_layout(name: str, study: Study) -> Layout:
     for minus, label in (("direct", "KD minus direct"), ("heads", "KD minus heads")):
         columns += _fusion_pair({"arm": "kd", "minus": minus}, minus, label, "distilling")
     if study.second_teacher:
-        pair, label = (
-            {"arm": "three", "minus": "direct"},
-            f"with {study.second_teacher} minus without",
-        )
+        label = f"with {study.second_teacher} minus without"
+        pair = {"arm": "three", "minus": "direct"}
         columns += _fusion_pair(pair, "three", label, "third modality")
     return Layout(
         number=f"Fusion {name}",
