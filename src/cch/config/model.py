@@ -1135,9 +1135,10 @@ def _check_modalities(where: str, study: Study, held: Sequence[str]) -> None:
         )
     if study.second_teacher in (study.teacher, study.student):
         taken = "teacher" if study.second_teacher == study.teacher else "student"
+        free = [name for name in held if name not in (study.teacher, study.student)]
         raise ValueError(
-            f"{where}.second_teacher: {study.second_teacher!r} is the {taken}; take another of "
-            f"{', '.join(held)}"
+            f"{where}.second_teacher: {study.second_teacher!r} is the {taken}; "
+            f"{'take ' + ' or '.join(free) if free else 'the dataset has no third modality'}"
         )
     if second and study.degradation.kind == "modality":
         raise ValueError(f"{where}.second_teacher: does not go with degradation.kind: 'modality'")

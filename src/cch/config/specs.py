@@ -80,18 +80,39 @@ class _Runs(_Part):
 
 
 class TeacherSpec(_Runs):
-    """Teachers, first or second, their soft targets and representations at every level.
+    """Teachers, their soft targets and representations at every level."""
 
-    Attributes:
-        teacher: the modality that they read.
-    """
-
-    role: Literal["teacher", "second-teacher"] = "teacher"
+    role: Literal["teacher"] = "teacher"
     teacher: str
     network: Network
     training: Training
     degradation: DegradationAmount
     information: StoredRows
+
+    @property
+    def modality(self) -> str:
+        """What these teachers read."""
+        return self.teacher
+
+
+class SecondTeacherSpec(_Runs):
+    """Teachers on the second modality, likewise.
+
+    Not ``TeacherSpec`` with another role: a key means one setting in all specifications of a study,
+    which the audit puts together.
+    """
+
+    role: Literal["second-teacher"] = "second-teacher"
+    second_teacher: str
+    network: Network
+    training: Training
+    degradation: DegradationAmount
+    information: StoredRows
+
+    @property
+    def modality(self) -> str:
+        """What these teachers read."""
+        return self.second_teacher
 
 
 class BaselineSpec(_Runs):
@@ -144,7 +165,7 @@ class FusionSpec(_Runs, OneTeacherOrTwo):
 
 
 TrainSpec = Annotated[
-    TeacherSpec | BaselineSpec | StudentSpec | FusionSpec | TwoTeachersSpec,
+    TeacherSpec | BaselineSpec | StudentSpec | FusionSpec | SecondTeacherSpec | TwoTeachersSpec,
     Field(discriminator="role"),
 ]
 SPECS: dict[str, type[_Runs]] = {
@@ -152,7 +173,7 @@ SPECS: dict[str, type[_Runs]] = {
     "baseline": BaselineSpec,
     "student": StudentSpec,
     "fusion": FusionSpec,
-    "second-teacher": TeacherSpec,
+    "second-teacher": SecondTeacherSpec,
     "two-teachers": TwoTeachersSpec,
 }
 NEEDS = {
@@ -179,9 +200,7 @@ def train_spec(name: str, study: Study, role: str) -> TrainSpec:
         raise CchError(f"studies.{name}", f"has no `{key}`", todo)
     model = SPECS[role]
     own = {name: getattr(study, name) for name in model.model_fields if hasattr(study, name)}
-    if role == "second-teacher":
-        own["teacher"] = study.second_teacher
-    return model.model_validate({"study": name, "role": role, **own})  # type: ignore[return-value]
+    return model.model_validate({"study": name, **own})  # type: ignore[return-value]
 
 
 def read_train_spec(text: str) -> TrainSpec:

@@ -10,6 +10,7 @@ from cch.config.specs import (
     BaselineSpec,
     FusionSpec,
     Role,
+    SecondTeacherSpec,
     StudentSpec,
     TeacherSpec,
     TrainSpec,
@@ -64,18 +65,18 @@ class Run:
         return (part, self.seed)
 
 
-def teacher_modality(spec: TeacherSpec, level: float) -> str:
+def teacher_modality(spec: TeacherSpec | SecondTeacherSpec, level: float) -> str:
     """The teacher's modality at a level: one for all, or one for each level."""
     if spec.degradation.kind == "modality":
-        return f"{spec.teacher}@{level_name(level)}"
-    return spec.teacher
+        return f"{spec.modality}@{level_name(level)}"
+    return spec.modality
 
 
-def teacher_runs(spec: TeacherSpec) -> list[Run]:
+def teacher_runs(spec: TeacherSpec | SecondTeacherSpec) -> list[Run]:
     """One teacher a seed, or one a seed and level where every level is a modality of its own."""
     seeds = range(spec.seeds)
     if spec.degradation.kind != "modality":
-        return [Run("teacher", spec.teacher, seed) for seed in seeds]
+        return [Run("teacher", spec.modality, seed) for seed in seeds]
     return [
         Run("teacher", teacher_modality(spec, level), seed, level)
         for level in spec.degradation.levels

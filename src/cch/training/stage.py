@@ -22,6 +22,7 @@ from cch.config import Compute
 from cch.config.specs import (
     BaselineSpec,
     FusionSpec,
+    SecondTeacherSpec,
     StoredRows,
     StudentSpec,
     TeacherSpec,
@@ -254,7 +255,7 @@ def train(
     """
     with PairedDataset(dataset) as opened:
         context = StudyContext(spec, opened, compute, features=features or {})
-        if isinstance(spec, TeacherSpec):
+        if isinstance(spec, TeacherSpec | SecondTeacherSpec):
             train_teachers(context, spec, out)
         elif isinstance(spec, BaselineSpec):
             train_baselines(context, spec, out)
@@ -271,7 +272,9 @@ def train(
     return context.facts
 
 
-def train_teachers(context: StudyContext, spec: TeacherSpec, out: str | Path) -> None:
+def train_teachers(
+    context: StudyContext, spec: TeacherSpec | SecondTeacherSpec, out: str | Path
+) -> None:
     """Train the teachers of a study; store soft targets and representations at every level."""
     seen = context.information_rows(spec.information)
     arrays = context.tested() | context.informed(seen)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from cch.config.specs import (
     FusionSpec,
+    SecondTeacherSpec,
     SelectSpec,
     StudentSpec,
     TeacherSpec,
@@ -53,11 +54,12 @@ def training_work(spec: TrainSpec, size: Size | None) -> Work:
         # Of four arms one reads all modalities, the others two.
         one = sum(parts[:2]) + sum(parts[2:]) // 4
     else:
-        name = spec.teacher if isinstance(spec, TeacherSpec) else spec.student
+        taught = isinstance(spec, TeacherSpec | SecondTeacherSpec)
+        name = spec.modality if taught else spec.student
         read, training = [_features(spec, size, name)], spec.training
         one = weights([*read, *spec.network.hidden, outputs])
     stored = len(runs) * rows["test"] * outputs
-    if isinstance(spec, TeacherSpec):
+    if isinstance(spec, TeacherSpec | SecondTeacherSpec):
         stored += spec.seeds * len(spec.degradation.levels) * rows["train"] * outputs
     held = 4 * (sum(rows.values()) * sum(read) + stored)
     per_member = TRAINING_STEP * one * rows["train"] * training.epochs
@@ -82,7 +84,7 @@ def _two_teachers_work(spec: TwoTeachersSpec, size: Size | None) -> Work:
 
 def runs_of(spec: TrainSpec) -> list[Run]:
     """Return the runs of a specification."""
-    if isinstance(spec, TeacherSpec):
+    if isinstance(spec, TeacherSpec | SecondTeacherSpec):
         return teacher_runs(spec)
     if isinstance(spec, TwoTeachersSpec):
         return two_teacher_runs(spec)
