@@ -29,7 +29,8 @@ class, negatives come from the same class only, and the bounds of the classes ar
 share. A class with too few reading rows contributes 0, which is a valid lower bound.
 
 The critic is a Gaussian one plus a learned correction. Columns become normal scores; canonical
-correlations rho of whitened fitting rows, measured again on stopping rows, give the log ratio that
+correlations rho of whitened fitting rows, measured again on stopping rows and smoothed by isotonic
+regression, give the log ratio that
 Gaussian variates u, v would have, sum_k [rho u v - rho^2 (u^2 + v^2) / 2] / (1 - rho^2). A network
 of each side embeds its columns; products of embeddings are added, all of them zero at the start.
 With a thousand rows the Gaussian part finds most of what there is, with ten thousand the networks
@@ -47,6 +48,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from scipy.optimize import isotonic_regression
 
 from cch.config import Network
 from cch.data.rng import torch_generator
@@ -133,7 +135,7 @@ class InfoNCE(BoundEstimator):
     @property
     def version(self) -> str:
         """Version of this implementation."""
-        return "1"
+        return "2"
 
     def work(self, rows: int, dx: int, dy: int, labels: bool) -> float:
         """Operations of training to the last epoch, and of all pairs of a batch."""
@@ -260,7 +262,7 @@ class GaussianPart:
     Attributes:
         turn_x: (dx, k), from columns to variates of unit variance.
         turn_y: (dy, k).
-        rho: their correlations on the stopping rows, (k,); 0 where they may be noise.
+        rho: their correlations on the stopping rows, falling, (k,); 0 where those are negative.
         ridge: chosen on the stopping rows.
     """
 
@@ -324,8 +326,8 @@ def _canonical(
         spread = np.sqrt(((values[fit] @ turn) ** 2).mean(axis=0))
         sides.append(turn / np.where(spread > 1e-6, spread, np.inf))
     rho = _correlations(*(_clipped(v[stop], turn) for v, turn in zip((x, y), sides, strict=True)))
-    # Below one standard error a correlation is noise more often than not.
-    rho = np.where(rho > 1 / np.sqrt(len(stop)), np.minimum(rho, LARGEST_CORRELATION), 0.0)
+    # They fall from pair to pair but for noise, which this takes away where many are alike.
+    rho = isotonic_regression(rho, increasing=False).x.clip(0, LARGEST_CORRELATION)
     return GaussianPart(*sides, rho)
 
 
