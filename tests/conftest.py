@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     modules = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
 
     def order(item: pytest.Item) -> tuple[bool, bool, bool]:
-        short = item.get_closest_marker("workflow") is None
+        short = not any(map(item.get_closest_marker, ("workflow", "slow")))
         cluster = item.path.parent.name == "slurm"
         return short, not cluster, item.path in modules
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, get_args, get_origin
 
@@ -343,3 +344,15 @@ def test_every_field_that_is_classified_exists():
     for part, groups in STALE.items():
         for name in " ".join(groups).split():
             assert f"{part}.{name}".removeprefix(".") in there
+
+
+@pytest.mark.parametrize("preset", [None, "demo", "open"])
+def test_a_key_of_a_study_s_specifications_means_one_setting(preset):
+    """The audit puts together what the records of a study's runs say."""
+    plan = Plan(raw_config(preset), ROOT)
+    for name, study in plan.config.studies.items():
+        together: dict[str, Any] = {}
+        for role in study_roles(study):
+            for key, value in json.loads(plan.train_spec(name, role)).items():
+                if key != "role":
+                    assert together.setdefault(key, value) == value, (name, role, key)
