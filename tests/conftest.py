@@ -11,10 +11,10 @@ pytest_plugins = ["guard", "shared"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first: several processes then end at about the same time.
+    """Long tests first: several processes then end at about the same time.
 
-    Of these the cluster's lead, which wait most and make the run ``finished``. Other files that
-    need it come later, so that no process waits for it.
+    Tests of SLURM lead, since they wait most; they make the run ``finished``. Other files that need
+    it come after those that do not, so that no process waits for it.
     """
     modules = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
 

@@ -98,7 +98,7 @@ def test_a_dumped_configuration_is_read_as_it_was():
         ({"dataset": "brac"}, "studies.tumours.dataset: there is no dataset 'brac'"),
         (
             {"degradation": {"kind": "modality"}, "selection": None},
-            "does not go with degradation.kind: 'modality'",
+            "cannot be combined with degradation.kind: 'modality'",
         ),
         ({"training": {"epochz": 3}}, "studies.tumours.training.epochz: there is no such key"),
         ({"pairs": None}, r"studies.tumours.teacher: this key is required \(and 1 more\)"),

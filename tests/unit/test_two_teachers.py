@@ -19,7 +19,7 @@ from cch.data.paired import Contents, Modality, write_paired
 from cch.data.rng import numpy_generator
 from cch.training.stage import train
 from cch.training.store import RunsFile
-from cch.training.two_teachers import better, mean_targets, validation_split
+from cch.training.two_teachers import index_of_better, mean_targets, validation_split
 from cch.training.work import training_work
 from cch.workflow.planning import Plan
 from support import ROOT, overlay, raw_config
@@ -84,7 +84,7 @@ def trained(tmp_path_factory):
 def students(files, name: str) -> tuple[list[dict], np.ndarray]:
     """The students of one kind and their logits, in order of level and seed."""
     file = files["two-teachers"]
-    places = [place for place, run in enumerate(file.runs) if run["arm"] == name]
+    places = [place for place, run in enumerate(file.runs) if run["targets"] == name]
     return [file.runs[place] for place in places], file.array("logits")[places]
 
 
@@ -127,7 +127,7 @@ def test_a_diverged_teacher_has_no_mean():
     ],
 )
 def test_the_better_teacher(scores, metric, wanted):
-    assert better(scores, metric) == wanted
+    assert index_of_better(scores, metric) == wanted
 
 
 def test_validation_rows_are_a_quarter_of_the_training_rows_with_their_class_mix():
@@ -244,7 +244,7 @@ def test_the_audit_counts_the_choice_from_stored_outputs(derived, trained):
 @pytest.mark.parametrize("part", ["chosen", "validation", "teacher"])
 def test_the_audit_finds_a_choice_that_the_outputs_do_not_give(derived, part):
     runs, _, again = derived
-    place = next(n for n, run in enumerate(runs["two-teachers"]) if run["arm"] == "better")
+    place = next(n for n, run in enumerate(runs["two-teachers"]) if run["targets"] == "better")
     run = runs["two-teachers"][place]
     other = {"mrna": "rppa", "rppa": "mrna"}
     changed = {
@@ -261,7 +261,7 @@ def test_the_audit_refuses_validation_on_test_rows(derived):
     _, path, again = derived
     with h5py.File(path, "a") as file:
         file["validation_rows"][0, 0] = file["test_rows"][0, 0]
-    with pytest.raises(CchError, match="validates on test rows"):
+    with pytest.raises(CchError, match="has validation rows that are test rows"):
         again()
 
 
@@ -282,7 +282,7 @@ def configured(**change) -> dict:
         ({"second_teacher": "x"}, "studies.brca.second_teacher: datasets.brca has no modality 'x'"),
         (
             {"second_teacher": "rppa", "pairs": "all", "teacher": None, "student": None},
-            "studies.brca.pairs: does not go with second_teacher",
+            "studies.brca.pairs: cannot be combined with second_teacher",
         ),
     ],
 )
@@ -293,7 +293,7 @@ def test_a_wrong_second_teacher_is_refused_in_one_line(change, said):
 
 def test_levels_that_are_modalities_have_no_second_teacher():
     change = {"second_teacher": "rppa", "selection": None, "degradation": {"kind": "modality"}}
-    with pytest.raises(CchError, match=r"brca.second_teacher: does not go with degradation.kind"):
+    with pytest.raises(CchError, match=r"brca.second_teacher: cannot be combined with degradation.kind"):
         load(configured(**change))
 
 

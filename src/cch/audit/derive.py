@@ -102,7 +102,7 @@ def sd_of(members: Sequence[Member], unit: str | None = None) -> Derived:
 # Runs
 
 
-def runs_of(query: Query, role: str, place: Place, facts: Facts) -> list[dict[str, Any]]:
+def counted_runs(query: Query, role: str, place: Place, facts: Facts) -> list[dict[str, Any]]:
     """Runs that a query means and that count: not diverged, with the metric."""
     chosen = []
     runs = facts.runs(place.study, role)
@@ -122,20 +122,20 @@ def runs_of(query: Query, role: str, place: Place, facts: Facts) -> list[dict[st
 @derives("metric")
 def metric(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean over the runs of a role."""
-    runs = runs_of(query, query["role"], place, facts)
+    runs = counted_runs(query, query["role"], place, facts)
     return mean_of([(run["id"], None, run["metrics"][query["metric"]]) for run in runs])
 
 
-def beside_baselines(
+def with_baselines(
     runs: Sequence[dict[str, Any]], query: Query, place: Place, facts: Facts
 ) -> list[Pair]:
-    """Students with the baselines of their seeds."""
-    rivals = {run["seed"]: run for run in runs_of(query, "baseline", place, facts)}
-    return [(run, rivals[run["seed"]]) for run in runs if run["seed"] in rivals]
+    """Return students with the baselines of their seeds."""
+    baselines = {run["seed"]: run for run in counted_runs(query, "baseline", place, facts)}
+    return [(run, baselines[run["seed"]]) for run in runs if run["seed"] in baselines]
 
 
 def _pairs_of_runs(query: Query, place: Place, facts: Facts) -> list[Pair]:
-    return beside_baselines(runs_of(query, "student", place, facts), query, place, facts)
+    return with_baselines(counted_runs(query, "student", place, facts), query, place, facts)
 
 
 def _members(pairs: Sequence[Pair], query: Query) -> list[Member]:
@@ -146,7 +146,7 @@ def _members(pairs: Sequence[Pair], query: Query) -> list[Member]:
 STUDENTS, FUSIONS = ("student", "baseline"), ("fusion", "fusion")
 
 
-def apart(
+def paired_difference(
     pairs: Sequence[Pair], roles: tuple[str, str], query: Query, place: Place, facts: Facts
 ) -> Derived:
     """Mean of a paired difference, and its interval."""
@@ -158,30 +158,30 @@ def apart(
 @derives("difference")
 def difference(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean over seeds of student minus baseline."""
-    return apart(_pairs_of_runs(query, place, facts), STUDENTS, query, place, facts)
+    return paired_difference(_pairs_of_runs(query, place, facts), STUDENTS, query, place, facts)
 
 
 @derives("effect")
 def effect(query: Query, place: Place, facts: Facts) -> Derived:
-    """What distilling did, among all levels of its treatment."""
-    return swept(_pairs_of_runs, STUDENTS, query, place, facts)
+    """Whether distilling helps at the level, by Holm's correction over all levels."""
+    return sweep_effect(_pairs_of_runs, STUDENTS, query, place, facts)
 
 
-def swept(
+def sweep_effect(
     pairs_of: Callable[[Query, Place, Facts], list[Pair]],
     roles: tuple[str, str],
     query: Query,
     place: Place,
     facts: Facts,
 ) -> Derived:
-    """What distilling did at the level of a query, among all levels of its treatment.
+    """Whether distilling helps at the level of a query, by Holm's correction over all levels.
 
     Args:
-        pairs_of: students of a query with the runs that they are compared with.
-        roles: of both.
-        query: of the cell.
-        place: of the cell.
-        facts: what the audit has read.
+        pairs_of: returns the students of a query, each with the run that it is compared with.
+        roles: role of the students, and of what they are compared with.
+        query: the cell's query.
+        place: the cell and its study.
+        facts: the files that the audit has read.
     """
     treatment = (query["temperature"], query["weight"])
     levels = [None]
@@ -205,7 +205,7 @@ def _judged(
     place: Place,
     facts: Facts,
 ) -> Derived:
-    """What distilling did at a level of a sweep, by the pairs of every level."""
+    """Whether distilling helps at a level of a sweep, by the pairs of every level."""
     metric = query["metric"]
     intervals = [interval(place.study, roles, metric, pairs, facts) for pairs in sweep.values()]
     at = list(sweep).index(level) if level in sweep else None
@@ -244,7 +244,7 @@ def _pairs_of_arms(query: Query, place: Place, facts: Facts) -> list[Pair]:
 @derives("fusion-difference")
 def fusion_difference(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean over seeds of one arm minus another."""
-    return apart(_pairs_of_arms(query, place, facts), FUSIONS, query, place, facts)
+    return paired_difference(_pairs_of_arms(query, place, facts), FUSIONS, query, place, facts)
 
 
 @derives("fusion-effect")

@@ -1,4 +1,4 @@
-"""Students of two teachers again, and the choice of the better one from stored outputs."""
+"""Derive cells of studies with two teachers, and the choice of the better one, from stored runs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cch.audit.derive import (
     Derived,
     Place,
     Query,
-    apart,
-    beside_baselines,
+    counted_runs,
     derives,
     mean_of,
-    runs_of,
-    swept,
+    paired_difference,
+    sweep_effect,
+    with_baselines,
 )
 from cch.audit.facts import Facts, same
 from cch.audit.gains import Pair
@@ -28,11 +28,13 @@ ROLES = (ROLE, "baseline")
 
 def _students(query: Query, place: Place, facts: Facts) -> list[dict[str, Any]]:
     """Students of one kind that count, in order of seed."""
-    return [run for run in runs_of(query, ROLE, place, facts) if run["arm"] == query["targets"]]
+    return [
+        run for run in counted_runs(query, ROLE, place, facts) if run["targets"] == query["targets"]
+    ]
 
 
 def _pairs(query: Query, place: Place, facts: Facts) -> list[Pair]:
-    return beside_baselines(_students(query, place, facts), query, place, facts)
+    return with_baselines(_students(query, place, facts), query, place, facts)
 
 
 @derives("two-teachers")
@@ -45,13 +47,13 @@ def two_teachers(query: Query, place: Place, facts: Facts) -> Derived:
 @derives("two-teachers-difference")
 def two_teachers_difference(query: Query, place: Place, facts: Facts) -> Derived:
     """Mean over seeds of student minus baseline."""
-    return apart(_pairs(query, place, facts), ROLES, query, place, facts)
+    return paired_difference(_pairs(query, place, facts), ROLES, query, place, facts)
 
 
 @derives("two-teachers-effect")
 def two_teachers_effect(query: Query, place: Place, facts: Facts) -> Derived:
-    """What distilling did, among all levels of its treatment."""
-    return swept(_pairs, ROLES, query, place, facts)
+    """Whether distilling helps at the level, by Holm's correction over all levels."""
+    return sweep_effect(_pairs, ROLES, query, place, facts)
 
 
 @derives("better-teacher")
@@ -69,18 +71,24 @@ def better_teacher(query: Query, place: Place, facts: Facts) -> Derived:
         for role in ("teacher", "second-teacher")
     ]
     scores = _scores(query["level"], metric, place, facts)
-    better = [r for r in facts.runs(place.study, ROLE) if r["arm"] == "better"]
+    file = facts.path("runs", place.study, f"{ROLE}.h5")
+    better = [r for r in facts.runs(place.study, ROLE) if r["targets"] == "better"]
     better = [r for r in better if r["level"] == query["level"]]
     members: dict[int, tuple[str, None, float]] = {}
     for run in better:
-        seed = run["seed"]
-        second = _is_better(scores[seed][1], scores[seed][0], metric)
+        seed, about = run["seed"], f"run {run['id']}"
         stored = [run["validation"].get(name) for name in names]
-        if run["chosen"] != names[second] or not all(map(same, stored, scores[seed])):
-            said = f"says {run['chosen']} by {stored}, its stored outputs give {scores[seed]}"
-            raise CchError(f"run {run['id']}", said)
+        if not all(map(same, stored, scores[seed])):
+            said = f"{about} has validation scores {stored}, stored outputs give {scores[seed]}"
+            raise CchError(file, said, "train it again")
+        # By the stored scores: two that are equal here may differ in a last digit there.
+        second = _is_better(stored[1], stored[0], metric)
+        if run["chosen"] != names[second]:
+            said = f"{about} chose {run['chosen']}, its validation scores are {stored}"
+            raise CchError(file, said, "train it again")
         if run["teacher"] != teachers[second].get(seed):
-            raise CchError(f"run {run['id']}", f"was not taught by the {names[second]} teacher")
+            said = f"{about} was not taught by the {names[second]} teacher of the study"
+            raise CchError(file, said, "train it again")
         members.setdefault(seed, (run["id"], None, float(second)))
     found = [members[seed] for seed in sorted(members)]
     seconds = sum(int(value) for _, _, value in found)
@@ -103,7 +111,7 @@ def _scores(level: str, metric: str, place: Place, facts: Facts) -> list[list[fl
             outputs, label = file[f"validation_logits/{level}"][()], file["validation_label"][()]
             pairs = zip(file["validation_rows"][()], file["test_rows"][()], strict=True)
             if any(set(held.tolist()) & set(tested.tolist()) for held, tested in pairs):
-                raise CchError(name, "validates on test rows")
+                raise CchError(name, "has validation rows that are test rows", "train it again")
     except (OSError, KeyError) as error:
         raise CchError(name, f"holds no validation outputs ({error})") from None
     task = "regression" if metric == "mse" else "classification"

@@ -45,10 +45,10 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def parse_yaml(text: str) -> Any:
-    """Return plain data from YAML.
+    """Return dicts, lists and scalars of a YAML text.
 
     Raises:
-        yaml.YAMLError: it is none.
+        yaml.YAMLError: the text is no valid YAML.
     """
     # libyaml reads it ten times faster; a PyYAML that was built without it has no CSafeLoader.
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

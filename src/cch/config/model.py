@@ -705,10 +705,11 @@ def part_rows(rows: int, test: float, valid: float = 0, train: float | None = No
     return [left if train is None else trains, valids, tests]
 
 
-class OneTeacherOrTwo(Model):
-    """Says nothing of ``second_teacher`` where there is none.
+class OmitsAbsentSecondTeacher(Model):
+    """Leaves ``second_teacher`` out of the serialised model where it is None.
 
-    Jobs of studies with one teacher keep the specifications of before the key was there.
+    Jobs of studies with one teacher would be stale otherwise: their specifications are older than
+    the key.
     """
 
     @model_serializer(mode="wrap")
@@ -718,7 +719,7 @@ class OneTeacherOrTwo(Model):
         return {key: value for key, value in content.items() if (key, value) != absent}
 
 
-class Study(OneTeacherOrTwo):
+class Study(OmitsAbsentSecondTeacher):
     """One experiment: a dataset, a teacher modality, a student modality and the grid between."""
 
     title: str = Field(description="Heads the study's own table and figure.")
@@ -1062,9 +1063,15 @@ def pair_studies(name: str, study: Study, dataset: DatasetModel) -> dict[str, St
     """
     where, held = f"studies.{name}.pairs", dataset.modalities
     if study.degradation.kind == "modality":
-        raise ValueError(f"{where}: does not go with degradation.kind: 'modality'")
+        raise ValueError(
+            f"{where}: cannot be combined with degradation.kind: 'modality'; name teacher and "
+            "student"
+        )
     if study.second_teacher is not None:
-        raise ValueError(f"{where}: does not go with second_teacher; write a study of its own")
+        raise ValueError(
+            f"{where}: cannot be combined with second_teacher; leave it out, or write a study of "
+            "its own"
+        )
     asked = list(itertools.permutations(held, 2)) if study.pairs == "all" else study.pairs or []
     made = {}
     for teacher, student in asked:
@@ -1138,10 +1145,17 @@ def _check_modalities(where: str, study: Study, held: Sequence[str]) -> None:
         free = [name for name in held if name not in (study.teacher, study.student)]
         raise ValueError(
             f"{where}.second_teacher: {study.second_teacher!r} is the {taken}; "
-            f"{'take ' + ' or '.join(free) if free else 'the dataset has no third modality'}"
+            + (
+                f"take {' or '.join(free)}"
+                if free
+                else f"datasets.{study.dataset} has no third modality; leave second_teacher out"
+            )
         )
     if second and study.degradation.kind == "modality":
-        raise ValueError(f"{where}.second_teacher: does not go with degradation.kind: 'modality'")
+        raise ValueError(
+            f"{where}.second_teacher: cannot be combined with degradation.kind: 'modality'; leave "
+            "it out"
+        )
 
 
 def _check_against_dataset(name: str, study: Study, dataset: Any) -> None:

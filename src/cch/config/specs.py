@@ -27,7 +27,7 @@ from cch.config.model import (
     Name,
     Network,
     NullGaps,
-    OneTeacherOrTwo,
+    OmitsAbsentSecondTeacher,
     Option,
     Rows,
     Selection,
@@ -96,10 +96,10 @@ class TeacherSpec(_Runs):
 
 
 class SecondTeacherSpec(_Runs):
-    """Teachers on the second modality, likewise.
+    """Teachers on the second teacher's modality, their soft targets and representations.
 
-    Not ``TeacherSpec`` with another role: a key means one setting in all specifications of a study,
-    which the audit puts together.
+    Not ``TeacherSpec`` with another role: the audit puts the specifications of a study together, so
+    a key has to mean one setting in all of them.
     """
 
     role: Literal["second-teacher"] = "second-teacher"
@@ -154,8 +154,8 @@ class TwoTeachersSpec(_Runs):
     metric: str
 
 
-class FusionSpec(_Runs, OneTeacherOrTwo):
-    """Fusions of both modalities, and of all three where there is a second teacher."""
+class FusionSpec(_Runs, OmitsAbsentSecondTeacher):
+    """Fusions of the teacher's and the student's modality; with a second teacher, also of three."""
 
     role: Literal["fusion"] = "fusion"
     teacher: str
@@ -176,17 +176,21 @@ SPECS: dict[str, type[_Runs]] = {
     "second-teacher": SecondTeacherSpec,
     "two-teachers": TwoTeachersSpec,
 }
-NEEDS = {
+REQUIRED_KEYS = {
     "fusion": ("fusion", "say how to fuse"),
-    "second-teacher": ("second_teacher", "name a modality"),
-    "two-teachers": ("second_teacher", "name a modality"),
+    "second-teacher": ("second_teacher", "name a third modality of the dataset"),
+    "two-teachers": ("second_teacher", "name a third modality of the dataset"),
 }
-"""The key without which a study does not have a role, and what to do."""
+"""By role: the key without which a study does not have it, and what to do."""
 
 
 def study_roles(study: Study) -> list[str]:
     """Return the roles that a study has, each after those that it is trained from."""
-    return [r for r in SPECS if r not in NEEDS or getattr(study, NEEDS[r][0]) is not None]
+    return [
+        r
+        for r in SPECS
+        if r not in REQUIRED_KEYS or getattr(study, REQUIRED_KEYS[r][0]) is not None
+    ]
 
 
 def train_spec(name: str, study: Study, role: str) -> TrainSpec:
@@ -196,7 +200,7 @@ def train_spec(name: str, study: Study, role: str) -> TrainSpec:
         CchError: the study does not have the role.
     """
     if role not in study_roles(study):
-        key, todo = NEEDS[role]
+        key, todo = REQUIRED_KEYS[role]
         raise CchError(f"studies.{name}", f"has no `{key}`", todo)
     model = SPECS[role]
     own = {name: getattr(study, name) for name in model.model_fields if hasattr(study, name)}

@@ -262,7 +262,8 @@ class GaussianPart:
     Attributes:
         turn_x: (dx, k), from columns to variates of unit variance.
         turn_y: (dy, k).
-        rho: their correlations on the stopping rows, falling, (k,); 0 where those are negative.
+        rho: their correlations on the stopping rows, smoothed so that none is above the one before,
+            (k,); 0 to ``LARGEST_CORRELATION``.
         ridge: chosen on the stopping rows.
     """
 
@@ -326,7 +327,7 @@ def _canonical(
         spread = np.sqrt(((values[fit] @ turn) ** 2).mean(axis=0))
         sides.append(turn / np.where(spread > 1e-6, spread, np.inf))
     rho = _correlations(*(_clipped(v[stop], turn) for v, turn in zip((x, y), sides, strict=True)))
-    # They fall from pair to pair but for noise, which this takes away where many are alike.
+    # Canonical correlations do not rise from pair to pair, but for noise of these rows.
     rho = isotonic_regression(rho, increasing=False).x.clip(0, LARGEST_CORRELATION)
     return GaussianPart(*sides, rho)
 

@@ -318,8 +318,9 @@ def teachers_layout(name: str, study: Study) -> Layout:
         caption="Students of each teacher alone, of the mean of both teachers' softened "
         "probabilities, and of the better teacher: the one with the better metric on a quarter of "
         "the training rows after training on the others, chosen for each seed and level; the "
-        "column counts seeds. All that teach and learn are trained on all training rows. The "
-        f"teachers' metrics are on clean test inputs. {EFFECT_CAPTION}",
+        "column counts seeds. The teachers that students learn from, and the students, are trained "
+        "on all training rows. The teachers' metrics are on clean test inputs. "
+        f"{EFFECT_CAPTION}",
         study=name,
         own=True,
         row_label=study.degradation.symbol,
@@ -361,15 +362,20 @@ def fusion_layout(name: str, study: Study) -> Layout:
     ]
     for minus, label in (("direct", "KD minus direct"), ("heads", "KD minus heads")):
         columns += _fusion_pair({"arm": "kd", "minus": minus}, minus, label, "distilling")
+    caption = (
+        "Differences are paired by seed, with 95 % intervals. `heads` trains the teacher "
+        "modality's head as KD does and distils nothing, so `KD minus heads` is what distilling "
+        "does."
+    )
     if study.second_teacher:
+        caption += " The third modality's columns compare direct fusion of three with that of two."
         label = f"with {study.second_teacher} minus without"
         pair = {"arm": "three", "minus": "direct"}
         columns += _fusion_pair(pair, "three", label, "third modality")
     return Layout(
         number=f"Fusion {name}",
         title=f"{study.title}: fusion, direct and with distillation",
-        caption="Differences are paired by seed. `heads` trains the teacher modality's head as KD "
-        "does and distils nothing, so the last difference is what distilling does; 95 % intervals.",
+        caption=caption,
         study=name,
         own=True,
         row_label="metric",
@@ -384,7 +390,7 @@ def fusion_layout(name: str, study: Study) -> Layout:
 def _fusion_pair(
     pair: dict[str, Any], key: str, label: str, what: str
 ) -> tuple[ColumnLayout, ColumnLayout]:
-    """The difference of two arms, and what it says of what they differ in."""
+    """Return two columns: the paired difference of two arms, and the conclusion drawn from it."""
     return (
         ColumnLayout(
             key=f"difference-{key}", label=label, query=pair | {"kind": "fusion-difference"}

@@ -97,7 +97,9 @@ class TrainedFusion:
         second_teacher_inputs: torch.Tensor | None = None,
         **more: Any,
     ) -> FusionPrediction:
-        """What members say about rows of all tables, on the CPU.
+        """Return logits (M, r, K) of members for r rows of the tables, on the CPU.
+
+        Embeddings are of the teacher's and the student's modality, (M, r, U) each.
 
         Args:
             teacher_inputs: (R, D1) float32.
@@ -141,8 +143,8 @@ def train_fusion(
         row_sets: S tensors (n,) of row numbers, of equal length.
         members: M members.
         outputs: K, classes.
-        second_teacher_inputs: (R, D3) float32, a third modality of them, which the arm ``three``
-            needs and no other arm takes.
+        second_teacher_inputs: (R, D3) float32, a third modality of the same samples; required by
+            the arm ``three``, refused by the others.
         device: where to train.
         memory_bytes: budget for the examples and one chunk of members.
         label: what is trained, for progress lines and errors.
@@ -183,7 +185,7 @@ def _side_by_side(
             raise CchError(where, f"{name} inputs are {found}, expected (rows, D) float32")
     if len({len(table) for table in named.values()}) > 1:
         found = f"{' and '.join(str(len(table)) for table in named.values())} rows"
-        raise CchError(where, f"the modalities have {found}, expected the same samples in both")
+        raise CchError(where, f"the modalities have {found}, expected the same samples in all")
     return torch.cat(list(named.values()), dim=1)
 
 

@@ -20,8 +20,9 @@ from cch.config.specs import (
 Arm = Literal["direct", "kd", "heads", "three"]
 """What a fusion minimises, and of what; see ``cch.training.fusion``."""
 
-TargetsOf = Literal["second", "mean", "better"]
-"""Whose targets a student of two teachers learns; see ``cch.training.two_teachers``."""
+TargetSource = Literal["second", "mean", "better"]
+"""Targets that a student in a study of two teachers learns: the second teacher's, the mean of both,
+or the better one's; see ``cch.training.two_teachers``."""
 
 
 def level_name(level: float) -> str:
@@ -34,15 +35,17 @@ class Run:
     """One model to be trained.
 
     Attributes:
-        role: teacher, baseline (student without distillation), student or fusion.
+        role: teacher, baseline (student without distillation), student or fusion. A second teacher
+            is a teacher and a student of two teachers a student, so that ids and initial weights
+            are those of a study with that teacher alone.
         modality: what the model reads; of a fusion the teacher's and the student's, of three also
             the second teacher's.
         seed: which repetition; within a seed everything but the treatment is shared.
         level: degradation level of the teacher's input (students; teachers where every level has
             a teacher of its own), else None.
         temperature, weight: of the distillation loss; weight 0 for teachers and baselines.
-        arm: what a fusion minimises, or whose targets a student of two teachers learns, else
-            None.
+        arm: of a fusion, else None.
+        targets: which ones a student in a study of two teachers learns, else None.
     """
 
     role: Role
@@ -51,7 +54,8 @@ class Run:
     level: float | None = None
     temperature: float = 1.0
     weight: float = 0.0
-    arm: Arm | TargetsOf | None = None
+    arm: Arm | None = None
+    targets: TargetSource | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -90,8 +94,9 @@ def baseline_runs(spec: BaselineSpec) -> list[Run]:
 
 
 def two_teacher_runs(spec: TwoTeachersSpec) -> list[Run]:
-    """The same students once for each ``TargetsOf``."""
-    return [replace(run, arm=arm) for arm in get_args(TargetsOf) for run in student_runs(spec)]
+    """Return the same students once for each ``TargetSource``."""
+    students, sources = student_runs(spec), get_args(TargetSource)
+    return [replace(run, targets=source) for source in sources for run in students]
 
 
 def student_runs(spec: StudentSpec | TwoTeachersSpec) -> list[Run]:
@@ -165,6 +170,6 @@ def run_id(
             "temperature": run.temperature,
             "weight": run.weight,
         }
-    if run.arm in ("mean", "better"):
-        identity["targets"] = run.arm
+    if run.targets in ("mean", "better"):
+        identity["targets"] = run.targets
     return digest(identity)[:16]

@@ -46,7 +46,7 @@ from cch.training.plan import (
 )
 from cch.training.stack import Member, Prediction, TrainedStack, train_stack
 from cch.training.store import RunsFile, write_runs
-from cch.training.two_teachers import better, mean_targets, validation_split
+from cch.training.two_teachers import index_of_better, mean_targets, validation_split
 
 log = logging.getLogger("cch.training")
 
@@ -126,13 +126,17 @@ class StudyContext:
             members=members,
             soft_targets=soft_targets,
             channels=self.dataset.channels(modality),
-            **self.shared(runs[0].role, rows),
+            **self.shared(rows),
         )
         self.facts.setdefault("stacks", []).append(trained.chunks)
         return trained
 
-    def shared(self, role: str, rows: np.ndarray | None = None) -> dict[str, Any]:
-        """What networks and fusions are trained with alike."""
+    def shared(self, rows: np.ndarray | None = None) -> dict[str, Any]:
+        """Return the arguments that ``train_stack`` and ``train_fusion`` have in common.
+
+        Args:
+            rows: (S, n) training rows of each seed, if not all of them.
+        """
         rows = self.train_rows if rows is None else rows
         places = self.inputs.places(rows, range(self.spec.seeds))
         return {
@@ -141,7 +145,7 @@ class StudyContext:
             "outputs": self.outputs,
             "device": self.device,
             "memory_bytes": int(self.compute.memory_gb * 2**30),
-            "label": f"{self.spec.study} {role}",
+            "label": f"{self.spec.study} {self.spec.role}",
         }
 
     def predict(
@@ -206,7 +210,7 @@ class StudyContext:
             log.warning(
                 "%s: %s seed %d diverged in epoch %d; it is reported and left out of every mean",
                 self.spec.study,
-                run.role,
+                self.spec.role,
                 run.seed,
                 diverged,
             )
@@ -221,6 +225,7 @@ class StudyContext:
             "weight": run.weight,
             "diverged": diverged,
             **({"arm": run.arm} if run.arm else {}),
+            **({"targets": run.targets} if run.targets else {}),
             "metrics": evaluate(logits, label, self.dataset.task),
         }
 
@@ -266,7 +271,9 @@ def train(
         elif isinstance(spec, StudentSpec):
             train_students(context, spec, teacher, out)
         elif second_teacher is None:
-            raise CchError(spec.study, "students of two teachers need the runs of both")
+            raise CchError(
+                spec.study, "the runs of its second teachers are missing", "pass `second_teacher`"
+            )
         else:
             train_two_teachers(context, spec, (teacher, second_teacher), out)
     return context.facts
@@ -348,9 +355,9 @@ def train_students(
     context: StudyContext, spec: StudentSpec, teacher: str | Path, out: str | Path
 ) -> None:
     """Train the distilled students of all levels, temperatures and weights in one stack."""
-    teachers, targets = _taught(context, teacher, spec.degradation.levels)
+    teachers, targets = _soft_targets(context, teacher, spec.degradation.levels)
     runs = student_runs(spec)
-    trained, logits = _train_taught(
+    trained, logits = _train_students(
         context, spec.student, runs, [run.level for run in runs], targets
     )
     entries = []
@@ -362,10 +369,14 @@ def train_students(
     write_runs(out, context.header("student", spec.student), entries, arrays)
 
 
-def _taught(
+def _soft_targets(
     context: StudyContext, teacher: str | Path, levels: Sequence[float]
 ) -> tuple[dict[tuple[int, str | None], str], dict[Any, np.ndarray]]:
-    """Ids of teachers by seed and level, and their soft targets (S, n, K) by level."""
+    """Return the ids of teachers by seed and level, and their soft targets (S, n, K) by level.
+
+    Raises:
+        CchError: the teachers were trained on another dataset file.
+    """
     with RunsFile(teacher) as file:
         if file.header["dataset"] != context.dataset_digest:
             raise CchError(file.path, "was trained on another dataset file", "train it again")
@@ -373,14 +384,14 @@ def _taught(
         return identities, {x: file.array(f"soft_target/{level_name(x)}") for x in levels}
 
 
-def _train_taught(
+def _train_students(
     context: StudyContext,
     modality: str,
     runs: Sequence[Run],
     keys: Sequence[Any],
     targets: Mapping[Any, np.ndarray],
 ) -> tuple[TrainedStack, np.ndarray]:
-    """Train students; return them and their logits on test rows.
+    """Return trained students, and their logits on test rows, (M, n_test, K).
 
     Args:
         context: of the study.
@@ -413,10 +424,11 @@ def train_two_teachers(
         out: the runs file to write.
     """
     levels, task = spec.degradation.levels, context.dataset.task
-    identities, soft = zip(*(_taught(context, file, levels) for file in files), strict=True)
-    arrays, scores = _validate(context, spec)
+    identities, soft = zip(*(_soft_targets(context, file, levels) for file in files), strict=True)
+    arrays, scores = _score_teachers(context, spec)
     chosen = {
-        level: np.array([better(pair, spec.metric) for pair in scores[level]]) for level in levels
+        level: np.array([index_of_better(pair, spec.metric) for pair in scores[level]])
+        for level in levels
     }
     targets: dict[Any, np.ndarray] = {}
     for level in levels:
@@ -427,16 +439,19 @@ def train_two_teachers(
             mean = mean_targets(first, second, temperature, task)
             targets["mean", level, temperature] = mean
     runs = two_teacher_runs(spec)
-    keys = [(run.arm, run.level, *([run.temperature] if run.arm == "mean" else [])) for run in runs]
-    trained, logits = _train_taught(context, spec.student, runs, keys, targets)
+    keys = [
+        (run.targets, run.level, *([run.temperature] if run.targets == "mean" else []))
+        for run in runs
+    ]
+    trained, logits = _train_students(context, spec.student, runs, keys, targets)
     names, entries = (spec.teacher, spec.second_teacher), []
     for run, *outcome in zip(runs, logits, trained.diverged, strict=True):
-        both = [known[run.seed, None] for known in identities]
-        taken = 1 if run.arm == "second" else chosen[run.level][run.seed]
-        own = both if run.arm == "mean" else both[taken]
+        teacher_ids = [ids[run.seed, None] for ids in identities]
+        taken = 1 if run.targets == "second" else chosen[run.level][run.seed]
+        own = teacher_ids if run.targets == "mean" else teacher_ids[taken]
         entry = context.describe(run, run_id(run, spec, context.dataset_digest, own), *outcome)
         entry["teacher"] = own
-        if run.arm == "better":
+        if run.targets == "better":
             pair = scores[run.level][run.seed]
             entry |= {"chosen": names[taken], "validation": dict(zip(names, pair, strict=True))}
         entries.append(entry)
@@ -448,7 +463,7 @@ def train_two_teachers(
     write_runs(out, context.header(spec.role, spec.student), entries, arrays)
 
 
-def _validate(
+def _score_teachers(
     context: StudyContext, spec: TwoTeachersSpec
 ) -> tuple[dict[str, np.ndarray], dict[float, list[list[float | None]]]]:
     """Score teachers of both modalities on validation rows, which they are not trained on.
@@ -464,6 +479,13 @@ def _validate(
     for modality in (spec.teacher, spec.second_teacher):
         runs = [Run("teacher", modality, seed) for seed in range(spec.seeds)]
         trained = context.train(modality, runs, rows=rest)
+        for run, epoch in zip(runs, trained.diverged, strict=True):
+            if epoch is not None:
+                log.warning(
+                    "%s: the %s teacher that is scored on validation rows, seed %d, diverged in "
+                    "epoch %d; the other one is chosen",
+                    *(spec.study, modality, run.seed, epoch),
+                )
         for level in levels:
             said[level].append(context.predict(trained, modality, level, held).logits.numpy())
     scores = {}
@@ -498,7 +520,7 @@ def train_fusions(context: StudyContext, spec: FusionSpec, out: str | Path) -> N
             student_inputs=tables[spec.student],
             second_teacher_inputs=third,
             members=[FusionMember(run.key, run.seed, run.arm) for run in runs],
-            **context.shared("fusion"),
+            **context.shared(),
         )
         context.facts.setdefault("stacks", []).append(trained.chunks)
         seeds = [run.seed for run in runs]

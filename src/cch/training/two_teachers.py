@@ -24,8 +24,8 @@ from scipy.special import log_softmax, logsumexp
 
 from cch.data.paired import Part, RandomSplit
 
-VALIDATION = 0.25
-"""Validation rows, as a part of the training rows."""
+VALIDATION_FRACTION = 0.25
+"""Of the training rows: those on which teachers are compared."""
 
 
 def validation_split(
@@ -37,8 +37,15 @@ def validation_split(
         train_rows: (S, n) training rows of every seed.
         label: (N,) labels; only those of training rows are read.
         dataset: name of the dataset, part of the key.
+
+    Returns:
+        (S, n_valid) validation rows and (S, n - n_valid) others, both ascending; with the class mix
+        of the training rows for a classification.
+
+    Raises:
+        CchError: too few training rows.
     """
-    drawn = RandomSplit(test=VALIDATION, key=f"validation/{dataset}")
+    drawn = RandomSplit(test=VALIDATION_FRACTION, key=f"validation/{dataset}")
 
     def part(name: Part) -> np.ndarray:
         return np.stack(
@@ -53,8 +60,8 @@ def mean_targets(
 ) -> np.ndarray:
     """Return logits whose softmax at a temperature is the mean of both teachers'.
 
-    Each teacher's normaliser is constant over classes and adds nothing to a softmax. The mean of
-    both is added back, so that equal teachers have their own logits as the mean.
+    Logits of a softmax are known but for a constant. Here it is the mean of both teachers'
+    log-normalisers, so that equal teachers have their own logits as the mean.
 
     Args:
         first: (..., K) logits of a teacher, or (..., 1) outputs for a regression.
@@ -75,7 +82,7 @@ def mean_targets(
         return (temperature * (mean + shift)).astype(np.float32)
 
 
-def better(scores: Sequence[float | None], metric: str) -> int:
+def index_of_better(scores: Sequence[float | None], metric: str) -> int:
     """Return which of two teachers did better: 0 for the first, also at a tie, or 1.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import get_args
 
 from cch.config.specs import (
     FusionSpec,
@@ -16,6 +17,7 @@ from cch.config.specs import (
 )
 from cch.config.work import Size, Work
 from cch.training.plan import (
+    Arm,
     Run,
     baseline_runs,
     fusion_runs,
@@ -23,7 +25,7 @@ from cch.training.plan import (
     teacher_runs,
     two_teacher_runs,
 )
-from cch.training.two_teachers import VALIDATION
+from cch.training.two_teachers import VALIDATION_FRACTION
 
 TRAINING_STEP = 6
 """Operations of a weight for a row in training: two forwards, four backwards."""
@@ -51,11 +53,11 @@ def training_work(spec: TrainSpec, size: Size | None) -> Work:
         read = [_features(spec, size, name) for name in names]
         units, training = spec.fusion.encoder, spec.fusion.training
         parts = [weights([width, units, outputs]) + units * outputs for width in read]
-        # Of four arms one reads all modalities, the others two.
-        one = sum(parts[:2]) + sum(parts[2:]) // 4
+        # Only the arm `three` reads the third modality.
+        one = sum(parts[:2]) + sum(parts[2:]) // len(get_args(Arm))
     else:
-        taught = isinstance(spec, TeacherSpec | SecondTeacherSpec)
-        name = spec.modality if taught else spec.student
+        teaches = isinstance(spec, TeacherSpec | SecondTeacherSpec)
+        name = spec.modality if teaches else spec.student
         read, training = [_features(spec, size, name)], spec.training
         one = weights([*read, *spec.network.hidden, outputs])
     stored = len(runs) * rows["test"] * outputs
@@ -67,7 +69,7 @@ def training_work(spec: TrainSpec, size: Size | None) -> Work:
 
 
 def _two_teachers_work(spec: TwoTeachersSpec, size: Size | None) -> Work:
-    """The students, and the teachers of both modalities that choose between them."""
+    """Return the work of the students, and of the teachers that are scored on validation rows."""
     students, choosing = len(runs_of(spec)), 2 * spec.seeds
     if size is None:
         return Work(None, runs=students + choosing)
@@ -75,8 +77,14 @@ def _two_teachers_work(spec: TwoTeachersSpec, size: Size | None) -> Work:
     names = (spec.teacher, spec.second_teacher, spec.student)
     read = [_features(spec, size, name) for name in names]
     first, second, own = (weights([width, *spec.network.hidden, outputs]) for width in read)
-    trained = students * own + (1 - VALIDATION) * spec.seeds * (first + second)
+    trained = students * own + (1 - VALIDATION_FRACTION) * spec.seeds * (first + second)
     stored = students * rows["test"] * outputs
+    stored += (
+        choosing
+        * len(spec.degradation.levels)
+        * round(VALIDATION_FRACTION * rows["train"])
+        * outputs
+    )
     held = 4 * (sum(rows.values()) * sum(read) + stored)
     operations = TRAINING_STEP * trained * rows["train"] * spec.training.epochs
     return Work(operations, held, runs=students + choosing)

@@ -16,29 +16,29 @@ from cch.tables.queries.runs import (
     selected_runs,
 )
 from cch.tables.source import Source
-from cch.training.plan import TargetsOf
+from cch.training.plan import TargetSource
 
 ROLES = ("teacher", "second-teacher", "two-teachers")
 
 
 class TwoTeachersQuery(PairedQuery):
-    """A query over the students that learn one ``TargetsOf``."""
+    """A query over the students that learn from one ``TargetSource``."""
 
-    targets: TargetsOf
+    targets: TargetSource
 
     def inputs(self, source: Source) -> set[str]:
         """The runs of students and baseline."""
         return {source.runs_path("two-teachers"), source.runs_path("baseline")}
 
     def roles(self) -> tuple[str, ...]:
-        """Both, and the students' teachers."""
+        """Roles of the teachers, the students and the baseline."""
         return (*ROLES, "baseline")
 
     def students(self, source: Source, level: str | None) -> Side:
         """The students of a level; of all levels where it is None."""
         treatment = (level, self.temperature, self.weight)
         runs = selected_runs(source, "two-teachers", *treatment)
-        return source.runs_path("two-teachers"), [r for r in runs if r["arm"] == self.targets]
+        return source.runs_path("two-teachers"), [r for r in runs if r["targets"] == self.targets]
 
 
 @register
@@ -101,7 +101,7 @@ class BetterTeacher(RunQuery):
         # The choice depends on no temperature and no weight.
         treatment = study.distillation.temperatures[0], study.distillation.weights[0]
         runs = selected_runs(source, "two-teachers", self.level, *treatment)
-        runs = [run for run in runs if run["arm"] == "better"]
+        runs = [run for run in runs if run["targets"] == "better"]
         found = Answer(aggregation="seeds in which each did better on validation rows")
         path = source.runs_path("two-teachers")
         for run in runs:
