@@ -257,6 +257,22 @@ def test_the_audit_finds_a_choice_that_the_outputs_do_not_give(derived, part):
         again()
 
 
+def test_the_audit_takes_a_choice_that_rests_on_a_last_digit(derived):
+    """Two scores that are equal by the audit's own arithmetic differ in another's."""
+    runs, path, again = derived
+    with h5py.File(path, "a") as file:
+        outputs = file["validation_logits/0"]
+        outputs[1] = outputs[0]
+    ids = {run["seed"]: run["id"] for run in runs["second-teacher"]}
+    for place, run in enumerate(runs["two-teachers"]):
+        if run["targets"] == "better" and run["level"] == "0":
+            score = run["validation"]["mrna"]
+            validation = {"mrna": score, "rppa": np.nextafter(score, 2)}
+            chosen = {"chosen": "rppa", "validation": validation, "teacher": ids[run["seed"]]}
+            runs["two-teachers"][place] = run | chosen
+    assert again().value.startswith("mrna 0, rppa ")
+
+
 def test_the_audit_refuses_validation_on_test_rows(derived):
     _, path, again = derived
     with h5py.File(path, "a") as file:
@@ -293,7 +309,9 @@ def test_a_wrong_second_teacher_is_refused_in_one_line(change, said):
 
 def test_levels_that_are_modalities_have_no_second_teacher():
     change = {"second_teacher": "rppa", "selection": None, "degradation": {"kind": "modality"}}
-    with pytest.raises(CchError, match=r"brca.second_teacher: cannot be combined with degradation.kind"):
+    with pytest.raises(
+        CchError, match=r"brca.second_teacher: cannot be combined with degradation.kind"
+    ):
         load(configured(**change))
 
 
