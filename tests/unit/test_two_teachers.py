@@ -267,7 +267,7 @@ def test_the_audit_takes_a_choice_that_rests_on_a_last_digit(derived):
     for place, run in enumerate(runs["two-teachers"]):
         if run["targets"] == "better" and run["level"] == "0":
             score = run["validation"]["mrna"]
-            validation = {"mrna": score, "rppa": np.nextafter(score, 2)}
+            validation = {"mrna": score, "rppa": float(np.nextafter(score, 2))}
             chosen = {"chosen": "rppa", "validation": validation, "teacher": ids[run["seed"]]}
             runs["two-teachers"][place] = run | chosen
     assert again().value.startswith("mrna 0, rppa ")
