@@ -9,8 +9,9 @@ would give it. So the list equals the library's, including how rounding breaks t
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -28,10 +29,13 @@ up to 1e5 for a large mean); with redundancies of at least 0.001 that is 1e-8 of
 """
 
 TIE = 1e-10
-"""Relative distance within which the screen treats scores as equal."""
+"""Distance from 1 within which rounding decides whether a mean redundancy is 1."""
 
 STEADY = 1e-5
 """Columns whose deviation is below this part of their largest value are correlated exactly."""
+
+Pearson = Callable[[int, int], float]
+"""The correlation of two columns, as the library computes it."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,17 @@ def mrmr(
     label = np.asarray(label)
     _check(values, label, features)
     relevance = f_statistic(values, label)
-    screen = _Screen(values, relevance)
+    pearson = functools.cache(
+        lambda one, other: _pearson(_column(values, one), _column(values, other))
+    )
+    screen = _Screen(values, relevance, pearson)
     wanted = min(features, len(screen.index))
     settled: list[int] = []
     candidates: set[int] = set()
     while True:
         guess, contenders = screen.follow(settled, wanted)
         candidates |= contenders
-        selected = _choose(values, relevance, sorted(candidates), wanted)
+        selected = _choose(pearson, relevance, sorted(candidates), wanted)
         chosen = selected.index.tolist()
         if chosen == guess:
             return selected
@@ -158,11 +165,12 @@ class _Screen:
     """The features that can be chosen next, from correlations that are exact up to rounding.
 
     Equal columns (neighbouring genes share their copy numbers in every case) have equal
-    correlations, which are computed once: ``kind`` numbers the distinct columns.
+    correlations, which are computed once: ``kind`` numbers the distinct columns. Among features
+    whose scores are equal up to rounding it chooses as the library does.
     """
 
-    def __init__(self, values: np.ndarray, relevance: np.ndarray) -> None:
-        self.values = values
+    def __init__(self, values: np.ndarray, relevance: np.ndarray, pearson: Pearson) -> None:
+        self.values, self.pearson = values, pearson
         self.index = np.flatnonzero(relevance > 0)
         self.relevance = relevance[self.index]
         self.kind, first = _kinds(values, self.index)
@@ -191,22 +199,33 @@ class _Screen:
         total = np.zeros(len(self.index))
         free = np.ones(len(self.index), dtype=bool)
         for step in range(wanted):
-            near, best = self._next(total / step if step else None, free)
+            near = self._next(total / step if step else None, free)
             contenders.update(self.index[near].tolist())
-            place = int(places[step]) if step < len(places) else best
+            place = int(places[step]) if step < len(places) else self._winner(near, chosen)
             chosen.append(int(self.index[place]))
             free[place] = False
             total += self.redundancy(place)
         return chosen, contenders
 
-    def _next(self, mean: np.ndarray | None, free: np.ndarray) -> tuple[np.ndarray, int]:
-        """Return the possible winners of a step (of equal columns the first), and the likeliest."""
+    def _next(self, mean: np.ndarray | None, free: np.ndarray) -> np.ndarray:
+        """Return the possible winners of a step, of equal columns the first."""
         score = np.where(free, self.relevance if mean is None else self.relevance / mean, -np.inf)
         # The library scores a mean redundancy of exactly one as 0, which rounding decides.
         sure = score if mean is None else np.where(mean < 1 - TIE, score, -np.inf)
-        best = sure.max()
-        near = self._first_of_equals(np.flatnonzero(free & (score >= best * (1 - MARGIN))))
-        return near, int(near[np.argmax(score[near] >= score[near].max() * (1 - TIE))])
+        return self._first_of_equals(np.flatnonzero(free & (score >= sure.max() * (1 - MARGIN))))
+
+    def _winner(self, near: np.ndarray, chosen: list[int]) -> int:
+        """Return the one that the library chooses, by its arithmetic on its numbers."""
+        import pandas as pd
+
+        if len(near) == 1 or not chosen:
+            return int(near[np.argmax(self.relevance[near])])
+        floor, scores = _library().FLOOR, []
+        for place in near:
+            found = pd.Series([self.pearson(one, int(self.index[place])) for one in chosen])
+            mean = found.fillna(floor).abs().clip(floor).mean()
+            scores.append(self.relevance[place] / (np.inf if mean == 1.0 else mean))
+        return int(near[np.argmax(scores)])
 
     def _first_of_equals(self, places: np.ndarray) -> np.ndarray:
         """Drop columns equal to an earlier one: scores are equal, so the earlier comes first."""
@@ -258,16 +277,23 @@ def _pearson(target: np.ndarray, column: np.ndarray) -> float:
 
 
 def _choose(
-    values: np.ndarray, relevance: np.ndarray, candidates: list[int], wanted: int
+    pearson: Pearson,
+    relevance: np.ndarray,
+    candidates: list[int],
+    wanted: int,
 ) -> Selected:
-    """Run the library's ``mrmr_base`` among ``candidates``, in the order of the columns."""
+    """Run the library's ``mrmr_base`` among ``candidates``, in the order of the columns.
+
+    Args:
+        pearson: of two columns.
+        relevance: (D,) F statistics.
+        candidates: columns, ascending.
+        wanted: how many to choose.
+    """
     import pandas as pd
 
-    columns = {index: _column(values, index) for index in candidates}
-
     def redundancy(target_column: int, features: list[int]) -> Any:
-        target = columns[target_column]
-        return pd.Series([_pearson(target, columns[one]) for one in features], index=features)
+        return pd.Series([pearson(target_column, one) for one in features], index=features)
 
     return _as_selected(
         *_library().mrmr_base(
