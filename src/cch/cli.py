@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
+import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -354,6 +354,7 @@ def verdict(
     log_to(None)
     if out is not None:
         _refuse_unwritable(out)
+        out = out.resolve()  # a link stays one
     settings = library.Settings(
         estimator or library.default_estimator(),
         library.parse_options(option or []),
@@ -363,6 +364,8 @@ def verdict(
     )
     kind = None if task is None else task.value
     inputs = load_inputs(data, student, teacher, label, kind, sample_id)
+    if out in [path.resolve() for path in inputs.files]:
+        raise CchError(out, "is one of the files that are read", "name another for --out")
     document = library.answer(inputs, settings)
     if out is not None:
         write_json(out, document)
@@ -380,9 +383,17 @@ def _refuse_unwritable(path: Path, folder: bool = False) -> None:
     """Say before long work that its answer cannot be written; ``folder``: it may be a folder."""
     if path.is_dir() and not folder:
         raise CchError(path, "is a folder", "name a file")
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise CchError(path, "is no regular file", "name another")
     above = next(parent for parent in path.absolute().parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
+    if not above.is_dir():
         raise CchError(path, f"cannot be written: {above} is no folder to write in")
+    try:
+        # Not os.access, which says yes to root in folders of the system where none can write.
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise CchError(path, f"cannot be written: {above}: {error.strerror}") from None
 
 
 def main() -> None:

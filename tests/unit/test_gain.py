@@ -178,11 +178,16 @@ def test_nadeau_and_bengios_error_stands_beside():
     assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, 3) * found.corrected)
 
 
-def test_one_seed_has_no_error_and_equal_students_differ_surely_by_nothing():
+def test_one_seed_has_no_error_and_one_of_zero_decides_nothing():
     assert gain([0.1], fixed(1, 5), np.zeros((10, 1))) is None
     same = gain([0.0, 0.0], fixed(2, 5), np.zeros((10, 2)))
     assert (same.interval, same.p) == ((0.0, 0.0), 1.0)
-    assert effects([same], "accuracy")[0][0] == "equivalent"
+    # Of five cases none differed: that says little of others.
+    assert effects([same], "accuracy")[0][0] == "undecided"
+    assert effects([gain([0.1, 0.1], fixed(2, 5), np.full((10, 2), 0.1))], "auc")[0] == (
+        "undecided",
+        1.0,
+    )
 
 
 # Verdicts

@@ -94,7 +94,7 @@ def test_a_dumped_configuration_is_read_as_it_was():
         ({"pairs": [["cnv", "cnv"]]}, r"pairs: \[cnv, cnv\] is no pair of modalities"),
         ({"pairs": [["cnv", "dna"]]}, "datasets.brca; it has mrna, cnv, rppa"),
         ({"pairs": [["cnv", "rppa"]] * 2}, r"list every pair once, not \[cnv, rppa\] twice"),
-        ({"teacher": "cnv"}, "studies.tumours: teacher: `pairs` names the modalities"),
+        ({"teacher": "cnv"}, "studies.tumours: teacher: `pairs` names teachers and students"),
         ({"dataset": "brac"}, "studies.tumours.dataset: there is no dataset 'brac'"),
         (
             {"degradation": {"kind": "modality"}, "selection": None},

@@ -205,3 +205,22 @@ def test_labels_is_no_name_for_a_modality(tmp_path):
     }
     with pytest.raises(CchError, match="'labels' is no name for a modality"):
         load(overlay(raw_config(), {"datasets": {"mine": mine}}))
+
+
+def test_a_fault_of_what_was_taken_in_is_said_of_the_user_s_file(tmp_path):
+    strong, labels = matrix(tmp_path / "m.tsv"), label_file(tmp_path / "l.tsv")
+    spec = dataset(strong, matrix(tmp_path / "w.tsv"), labels)
+    copy = tmp_path / "copy.tsv"
+    files = {name: Path(entry.file) for name, entry in spec.files.items()}
+    files |= {"labels": Path(spec.labels.file), "strong": copy}
+    text = Path(strong).read_text()
+    for content, what in (
+        (text + "s99\t1\n", "has 2 fields"),
+        (text.splitlines()[0] + "\n", "has a header and no rows"),
+    ):
+        copy.write_text(content)
+        with pytest.raises(CchError) as refused:
+            prepare(spec, LocalFiles(files))
+        assert refused.value.where == spec.files["strong"].file
+        assert what in str(refused.value)
+        assert str(refused.value).endswith("; mend your file")

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -458,6 +459,16 @@ def test_ids_that_agree_are_left_out_and_ids_that_do_not_are_refused(cch, refuse
     status, out, _ = cch("verdict", *places, "--json", *QUICK)
     assert status == 0
     assert json.loads(out)["teachers"][0]["columns"] == 1
+    assert "repeat an id" not in out
+    twice = [name.replace("9", "8") for name in ids]
+    csv_with_ids(t, twice, "t", arrays["teacher"][:, 0])
+    csv_with_ids(s, twice, "h", arrays["student"][:, 1])
+    y.write_text("\n".join(["sample,y", *(row.replace("9", "8") for row in rows)]) + "\n")
+    _, out, _ = cch("verdict", *places, "--json", *QUICK)
+    said = "sample: 19 rows repeat an id; bounds ask for independent rows"
+    assert said in json.loads(out)["flags"]
+    csv_with_ids(s, ids, "h", arrays["student"][:, 1])
+    y.write_text("\n".join(["sample,y", *rows]) + "\n")
     csv_with_ids(t, swapped, "t", arrays["teacher"][:, 0])
     assert refused(*places) == (
         f"{t}:sample: row 7 (counted from 0) is TCGA-8 but TCGA-7 in {s}; "
@@ -752,6 +763,12 @@ def test_settings_that_cannot_be(bad, tmp_path):
     assert bad("--out", tmp_path) == f"{tmp_path}: is a folder; name a file"
     line = bad("--out", tmp_path / "d.npz" / "new" / "v.json")
     assert line == "d.npz/new/v.json: cannot be written: d.npz is no folder to write in"
+    line = bad("--out", tmp_path / "d.npz")
+    assert line == "d.npz: is one of the files that are read; name another for --out"
+    (tmp_path / "link").symlink_to(tmp_path / "d.npz")
+    assert bad("--out", tmp_path / "link") == line
+    os.mkfifo(tmp_path / "pipe")
+    assert bad("--out", tmp_path / "pipe") == "pipe: is no regular file; name another"
 
 
 def test_a_seed_below_zero(bad):

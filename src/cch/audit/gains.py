@@ -47,9 +47,9 @@ class Again:
         return self.beyond(abs(self.mean))
 
     def beyond(self, distance: float) -> float:
-        """Twice the probability of a deviation of more than a distance."""
+        """Twice the probability of a deviation of more than a distance; 1 without an error."""
         if self.se == 0:
-            return 0.0 if distance > 0 else 1.0
+            return 1.0
         return min(1.0, 2 * float(stdtr(self.freedom, -distance / self.se)))
 
     def stored(self, p: float) -> dict[str, Any]:

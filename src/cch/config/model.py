@@ -788,7 +788,8 @@ class Study(OmitsAbsentSecondTeacher):
         for role in ("teacher", "student"):
             if raw.get(role):
                 raise ValueError(
-                    f"{role}: `pairs` names the modalities; leave it out, or null in an overlay"
+                    f"{role}: `pairs` names teachers and students; leave out `teacher` and "
+                    "`student`, or set both to null in an overlay"
                 )
         return raw | {"teacher": "", "student": ""}
 

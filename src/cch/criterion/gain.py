@@ -320,9 +320,13 @@ class Gain:
         return self._tail(margin - abs(self.mean))
 
     def _tail(self, distance: float) -> float:
-        """Twice the probability of a deviation beyond a distance, at most 1."""
+        """Twice the probability of a deviation beyond a distance, at most 1.
+
+        An error of 0 (no test case in which student and baseline differ) is none that was measured,
+        so that nothing is beyond it.
+        """
         if not self.error:
-            return 0.0 if distance > 0 else 1.0
+            return 1.0
         return min(1.0, 2 * float(stdtr(self.freedom, -distance / self.error)))
 
 

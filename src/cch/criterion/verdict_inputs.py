@@ -108,20 +108,19 @@ def load_inputs(
             without |= _label_columns(files, places["label"])
         found[role] = files.read(place, without)
     inputs = check(found, task)
-    if sample_id:
-        _same_samples(files, sample_id)
+    repeated = _same_samples(files, sample_id) if sample_id else []
     return VerdictInputs(
         inputs.student,
         inputs.teachers,
         inputs.label,
-        inputs.flags,
+        inputs.flags + repeated,
         {role: str(one.place) for role, one in found.items()},
         files.paths,
     )
 
 
-def _same_samples(files: Files, sample_id: str) -> None:
-    """Refuse files whose rows are not the same samples in the same order."""
+def _same_samples(files: Files, sample_id: str) -> list[str]:
+    """Refuse files whose rows are not the same samples in the same order; flag repeated ids."""
     first, *others = files.paths
     expected = _names(files, first, sample_id)
     for path in others:
@@ -137,6 +136,10 @@ def _same_samples(files: Files, sample_id: str) -> None:
                 f"{expected[rows[0]]!s} in {first}",
                 "bring all files into one order",
             )
+    again = len(expected) - len(np.unique(expected))
+    if not again:
+        return []
+    return [f"{sample_id}: {again} rows repeat an id; bounds ask for independent rows"]
 
 
 def _names(files: Files, path: Path, sample_id: str) -> np.ndarray:

@@ -414,7 +414,7 @@ class Costs:
                 found["name"],
                 *(f"{count:,}" if count else "" for count in counts),
                 operations(found["operations"]),
-                duration(found["seconds"]) if found["seconds"] else "unknown",
+                _at_least(found["seconds"], found["jobs_of_unknown_seconds"]),
                 str(found["jobs_of_unknown_seconds"] or ""),
                 f"{found['memory_mb'] / 1024:.1f} GiB" if found["memory_mb"] else "",
             )
@@ -466,6 +466,13 @@ def operations(count: float) -> str:
         return ""
     power = min(6, max(2, int(math.log10(count)) // 3))
     return f"{count / 1000**power:,.1f} {'MGTPE'[power - 2]}FLOP"
+
+
+def _at_least(seconds: float, unknown: int) -> str:
+    """Format a sum of seconds; with ``≥`` where some are unknown."""
+    if not seconds:
+        return "unknown"
+    return f"{'≥ ' if unknown else ''}{duration(seconds)}"
 
 
 def duration(seconds: float) -> str:

@@ -7,9 +7,10 @@ left out. Constant features stay, and are 0 after scaling.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ import h5py
 import numpy as np
 
 from cch.base.errors import CchError
+from cch.data.datasets.idx import AGAIN
 from cch.data.datasets.matrix import (
     LabelTable,
     Matrix,
@@ -62,8 +64,12 @@ def prepare(spec: MatricesDataset, raw: LocalFiles) -> Contents:
         CchError: a file does not have the configured format, matrices share no sample, a sample is
             labelled twice, or fewer than two classes or ten samples remain.
     """
-    matrices = {name: _matrix(raw.paths[name], entry) for name, entry in spec.files.items()}
-    label_of = _labels(spec, raw.paths["labels"])
+    matrices = {}
+    for name, entry in spec.files.items():
+        with _named(entry.file, raw.paths[name]):
+            matrices[name] = _matrix(raw.paths[name], entry)
+    with _named(spec.labels.file, raw.paths["labels"]):
+        label_of = _labels(spec, raw.paths["labels"])
     first = next(iter(matrices.values()))
     common = set.intersection(*(set(matrix.samples) for matrix in matrices.values()))
     if not common:
@@ -94,6 +100,18 @@ def prepare(spec: MatricesDataset, raw: LocalFiles) -> Contents:
             "features": {name: len(matrix.features) for name, matrix in matrices.items()},
         },
     )
+
+
+@contextlib.contextmanager
+def _named(file: str, copy: Path) -> Iterator[None]:
+    """Name the user's file in errors about the copy that is read."""
+    try:
+        yield
+    except CchError as error:
+        if error.where != str(copy):
+            raise
+        todo = "mend your file" if error.todo == AGAIN else error.todo
+        raise CchError(file, error.what, todo) from None
 
 
 def _check_left(
