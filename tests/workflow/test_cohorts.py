@@ -203,7 +203,7 @@ def test_a_cohort_of_one_s_own_ends_in_its_tables_and_follows_its_files(tmp_path
         "labels": {"file": files[2]},
     }
     named = {"title": "Mine", "dataset": "mine", "teacher": "strong", "student": "weak"}
-    study = small("brca", group=None, **named)
+    study = small("brca", group=None, together=True, **named)
     write_config(tmp_path, {"datasets": {"mine": mine}, "studies": GONE | {"mine": study}})
     snakemake(tmp_path, "sweep-mine")
     table = tmp_path / RESULTS / "tables" / "sweep-mine.json"
