@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from cch.config import overlay, read
 from cch.tables.documents import FORMAT
+from server import Server
 
-__all__ = ["MIRROR", "ROOT", "mirror", "overlay", "raw_config", "stored_cell", "stored_table"]
+__all__ = [
+    "MIRROR",
+    "ROOT",
+    "mirror",
+    "overlay",
+    "raw_config",
+    "served",
+    "stored_cell",
+    "stored_table",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 # Read here because a fixture takes the variable out of the environment of every test.
@@ -28,6 +39,15 @@ def mirror(*parts: str) -> Path:
     path = Path(MIRROR, *parts)
     if not path.exists():
         pytest.skip(f"needs {'/'.join(parts)}, which the folder CCH_MIRROR does not have")
+    return path
+
+
+def served(server: Server, entry: dict[str, Any]) -> str:
+    """Give a mirrored file under its public path and ask the server for it; return the path."""
+    (address,) = entry["addresses"]
+    path = urlsplit(address).path
+    server.give(path, mirror(entry["mirror"]).read_bytes())
+    entry["addresses"] = [server.url + path]
     return path
 
 

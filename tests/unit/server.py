@@ -72,6 +72,10 @@ class Server:
         self._given[path] = (content, list(answers or [Answer()]))
         return self.url + path
 
+    def forget(self, path: str) -> None:
+        """Answer 404 from now on."""
+        del self._given[path]
+
     def next_answer(self, asked: Asked) -> tuple[bytes, Answer]:
         with self._mutex:
             self.asked.append(asked)

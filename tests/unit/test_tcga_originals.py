@@ -21,7 +21,7 @@ from cch.data.sources.manual import raw_path
 from cch.data.sources.table import load_table
 from cch.data.sources.types import RetryPolicy
 from server import Server
-from support import ROOT, mirror, raw_config
+from support import ROOT, mirror, raw_config, served
 
 TABLE = load_table(ROOT / "workflow" / "sources.yaml")
 RAW = "https://raw.githubusercontent.com"
@@ -153,10 +153,7 @@ class Repositories:
         for source in KICH:
             named[source] = TABLE.source(source).model_dump(exclude_none=True)
             for entry in named[source]["files"]:
-                (address,) = entry["addresses"]
-                path = address.removeprefix(RAW)
-                server.give(path, mirror(entry["mirror"]).read_bytes())
-                entry["addresses"] = [server.url + path]
+                served(server, entry)
         (folder / "sources.yaml").write_text(yaml.safe_dump(_plain(named)))
         self.table = load_table(folder / "sources.yaml")
 
@@ -215,7 +212,7 @@ def test_a_spoilt_and_a_missing_file_are_one_line_each(repositories):
         (entry,) = public.table.source(source).files
         path = entry.addresses[0].removeprefix(server.url)
         if content is None:
-            del server._given[path]
+            server.forget(path)
         else:
             server.give(path, content)
     with pytest.raises(CchError, match=r"tcga-kich-rtcga-cnv/KICH.CNV.rda: could not be fetched"):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from harness import environment, snakemake
 from server import Server
-from support import ROOT, mirror, overlay, raw_config
+from support import ROOT, mirror, overlay, raw_config, served
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -66,14 +65,13 @@ def serve(server: Server) -> dict[str, Any]:
                 continue
             if place.startswith("tcga-origin/GSALightning/"):
                 continue
-            (address,) = entry["addresses"]
-            path = urlsplit(address).path
-            content = bytearray(mirror(place).read_bytes())
+            path = served(server, entry)
             if name == SPOILT:
+                content = bytearray(mirror(place).read_bytes())
                 content[len(content) // 2] ^= 1
-            entry["addresses"] = [server.url + path]
-            if name != MISSING:
                 server.give(path, bytes(content))
+            if name == MISSING:
+                server.forget(path)
     return sources
 
 

@@ -186,11 +186,8 @@ REQUIRED_KEYS = {
 
 def study_roles(study: Study) -> list[str]:
     """Return the roles that a study has, each after those that it is trained from."""
-    return [
-        r
-        for r in SPECS
-        if r not in REQUIRED_KEYS or getattr(study, REQUIRED_KEYS[r][0]) is not None
-    ]
+    missing = {role for role, (key, _) in REQUIRED_KEYS.items() if getattr(study, key) is None}
+    return [role for role in SPECS if role not in missing]
 
 
 def train_spec(name: str, study: Study, role: str) -> TrainSpec:

@@ -363,9 +363,9 @@ def fusion_layout(name: str, study: Study) -> Layout:
     for minus, label in (("direct", "KD minus direct"), ("heads", "KD minus heads")):
         columns += _fusion_pair({"arm": "kd", "minus": minus}, minus, label, "distilling")
     caption = (
-        "Differences are paired by seed, with 95 % intervals. `heads` trains the teacher "
-        "modality's head as KD does and distils nothing, so `KD minus heads` is what distilling "
-        "does."
+        "Differences are paired by seed, with 95 % intervals. Heads trained, no KD: the teacher "
+        "modality's head is trained as with KD and nothing is distilled, so KD minus heads is "
+        "what distilling does."
     )
     if study.second_teacher:
         caption += " The third modality's columns compare direct fusion of three with that of two."

@@ -78,13 +78,9 @@ def _two_teachers_work(spec: TwoTeachersSpec, size: Size | None) -> Work:
     read = [_features(spec, size, name) for name in names]
     first, second, own = (weights([width, *spec.network.hidden, outputs]) for width in read)
     trained = students * own + (1 - VALIDATION_FRACTION) * spec.seeds * (first + second)
-    stored = students * rows["test"] * outputs
-    stored += (
-        choosing
-        * len(spec.degradation.levels)
-        * round(VALIDATION_FRACTION * rows["train"])
-        * outputs
-    )
+    validation = round(VALIDATION_FRACTION * rows["train"])
+    scored = choosing * len(spec.degradation.levels) * validation
+    stored = (students * rows["test"] + scored) * outputs
     held = 4 * (sum(rows.values()) * sum(read) + stored)
     operations = TRAINING_STEP * trained * rows["train"] * spec.training.epochs
     return Work(operations, held, runs=students + choosing)
