@@ -80,6 +80,18 @@ def test_an_overlay_changes_a_part_of_all_pairs():
     assert "tumours" not in load(overlay(with_entry(), {"studies": {"tumours": None}})).studies
 
 
+def test_one_pair_is_calibrated_for_all():
+    like = {"like": "tumours-cnv-rppa", "rows": 100}
+    config = load(with_entry({"information": {"calibration": like}}))
+    shared = {name: config.studies[name].information.shared_with for name in NAMES}
+    own = config.studies["tumours-cnv-rppa"].information
+    assert shared == {**dict.fromkeys(NAMES, "tumours-cnv-rppa"), "tumours-cnv-rppa": None}
+    assert own.calibrated == ["ksg"] and own.calibration.rows == 100
+    assert load(config.model_dump(mode="json")) == config
+    with pytest.raises(CchError, match="'tumours-cnv-dna' is no study with a calibration"):
+        load(with_entry({"information": {"calibration": {"like": "tumours-cnv-dna"}}}))
+
+
 def test_a_dumped_configuration_is_read_as_it_was():
     config = load(with_entry())
     assert load(config.model_dump(mode="json")) == config

@@ -565,7 +565,9 @@ class Calibration(Model):
     like: Name | None = Field(
         None,
         description="Another study of the same rows, classes and columns, whose calibration serves "
-        "this one too. None is made here then, and the other keys but `estimators` are not used.",
+        "this one too. None is made here then, and the other keys but `estimators` are not used. "
+        "In an entry with `pairs`, one of its pairs (`<entry>-<teacher>-<student>`): it is "
+        "calibrated by the other keys, and serves all.",
     )
     rows: int = Field(
         900, ge=50, le=2000, description="At most this many of the study's rows, drawn by key."
@@ -1092,8 +1094,17 @@ def pair_studies(name: str, study: Study, dataset: DatasetModel) -> dict[str, St
         key = f"{name}-{teacher}-{student}"
         if key in made:
             raise ValueError(f"{where}: list every pair once, not [{teacher}, {student}] twice")
+        if study.information.shared_with == key:
+            new["information"] = _without_like(study.information)
         made[key] = study.model_copy(update=new)
     return made
+
+
+def _without_like(information: Information) -> Information:
+    """Return the section with a calibration of its own, which serves the others."""
+    assert information.calibration is not None
+    own = information.calibration.model_copy(update={"like": None})
+    return information.model_copy(update={"calibration": own})
 
 
 def _check_dataset_name(name: str, study: Study, datasets: Mapping[str, Any]) -> None:
