@@ -356,7 +356,7 @@ def verdict(
         _refuse_unwritable(out)
         out = out.resolve()  # a link stays one
     settings = library.Settings(
-        estimator or library.default_estimator(),
+        estimator or library.DEFAULT_ESTIMATOR,
         library.parse_options(option or []),
         repeats,
         calibration_repeats,

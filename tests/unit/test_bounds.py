@@ -69,6 +69,20 @@ def test_weighted_limits_add_variances():
     assert 10 < both.degrees < 20
 
 
+def test_shares_of_classes_have_an_error_of_their_own():
+    """Two classes at 0 and 5 nats: the mean over n rows varies as their shares do."""
+    known = [Limit(0, 0, 10), Limit(5, 0, 10)]
+    draw = np.random.default_rng(1)
+    shares = (draw.random((2000, 1000)) < 0.5).mean(axis=1)
+    means = [Limit.weighted([1 - s, s], known, 1000).mean for s in shares]
+    assert Limit.weighted([0.5, 0.5], known).error == 0
+    found = Limit.weighted([0.5, 0.5], known, 1000)
+    assert found.error == pytest.approx(np.std(means), rel=0.05)
+    # What is not read weighs a part that is 0.
+    assert Limit.weighted([0.5], [Limit(5, 0, 10)], 1000).error == pytest.approx(found.error)
+    assert Limit.weighted([], [], 1000) == Limit(0, 0, 1e9)
+
+
 @pytest.mark.parametrize("mixture", [0.01, 0.3])
 def test_infonce_without_each_row_is_infonce_of_the_other_rows(mixture):
     scores = 2 * torch.randn(7, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -208,6 +222,19 @@ def test_a_constant_side_is_no_information_and_leaves_the_entropy():
     found = Classifier(entropy=True).estimate(x, labels, key=())
     assert math.log(2) - 1e-3 < found.value < math.log(2) + 0.05
     assert InfoNCE().estimate(x, np.random.default_rng(1).normal(size=(100, 2)), key=()).value == 0
+
+
+@pytest.mark.parametrize("estimator", [InfoNCE(), NWJ()])
+def test_where_nothing_is_shared_the_limit_is_exactly_zero(estimator):
+    """A collapsed network, and classes of too few rows: a study's table is made all the same."""
+    draw = np.random.default_rng(1)
+    x, y = draw.normal(size=(2, 100, 3))
+    constant = estimator.estimate(np.full((100, 3), 0.1), y, key=())
+    few = estimator.estimate(x, y, key=(), given=np.arange(100) // 5)
+    assert few.flags == ["no class has rows enough to be read"]
+    for found in (constant, few):
+        side = Side.of_entry(found.to_json())
+        assert (side.mean, side.error) == (0, 0)
 
 
 @pytest.mark.parametrize("name", ["infonce", "nwj", "classifier"])

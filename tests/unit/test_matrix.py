@@ -107,6 +107,13 @@ def test_columns_of_a_table_are_found_by_name_or_place(tmp_path):
         table.pairs(None, "Subtype")
 
 
+def test_a_short_line_of_a_table_is_named(tmp_path):
+    path = tmp_path / "labels.tsv"
+    path.write_text("sample\tage\tclass\ns1\t60\tA\ns2\t61\n")
+    with pytest.raises(CchError, match="line 3 has 2 fields, the header has 3"):
+        read_table(path)
+
+
 def test_symbols_need_no_version_and_double_ones_keep_their_id(tmp_path):
     path = tmp_path / "map"
     path.write_text("id\tgene\tchrom\nENSG1.3\tTP53\tchr17\nENSG2.1\tX\tchr1\nENSG3.1\tX\tchrX\n")

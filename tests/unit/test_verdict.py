@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from cch import cli
-from cch.criterion.verdict import Settings, answer, default_estimator
+from cch.criterion.verdict import DEFAULT_ESTIMATOR, Settings, answer
 from cch.criterion.verdict_inputs import load_inputs
-from cch.information.estimator import MIN_ROWS
+from cch.information.estimator import MIN_ROWS, get_estimator
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--estimator", "ksg", "--repeats", "2", "--calibration-repeats", "4"]
@@ -217,11 +217,11 @@ def test_without_calibration_the_jitter_of_ties_measures_nothing(cch, tmp_path):
 
 
 def test_rows_that_stand_twice_are_flagged(cch, tmp_path):
-    arrays, flag = independent(150), "rows are others again in all representations"
+    arrays, flag = independent(150), "rows duplicate an earlier row in all representations"
     assert not judged(cch, tmp_path, "--calibration-repeats", "0", **arrays)["flags"]
     more = {name: np.concatenate([values, values[:50]]) for name, values in arrays.items()}
     (said,) = judged(cch, tmp_path, "--calibration-repeats", "0", **more)["flags"]
-    assert said.startswith(f"50 of 200 {flag}, first row 150 (counted from 0), which is row 0;")
+    assert said.startswith(f"50 of 200 {flag}, first row 150 (counted from 0), a copy of row 0;")
     assert "keep one of each" in said
 
 
@@ -436,7 +436,7 @@ def test_many_classes_are_flagged(cch, tmp_path):
 
 
 def test_the_default_estimator_is_one_that_there_is():
-    assert default_estimator() == "ksg"
+    assert get_estimator(DEFAULT_ESTIMATOR).name == DEFAULT_ESTIMATOR
 
 
 def csv_with_ids(path, ids, column, values):

@@ -24,7 +24,8 @@ at most the mean of the standard deviations, whatever the dependence. It gets th
 **Several claims.** Holm's procedure (Scandinavian Journal of Statistics 6 (1979) 65) over all
 grounds, estimators and levels of a sweep, or all teachers, keeps the probability of any false
 "holds" below alpha. A claim's bounds and margin are those at the error it was tested at, so its
-margin is above zero exactly where it is accepted.
+margin is above zero exactly where it is accepted. Each margin is a lower confidence limit of its
+gap at that error; the verdicts hold together, the sizes of several margins do not.
 """
 
 from __future__ import annotations
@@ -189,7 +190,8 @@ def entropy_side(labels: np.ndarray) -> Side:
     """Return H(Y) of class labels (n,), to be bounded from above.
 
     The plug-in entropy with Miller and Madow's correction, (classes - 1) / 2n, and its standard
-    error, sd(-ln p(y)) / sqrt(n); exactly ln(classes) where the former reaches that.
+    error, sd(-ln p(y)) / sqrt(n); exactly ln(classes) where the corrected entropy reaches that. The
+    error may carry the bound above ln(classes), which costs power and is never wrong.
     """
     _, codes, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
     n, surprise = len(codes), -np.log(counts / counts.sum())[codes]

@@ -1,7 +1,7 @@
 """The criterion for a user's own arrays: one student, one or several teachers, a label.
 
-Bounds decide: lower bounds of I(T; S) and I(T; S | Y) and the cross-entropy of Y from T are fitted
-and read on different rows, ``repeats`` times (a run is another split of the same rows), and
+Bounds decide: lower bounds of I(T; S) and I(T; S | Y) and the cross-entropy of Y from T are each
+fitted and read on different rows, ``repeats`` times (a run is another split of the same rows), and
 ``cch.criterion.ground`` puts them together over all teachers. The gap by a point estimator stands
 beside them as evidence; where it is asked for, the estimator is calibrated at the arrays' own rows,
 columns and class mix and the gap gets an interval (``cch.criterion.gap``). Neither is a verdict.
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 FORMAT = "cch-verdict-2"
 RANKING = "by margin, highest first; then by gap, then by name"
 RUNS = "a run is another split, or seed of the estimator, on the same rows"
+
+DEFAULT_ESTIMATOR = "ksg"
+"""Of the gap; the others take minutes a teacher to calibrate."""
 
 LOWER, UPPER = "infonce", "classifier"
 """Estimators of the lower bounds, and of the cross-entropy of the label."""
@@ -89,11 +92,6 @@ class Settings:
             )
         if self.seed < 0:
             raise CchError("--seed", f"is {self.seed}, expected 0 or more")
-
-
-def default_estimator() -> str:
-    """Return the default estimator of the gap; the others take minutes a teacher to calibrate."""
-    return "ksg"
 
 
 def parse_options(texts: Sequence[str]) -> dict[str, Any]:
@@ -245,7 +243,7 @@ class Judged:
     columns: int
     decided: GroundVerdict
     bounds: Bounds
-    mutual: Measured
+    mutual: QuantityEstimates
     evidence: GapEstimate
 
     @property
@@ -288,7 +286,7 @@ def _versions() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Measured:
+class QuantityEstimates:
     """Estimates of one quantity over the runs, and the calibration of its estimator."""
 
     name: str
@@ -297,7 +295,10 @@ class Measured:
     response: Response | None
 
     def flags(self) -> list[str]:
-        """What the estimates are flagged with; bounds are judged by the criterion, with noise."""
+        """Flags of the estimates, with the number of runs.
+
+        Those below zero or above H(Y) are left out: ``cch.criterion.gap`` flags them, beyond noise.
+        """
         said = Counter(flag for one in self.estimates for flag in one.flags)
         return [
             f"{self.name}: {flag} ({count} of {len(self.estimates)} runs)"
@@ -325,7 +326,7 @@ class _Work:
 
     def quantity(
         self, quantity: str, x: np.ndarray, y: np.ndarray, counts: list[int], name: str = ""
-    ) -> Measured:
+    ) -> QuantityEstimates:
         """Estimate I(x; y) in every run, and calibrate where asked to."""
         what = "I(teacher; student)" if quantity == "teacher-student" else "I(student; label)"
         label = f"{what}, {name}" if name else what
@@ -333,11 +334,11 @@ class _Work:
         keys = [("verdict", self.settings.seed, quantity, run) for run in range(runs)]
         estimates = _Counted(self.estimator, label, runs).estimate_many([(x, y)] * runs, keys=keys)
         if not self.settings.calibration_repeats:
-            return Measured(what, estimates, [], None)
+            return QuantityEstimates(what, estimates, [], None)
         from cch.information.calibrate import Response
 
         cases = self._calibrate(quantity, x, y, counts, label)
-        return Measured(what, estimates, cases, Response.of(cases))
+        return QuantityEstimates(what, estimates, cases, Response.of(cases))
 
     def _calibrate(
         self, quantity: str, x: np.ndarray, y: np.ndarray, counts: list[int], label: str

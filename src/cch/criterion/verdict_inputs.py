@@ -19,8 +19,8 @@ FEW_VALUES = 20
 """A float label with at most this many distinct values may be classes: the user has to say."""
 
 EXTREME = 2.0**400
-"""A column whose largest value lies beyond this, or below its inverse, is rescaled: squares of such
-values leave the range of float64."""
+"""A column whose largest value lies beyond this, or below its inverse, is rescaled: products of
+three such values leave the range of float64."""
 
 Task = Literal["classification", "regression"]
 
@@ -250,7 +250,7 @@ def _in_range(role: str, values: np.ndarray) -> tuple[np.ndarray, list[str]]:
         return values, []
     exponents = np.where(extreme, -np.frexp(largest)[1], 0)
     flag = f"{role}: {int(extreme.sum())} of {len(extreme)} columns rescaled, their values are"
-    return np.ldexp(values, exponents), [f"{flag} up to {largest[extreme][0]:.3g}"]
+    return np.ldexp(values, exponents), [f"{flag} up to {largest[extreme].max():.3g}"]
 
 
 def _shared(role: str, values: np.ndarray, student: np.ndarray) -> list[str]:
@@ -269,7 +269,7 @@ def _shared(role: str, values: np.ndarray, student: np.ndarray) -> list[str]:
 
 
 def _repeated(arrays: dict[str, np.ndarray]) -> list[str]:
-    """Return a flag where rows stand twice: each is then its own neighbour on both sides."""
+    """Return a flag for duplicate rows, which inflate estimates by nearest neighbours."""
     # Adding zero makes one of the two zeros, whose bytes differ.
     rows = np.ascontiguousarray(np.hstack(list(arrays.values())) + 0.0)
     first: dict[bytes, int] = {}
@@ -278,9 +278,9 @@ def _repeated(arrays: dict[str, np.ndarray]) -> list[str]:
     if not again:
         return []
     return [
-        f"{len(again)} of {len(rows)} rows are others again in all representations, first row "
-        f"{again[0][1]} (counted from 0), which is row {again[0][0]}; if samples stand twice, the "
-        "estimates are far too high: keep one of each"
+        f"{len(again)} of {len(rows)} rows duplicate an earlier row in all representations, first "
+        f"row {again[0][1]} (counted from 0), a copy of row {again[0][0]}; duplicated samples make "
+        "the estimates far too high: keep one of each"
     ]
 
 

@@ -53,28 +53,24 @@ class Selected:
     score: np.ndarray
 
 
-def mrmr(
-    values: np.ndarray, label: np.ndarray, features: int, *, task: str = "classification"
-) -> Selected:
+def mrmr(values: np.ndarray, label: np.ndarray, features: int) -> Selected:
     """Choose features by minimum redundancy, maximum relevance.
 
     Relevance is the F statistic, redundancy the mean absolute Pearson correlation with the features
     chosen before, the score their quotient. The list and its order are those of ``mrmr_classif(X,
-    y, K, relevance="f", redundancy="c")`` with ``X`` in double precision (``mrmr_reference``).
+    y, K, relevance="f", redundancy="c")`` with ``X`` in double precision and without constant
+    columns, to which the library gives rounding noise as relevance (``mrmr_reference``).
 
     Args:
         values: (n, D) numbers without NaN; computed on in double precision.
         label: (n,) integer classes.
         features: how many to choose. Fewer are returned if fewer have a positive F statistic;
             a constant column is never chosen.
-        task: only classification.
 
     Raises:
         CchError: shapes do not agree, a value is missing or infinite, there are fewer than two
-            classes, no feature is requested, or the task is not classification.
+            classes, or no feature is requested.
     """
-    if task != "classification":
-        raise CchError("selection", f"mRMR does not support task {task!r}", "use classification")
     label = np.asarray(label)
     _check(values, label, features)
     relevance = f_statistic(values, label)
@@ -98,7 +94,7 @@ def mrmr(
 
 
 def mrmr_reference(values: np.ndarray, label: np.ndarray, features: int) -> Selected:
-    """Choose with the library's ``mrmr_classif``, in double precision; slow.
+    """Choose with the library's ``mrmr_classif`` among columns that vary; slow.
 
     Arguments, result and errors are those of `mrmr`.
     """
@@ -108,7 +104,7 @@ def mrmr_reference(values: np.ndarray, label: np.ndarray, features: int) -> Sele
     from mrmr import mrmr_classif
 
     _check(values, label, features)
-    frame = pd.DataFrame(np.asarray(values, dtype=np.float64))
+    frame = pd.DataFrame(np.asarray(values, dtype=np.float64)).loc[:, np.ptp(values, axis=0) > 0]
     chosen, relevance, redundancy = mrmr_classif(
         frame,
         pd.Series(label),
@@ -134,12 +130,13 @@ def f_statistic(values: np.ndarray, label: np.ndarray) -> np.ndarray:
         label: (n,) integer classes.
 
     Returns:
-        (D,) float64; 0 where it is undefined (constant columns).
+        (D,) float64; 0 of a constant column, which rounding may make anything, and where it is 0/0.
     """
     members = [np.flatnonzero(label == one) for one in np.unique(label)]
     statistic = np.zeros(values.shape[1])
     for part, block in blocks(values):
-        statistic[part] = _f_of_block(block, members)
+        varies = block.min(axis=1) < block.max(axis=1)
+        statistic[part] = np.where(varies, _f_of_block(block, members), 0.0)
     return np.nan_to_num(statistic, nan=0.0, posinf=np.inf, neginf=-np.inf)
 
 

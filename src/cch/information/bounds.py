@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from cch.information.estimator import Measured
-from cch.information.limits import CONFIDENCE, check_confidence
+from cch.information.limits import CONFIDENCE, Limit, check_confidence
 from cch.information.stacks import Networks, StackedEstimator, StoppedFit, check_splits
 
 
@@ -54,6 +55,13 @@ class BoundEstimator(StackedEstimator):
         self._check_positive("lr", "memory_gb")
         check_confidence(self.name, self.confidence)
         check_splits(self)
+
+    def _known(self, x: np.ndarray, y: np.ndarray) -> Measured | None:
+        known = super()._known(x, y)
+        if known is None:
+            return None
+        # Exactly 0 for a constant side, and said as every other limit is.
+        return replace(known, fit=Limit(known.value, 0.0, len(x) - 1).said())
 
     def _training_rows(self, rows: int) -> float:
         """Return the number of training rows of ``rows``, before rounding."""

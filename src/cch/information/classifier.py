@@ -83,7 +83,7 @@ class Classifier(BoundEstimator):
 
     @property
     def kind(self) -> Kind:
-        """The side on which the truth lies."""
+        """`upper`: a limit of H(y | x) from above; `lower`: one of I(x; y) from below."""
         return "upper" if self.entropy else "lower"
 
     def of(self, quantity: str) -> Self:

@@ -19,20 +19,21 @@ information", ICML 2019)::
 
 (X. Nguyen, M. Wainwright, M. Jordan, "Estimating divergence functionals and the likelihood ratio by
 convex risk minimization", 2010; the form with a normaliser of Poole et al.). Here r is the ratio
-above with the stopping rows as the others, so it is at most their number: unbounded exponentials,
-which make the usual NWJ a bound on paper only, cannot occur. The second mean is over all pairs
-i != j of reading rows, a U-statistic. The plug-in of Donsker and Varadhan, as in MINE, is no lower
-bound, since the mean of a logarithm is not the logarithm of a mean.
+above with the stopping rows as the others, so it is at most their number and one: unbounded
+exponentials, which make the usual NWJ a bound on paper only, cannot occur. The second mean is over
+all pairs i != j of reading rows, a U-statistic. The plug-in of Donsker and Varadhan, as in MINE, is
+no lower bound, since the mean of a logarithm is not the logarithm of a mean.
 
 I(X; Y | C) of classes C is the mean over classes of I(X; Y | C = c): the critic also sees the
 class, negatives come from the same class only, and the bounds of the classes are averaged by class
-share. A class with too few reading rows contributes 0, which is a valid lower bound.
+share among all rows, whose sampling error is part of the limit. A class with too few reading rows
+contributes 0, which is a valid lower bound.
 
 The critic is a Gaussian one plus a learned correction. Columns become normal scores; canonical
 correlations rho of whitened fitting rows, measured again on stopping rows and smoothed by isotonic
-regression, give the log ratio that
-Gaussian variates u, v would have, sum_k [rho u v - rho^2 (u^2 + v^2) / 2] / (1 - rho^2). A network
-of each side embeds its columns; products of embeddings are added, all of them zero at the start.
+regression, give the log ratio that Gaussian variates u, v would have, up to a constant, which
+cancels in the ratio: sum_k [rho u v - rho^2 (u^2 + v^2) / 2] / (1 - rho^2). A network of each side
+embeds its columns; products of embeddings are added, all of them zero at the start.
 With a thousand rows the Gaussian part finds most of what there is, with ten thousand the networks
 add to it.
 """
@@ -135,7 +136,7 @@ class InfoNCE(BoundEstimator):
     @property
     def version(self) -> str:
         """Version of this implementation."""
-        return "2"
+        return "3"
 
     def work(self, rows: int, dx: int, dy: int, labels: bool) -> float:
         """Operations of training to the last epoch, and of all pairs of a batch."""
@@ -438,7 +439,7 @@ class Fit(BoundFit):
         for share, rows, stop in self._blocks(member):
             shares.append(share)
             parts.append(self.options.read(partial(self._alone, member), rows, stop, critic))
-        limit = Limit.weighted(shares, parts) if parts else Limit(0.0, 0.0, 0.0)
+        limit = Limit.weighted(shares, parts, None if self.given is None else self.given.shape[1])
         gaussian = self.gaussian[member]
         fit: dict[str, Any] = {
             "torch": metadata.version("torch"),
@@ -455,7 +456,7 @@ class Fit(BoundFit):
         return Measured(limit.at(self.options.confidence, -1), fit, flags)
 
     def _alone(self, member: int, rows: np.ndarray, others: np.ndarray) -> torch.Tensor:
-        """F of a member's pairs in float64 on the CPU, (B, B')."""
+        """F of a member's pairs of rows, (B, B') float32 on the CPU."""
         place = torch.tensor([member], device=self.device)
         some = (torch.from_numpy(part[None]).to(self.device) for part in (rows, others))
         return self._scores(self.best.select(place), place, *some)[0].cpu()

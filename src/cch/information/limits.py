@@ -10,8 +10,8 @@ limit is::
 with Student's t at the stated confidence. ``error`` is a delete-one jackknife over reading rows.
 Its square tends to overestimate the variance (for the statistic of n - 1 rows: B. Efron, C. Stein,
 "The jackknife estimate of variance", Annals of Statistics 9, 1981). Every term of a statistic is
-bounded, because predicted probabilities are mixed with a constant one, so that no single row can
-move it far.
+bounded, because a critic's ratios are mixed with 1 and a classifier's probabilities with the class
+shares, so that no single row can move it far.
 
 The limit is asymptotic: that its confidence holds at the sizes of the studies is shown by
 simulation (``tests/unit/test_bounds.py``), not proved. Empirical Bernstein's allowance (A. Maurer,
@@ -85,13 +85,29 @@ class Limit:
         return cls(float(whole), float(error), n - 1)
 
     @classmethod
-    def weighted(cls, weights: Sequence[float], parts: Sequence[Limit]) -> Limit:
-        """The weighted sum of independent statistics; degrees after Welch and Satterthwaite."""
-        variances = np.array([w**2 * part.error**2 for w, part in zip(weights, parts, strict=True)])
-        total, degrees = variances.sum(), np.array([part.degrees for part in parts])
+    def weighted(
+        cls, weights: Sequence[float], parts: Sequence[Limit], rows: int | None = None
+    ) -> Limit:
+        """The weighted sum of independent statistics; degrees after Welch and Satterthwaite.
+
+        Args:
+            weights: of the parts; what they lack to 1 weighs a part that is known to be 0.
+            parts: the statistics.
+            rows: n, where the weights are class shares among n rows; None where they are known.
+                Shares vary from sample to sample, which adds the variance of a part over classes,
+                divided by n.
+        """
+        variances = [w**2 * part.error**2 for w, part in zip(weights, parts, strict=True)]
+        degrees = [part.degrees for part in parts]
         mean = sum(w * part.mean for w, part in zip(weights, parts, strict=True))
+        if rows is not None:
+            square = sum(w * part.mean**2 for w, part in zip(weights, parts, strict=True))
+            variances.append(max(square - mean**2, 0.0) / rows)
+            degrees.append(rows - 1)
+        each = np.array(variances)
+        total = each.sum()
         # Not ``cch.criterion.inference``: its other order of summation would change last digits.
-        freedom = total**2 / (variances**2 / degrees).sum() if total > 0 else np.inf
+        freedom = total**2 / (each**2 / degrees).sum() if total > 0 else np.inf
         return cls(float(mean), float(np.sqrt(total)), float(min(freedom, 1e9)))
 
 
@@ -108,8 +124,9 @@ def check_confidence(name: str, confidence: float) -> None:
 def normal_scores(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return (n, d) values as normal quantiles of their ranks among ``rows``.
 
-    Equal values get one score. A monotone function of a column changes no information, and heavy
-    tails cannot make a critic that rests on a few rows. Columns without spread become zeros.
+    Equal values get one score. A function of a column adds no information, so a lower bound stays
+    one (and an upper bound of an entropy given the column); ranks keep heavy tails from making a
+    critic that rests on a few rows. Columns without spread become zeros.
     """
     columns = torch.from_numpy(np.ascontiguousarray(values.T))
     known = columns[:, rows].sort(dim=1).values

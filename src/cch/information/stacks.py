@@ -274,7 +274,9 @@ class StoppedFit(ABC):
 
     def train(self) -> None:
         """Train every member; ``best`` then holds the weights that did best on stopping rows."""
-        label = f"{self.options.name}, {len(self.rows)} x {sum(map(len, self._parts()))} rows"
+        split = self.rows[0]
+        rows = sum(len(part) for part in (split.train, split.stop, split.estimate))
+        label = f"{self.options.name}, {len(self.rows)} x {rows} rows"
         progress = Progress(label, self.options.epochs, "epochs")
         if self.FIRST_EPOCH == 0:
             self._judge(0)
@@ -289,10 +291,6 @@ class StoppedFit(ABC):
                 self.optimizer.step()
             self._judge(epoch)
             progress.advance(note=f"{len(self.active)} in training")
-
-    def _parts(self) -> tuple[np.ndarray, ...]:
-        rows = self.rows[0]
-        return rows.train, rows.stop, rows.estimate
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield members in training (M,) and their rows (M, B), each member's in its own order."""

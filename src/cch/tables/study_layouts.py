@@ -173,11 +173,11 @@ def criterion_layout(name: str, study: Study) -> Layout:
         title=f"{study.title}: what the criterion says and what distilling did",
         caption="The criterion I(T; S) > I(S; Y) holds by bound (a) where a lower bound of I(T; S) "
         "exceeds an upper bound of I(S; Y), by bound (b) where a lower bound of I(T; S | Y) "
-        "exceeds the held-out cross-entropy of Y from T. The margin is lower less upper bound. All "
-        "of a table hold together at 95 % (Holm). Bounds are means over runs. A closed form is of "
-        "the inputs, or of their best linear representations, which Theorem 1 compares; nothing "
-        f"else can say that the criterion fails. The gap by {main} with its 95 % interval is "
-        f"evidence and decides nothing. {EFFECT_CAPTION}",
+        "exceeds the held-out cross-entropy of Y from T. The margin is lower less upper bound. The "
+        "verdicts of a table hold together at 95 % (Holm). Bounds are means over runs. A closed "
+        "form is of the inputs, or of their best linear representations, which Theorem 1 compares; "
+        f"nothing else can say that the criterion fails. The gap by {main} with its 95 % interval "
+        f"is evidence and decides nothing. {EFFECT_CAPTION}",
         study=name,
         own=True,
         row_label=study.degradation.symbol,

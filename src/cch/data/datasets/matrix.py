@@ -252,7 +252,19 @@ def parse_table(path: PathLike, text: bytes, separator: str = "\t") -> LabelTabl
         raise CchError(path, f"is no table with a header ({reason})", AGAIN) from None
     if frame.height == 0:
         raise CchError(path, "has a header and no rows", AGAIN)
+    _refuse_short(path, text, separator, frame.width)
     return LabelTable({name: frame[name].to_list() for name in frame.columns}, str(path))
+
+
+def _refuse_short(path: PathLike, text: bytes, separator: str, fields: int) -> None:
+    """Refuse a line with too few fields, which polars fills with nulls; quoted texts pass."""
+    if b'"' in text:
+        return
+    for number, row in enumerate(text.splitlines(), start=1):
+        found = row.count(separator.encode()) + 1
+        if row and found < fields:
+            what = f"line {number} has {found} fields, the header has {fields}"
+            raise CchError(path, what, AGAIN)
 
 
 def read_probemap(path: PathLike) -> GeneNames:

@@ -241,7 +241,7 @@ def _say(
             log.warning("%s: %d samples are not in all files and are left out", name, more)
         constant = int((np.nanmin(matrix.values, 0) == np.nanmax(matrix.values, 0)).sum())
         if constant:
-            log.warning("%s: %d features are constant and never selected", name, constant)
+            log.warning("%s: %d features are constant", name, constant)
     if more := len(common) - len(labelled):
         log.warning("%s: %d samples have no label and are left out", spec.labels.file, more)
     if alone:
