@@ -216,6 +216,9 @@ def demo(
 
 @app.command()
 def plan(
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="What to make, as for Snakemake; default: all.")
+    ] = None,
     configfile: Overlays = None,
     earlier: Annotated[
         Path | None,
@@ -223,7 +226,7 @@ def plan(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Print what a configuration takes, study by study, and start nothing.
+    """Print what a configuration or some of its targets take, study by study, and start nothing.
 
     Jobs, runs, estimates, work, memory, and time from a throughput measured on this machine or in
     an earlier run. What nothing says is printed as unknown.
@@ -235,7 +238,7 @@ def plan(
 
     if earlier is not None and not earlier.is_dir():
         raise CchError(earlier, "there is no such folder", "name the results of a run, --from")
-    found = costs(Plan(read(configfile or []), CHECKOUT), earlier)
+    found = costs(Plan(read(configfile or []), CHECKOUT), earlier, targets or [])
     if as_json:
         print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
         return

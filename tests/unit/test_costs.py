@@ -309,7 +309,15 @@ def test_the_command_prints_a_table_or_json_and_starts_nothing(tmp_path, measure
     assert "at 1.0 GFLOP/s as measured now" in called.stdout
     assert "unknown: seconds of" in called.stdout
     called = CliRunner().invoke(cli.app, ["plan", "--json", *named])
-    assert json.loads(called.stdout)["total"]["runs"] == 21
+    whole = json.loads(called.stdout)["total"]
+    assert whole["runs"] == 21
+    called = CliRunner().invoke(cli.app, ["plan", "table09", "--json", *named])
+    assert called.exit_code == 0, called.output
+    part = json.loads(called.stdout)["total"]
+    assert part["jobs"] < whole["jobs"] and part["runs"] == 0
+    for wrong, said in (("fig1", "the nearest are fig01"), ("a/b.json", "No rule to produce")):
+        called = CliRunner().invoke(cli.app, ["plan", wrong, *named])
+        assert said in str(called.exception)
     left = {path.name for path in tmp_path.iterdir()}
     assert left <= {"mine.yaml", ".snakemake"}
 

@@ -78,11 +78,11 @@ class Job:
 # Jobs
 
 
-def planned(plan: Plan) -> list[Job]:
-    """Return the jobs of the target ``all`` as if no output existed, without the target itself."""
+def planned(plan: Plan, targets: Sequence[str] = ()) -> list[Job]:
+    """Return the jobs of targets (default ``all``) as if no output existed, without targets."""
     works = Works(plan.config.studies, plan.config.datasets, plan.paths.dataset)
     jobs = []
-    for job in snakemake_jobs(plan.config.model_dump(mode="json")):
+    for job in snakemake_jobs(plan.config.model_dump(mode="json"), targets):
         name, spec = job.rule.name, job.params.get("spec")
         benchmark = Path(str(job.benchmark or f"{name}.tsv"))
         jobs.append(
@@ -108,6 +108,9 @@ def snakemake_jobs(configuration: dict[str, Any], targets: Sequence[str] = ()) -
     Returns:
         Snakemake's own jobs without those of targets: ``rule.name``, ``wildcards_dict``,
         ``input``, ``output``, ``params``, ``resources``, ``benchmark``.
+
+    Raises:
+        CchError: no rule makes a target.
     """
     from snakemake.api import (
         ConfigSettings,
@@ -117,6 +120,7 @@ def snakemake_jobs(configuration: dict[str, Any], targets: Sequence[str] = ()) -
         SnakemakeApi,
         StorageSettings,
     )
+    from snakemake.exceptions import MissingRuleException
 
     settings = ConfigSettings(config=configuration, replace_workflow_config=True)
     output = OutputSettings(dryrun=True, log_level_override=logging.ERROR)
@@ -130,8 +134,11 @@ def snakemake_jobs(configuration: dict[str, Any], targets: Sequence[str] = ()) -
         wanted = DAGSettings(forceall=True, targets=frozenset(targets))
         graph = workflow.dag(dag_settings=wanted)
         # The summary is the cheapest call of the interface that builds the graph.
-        with contextlib.redirect_stdout(io.StringIO()):
-            graph.summary()
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                graph.summary()
+        except MissingRuleException as error:
+            raise CchError("target", str(error).partition(" (")[0]) from None
         return [job for job in workflow._workflow.dag.jobs if job.output]
 
 
@@ -361,9 +368,9 @@ class Costs:
 
     Attributes:
         names: the studies in the order of the configuration, and ``OTHER``.
-        jobs: of the target ``all``, from nothing.
+        jobs: of the targets, from nothing.
         throughput: source of the seconds.
-        absent: studies excluded from ``all``, with reasons.
+        absent: studies excluded from ``all``, with reasons; none where targets are named.
     """
 
     names: list[str]
@@ -438,18 +445,21 @@ class Costs:
         return said + [f"left out of `all`: {name}: {why}" for name, why in self.absent.items()]
 
 
-def costs(plan: Plan, earlier: Path | None = None) -> Costs:
+def costs(plan: Plan, earlier: Path | None = None, targets: Sequence[str] = ()) -> Costs:
     """Return the costs of a configuration as if no output existed; nothing is started.
 
     Args:
         plan: of the configuration.
+        targets: what to make, as for Snakemake; default ``all``.
         earlier: results of an earlier run with benchmark files; default: measure the throughput
             of this machine, on its GPU if there is one and the configuration allows it.
 
     Raises:
-        CchError: the earlier run left no benchmark files.
+        CchError: the earlier run left no benchmark files, or a target is unknown.
     """
-    jobs = planned(plan)
+    for target in targets:
+        plan.check_target(target)
+    jobs = planned(plan, targets)
     compute = plan.config.compute
     if earlier is not None:
         throughput: Probe | Benchmarks = Benchmarks(earlier)
@@ -457,7 +467,9 @@ def costs(plan: Plan, earlier: Path | None = None) -> Costs:
         from cch.base.device import pick_device
 
         throughput = probe(pick_device(compute.device), compute.threads)
-    return Costs([*plan.config.studies, OTHER], jobs, throughput, plan.excluded())
+    return Costs(
+        [*plan.config.studies, OTHER], jobs, throughput, {} if targets else plan.excluded()
+    )
 
 
 def operations(count: float) -> str:
