@@ -281,8 +281,11 @@ def test_studies_of_one_shape_share_one_calibration():
         ({"information": {"limit": 100}}, "is of another shape \\(limit\\)"),
         ({"information": {"options": {"ksg": {"k": 7}}}}, "is of another shape \\(ksg\\)"),
         ({"degradation": {"levels": [0, 9]}}, "is of another shape \\(levels\\)"),
-        ({"information": {"calibration": {"like": "other"}}}, "'other' is no study with a calib"),
-        ({"information": {"calibration": {"like": "mnistm-a18"}}}, "'mnistm-a18' is no study with"),
+        ({"information": {"calibration": {"like": "other"}}}, "there is no study 'other'; name a"),
+        (
+            {"information": {"calibration": {"like": "mnistm-a18"}}},
+            "'mnistm-a18' has no calib",
+        ),
     ],
 )
 def test_studies_of_other_shapes_share_nothing(change, words):

@@ -304,7 +304,7 @@ def test_the_command_prints_a_table_or_json_and_starts_nothing(tmp_path, measure
     named = ["--configfile", str(ROOT / "presets" / "demo.yaml"), "--configfile", "mine.yaml"]
     called = CliRunner().invoke(cli.app, ["plan", *named])
     assert called.exit_code == 0, called.output
-    for name in (STUDY, module.OTHER, "all"):
+    for name in (STUDY, module.OTHER, "total"):
         assert f"\n {name} " in called.stdout
     assert "at 1.0 GFLOP/s as measured now" in called.stdout
     assert "unknown: seconds of" in called.stdout

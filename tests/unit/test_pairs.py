@@ -88,7 +88,7 @@ def test_one_pair_is_calibrated_for_all():
     assert shared == {**dict.fromkeys(NAMES, "tumours-cnv-rppa"), "tumours-cnv-rppa": None}
     assert own.calibrated == ["ksg"] and own.calibration.rows == 100
     assert load(config.model_dump(mode="json")) == config
-    with pytest.raises(CchError, match="'tumours-cnv-dna' is no study with a calibration"):
+    with pytest.raises(CchError, match="no study 'tumours-cnv-dna'; did you mean 'tumours-cnv-"):
         load(with_entry({"information": {"calibration": {"like": "tumours-cnv-dna"}}}))
 
 
@@ -224,7 +224,7 @@ def table(tmp_path, monkeypatch):
 
 def test_the_table_over_pairs_has_the_cells_of_their_own_tables(table):
     plan, document = table
-    assert document.title == "Tumours: all pairs of modalities"
+    assert document.title == "Tumours: pairs of modalities"
     rows = [f"{pair}-{level}" for pair in ("text-audio", "audio-vision") for level in ("0", "0.5")]
     assert [row.key for row in document.rows] == rows
     for row in rows:

@@ -16,6 +16,8 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 import yaml
 
+from cch.audit.facts import numbers_only
+from cch.audit.run import unlike
 from cch.base.errors import CchError
 from cch.config import DATASETS, Model, load
 from cch.config.specs import study_roles
@@ -356,3 +358,11 @@ def test_a_key_of_a_study_s_specifications_means_one_setting(preset):
             for key, value in json.loads(plan.train_spec(name, role)).items():
                 if key != "role":
                     assert together.setdefault(key, value) == value, (name, role, key)
+
+
+@pytest.mark.parametrize("preset", [None, "demo", "open"])
+def test_the_audit_finds_recorded_datasets_as_tables_state_them(preset):
+    plan = Plan(raw_config(preset), ROOT)
+    for name, dataset in plan.config.datasets.items():
+        recorded = json.loads(plan.prepare_spec(name))["dataset"]
+        assert unlike(numbers_only(recorded), dataset.model_dump(mode="json")) == [], name

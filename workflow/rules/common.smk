@@ -23,7 +23,7 @@ try:
     from cch.base.errors import CchError
     from cch.config.specs import SPECS, as_json
     from cch.workflow.events import JobEventHandler, run_progress
-    from cch.workflow.planning import Plan
+    from cch.workflow.planning import OTHER_TARGETS, Plan
     from cch.workflow.snakemake_targets import (
         asked_targets,
         check_commit,
@@ -74,7 +74,8 @@ try:
         check_commit(BASE, workflow.sourcecache, CHECKOUT)
     check_overlays(workflow, CHECKOUT / "config.yaml")
     PLAN = Plan(config)
-    for asked in asked_targets(workflow, PLAN.names()):
+    ASKED = asked_targets(workflow, PLAN.names())
+    for asked in ASKED:
         PLAN.check_target(asked)
         for line in PLAN.by_hand(asked):
             tell(f"cch: {line}" if line[0] != " " else line)
@@ -88,8 +89,8 @@ MEMORY_MB = int(CONFIG.compute.memory_gb * 1024)
 # Minutes for jobs whose duration depends on the machine; a profile can set another limit.
 A_DAY = 24 * 60
 
-for name in CONFIG.studies:
-    if why := PLAN.unavailable(name):
+if not ASKED or set(ASKED) & set(OTHER_TARGETS):
+    for name, why in PLAN.excluded().items():
         tell(f"cch: {name} is left out of `all`: {why}")
 
 

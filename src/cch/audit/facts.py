@@ -114,7 +114,7 @@ class Facts:
         """What the records of a study's jobs say of its configuration, put together.
 
         A job's specification is all of the configuration that its numbers rest on, so what is not
-        in one (a title, say) is not here.
+        in one (a title, what the classes were defined from) is not here.
         """
         if study not in self._specs:
             merged: dict[str, Any] = {}
@@ -125,6 +125,14 @@ class Facts:
             data = self.path("datasets", f"{merged.get('dataset')}.h5")
             if data in self.tree.made:
                 given = specification(self.tree.made[data].content).get("dataset", {})
-                merged["dataset"] = {k: v for k, v in given.items() if k != "title"}
+                merged["dataset"] = numbers_only(given)
             self._specs[study] = merged
         return self._specs[study]
+
+
+def numbers_only(dataset: dict[str, Any]) -> dict[str, Any]:
+    """Return a recorded dataset without what only tables say, which is recorded as empty."""
+    kept = {key: value for key, value in dataset.items() if key != "title"}
+    if isinstance(kept.get("label"), dict):
+        kept["label"] = {k: v for k, v in kept["label"].items() if k != "defined_by"}
+    return kept

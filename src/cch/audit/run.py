@@ -139,19 +139,19 @@ def _check_settings(report: Audit, document: dict[str, Any], facts: Facts) -> No
     """The configuration that a document holds is that of the jobs behind it."""
     for study, stated in document.get("settings", {}).items():
         own = stated["study"] | {"dataset": stated["dataset"]}
-        for path in _unlike(facts.recorded_settings(study), own):
+        for path in unlike(facts.recorded_settings(study), own):
             said = f"its {path} of study {study} is not what the records of the jobs say"
             report.wrong("cell", document["id"], said)
 
 
-def _unlike(recorded: Any, stated: Any, path: str = "") -> list[str]:
-    """Where two configurations differ, as far as the first goes."""
+def unlike(recorded: Any, stated: Any, path: str = "") -> list[str]:
+    """Return where two configurations differ, as far as the first goes."""
     if not isinstance(recorded, dict) or not isinstance(stated, dict):
         return [] if recorded == stated else [path]
     return [
-        unlike
+        place
         for key, value in recorded.items()
-        for unlike in _unlike(value, stated.get(key), f"{path}.{key}".lstrip("."))
+        for place in unlike(value, stated.get(key), f"{path}.{key}".lstrip("."))
     ]
 
 

@@ -1119,8 +1119,11 @@ def _check_shared_calibration(name: str, study: Study, studies: dict[str, Study]
     """Raise ValueError where another study's calibration is not of a study's shape."""
     where, other = f"studies.{name}.information.calibration.like", study.information.shared_with
     shared = studies.get(other or "")
-    if shared is None or not shared.information.calibrated or shared.information.shared_with:
-        raise ValueError(f"{where}: {other!r} is no study with a calibration of its own")
+    if shared is None:
+        meant = did_you_mean(other or "", list(studies)) or "name a study of this configuration"
+        raise ValueError(f"{where}: there is no study {other!r}; {meant.rstrip()}")
+    if not shared.information.calibrated or shared.information.shared_with:
+        raise ValueError(f"{where}: {other!r} has no calibration of its own")
 
     def shape(one: Study) -> dict[str, Any]:
         about = {"dataset": one.dataset, "split": one.split, "columns": one.network.hidden[-1]}

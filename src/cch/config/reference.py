@@ -96,6 +96,10 @@ def _name(annotation: Any) -> str:
         return "mapping" if issubclass(annotation, config.Model) else annotation.__name__
     origin = getattr(annotation, "__origin__", None)
     arguments = get_args(annotation)
+    if origin is tuple and Ellipsis not in arguments:
+        return f"[{', '.join(map(_name, arguments))}]"
+    if origin is tuple:
+        return f"list of {_name(arguments[0])}"
     if origin in (list, dict):
         return f"{origin.__name__} of {_name(arguments[-1])}"
     if hasattr(annotation, "__metadata__"):

@@ -280,7 +280,7 @@ def _repeated(arrays: dict[str, np.ndarray]) -> list[str]:
     return [
         f"{len(again)} of {len(rows)} rows duplicate an earlier row in all representations, first "
         f"row {again[0][1]} (counted from 0), a copy of row {again[0][0]}; duplicated samples make "
-        "the estimates far too high: keep one of each"
+        "estimates and bounds far too high, and `holds` may be wrong: keep one of each"
     ]
 
 

@@ -253,7 +253,7 @@ def pairs_layout(entry: str, studies: Mapping[str, Study]) -> Layout:
     ]
     return Layout(
         number=f"Pairs {entry}",
-        title=f"{study.title.removesuffix(suffix)}: all pairs of modalities",
+        title=f"{study.title.removesuffix(suffix)}: pairs of modalities",
         caption="Teacher → student. The teacher's metric is on clean test inputs. "
         f"{EFFECT_CAPTION} The levels of a pair are corrected together, pairs are not.",
         study=name,

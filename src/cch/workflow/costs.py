@@ -384,7 +384,7 @@ class Costs:
         Sums are over known values; the number of jobs with unknown values is beside them.
         """
         groups = {name: [job for job in self.jobs if job.study == name] for name in self.names}
-        groups = {name: jobs for name, jobs in groups.items() if jobs} | {"all": self.jobs}
+        groups = {name: jobs for name, jobs in groups.items() if jobs} | {"total": self.jobs}
         return [self._summed(name, jobs) for name, jobs in groups.items()]
 
     def _summed(self, name: str, jobs: list[Job]) -> dict[str, Any]:
@@ -414,7 +414,7 @@ class Costs:
         for name in ("study", "jobs", "runs", "estimates", "work", "time", "unknown", "memory"):
             table.add_column(name, justify="left" if name == "study" else "right", no_wrap=True)
         for found in self.parts():
-            if found["name"] == "all":
+            if found["name"] == "total":
                 table.add_section()
             counts = (found[name] for name in ("jobs", "runs", "estimates"))
             table.add_row(
