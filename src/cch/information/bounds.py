@@ -60,7 +60,7 @@ class BoundEstimator(StackedEstimator):
         known = super()._known(x, y)
         if known is None:
             return None
-        # Exactly 0 for a constant side, and said as every other limit is.
+        # Exactly 0; whoever reads a limit needs its mean, error and degrees of freedom here too.
         return replace(known, fit=Limit(known.value, 0.0, len(x) - 1).said())
 
     def _training_rows(self, rows: int) -> float:

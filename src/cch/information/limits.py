@@ -94,8 +94,8 @@ class Limit:
             weights: of the parts; what they lack to 1 weighs a part that is known to be 0.
             parts: the statistics.
             rows: n, where the weights are class shares among n rows; None where they are known.
-                Shares vary from sample to sample, which adds the variance of a part over classes,
-                divided by n.
+                Their sampling error adds the variance of the parts' means over classes, divided
+                by n.
         """
         variances = [w**2 * part.error**2 for w, part in zip(weights, parts, strict=True)]
         degrees = [part.degrees for part in parts]
