@@ -44,6 +44,33 @@ def test_groups_name_their_studies():
     assert studies["brca"].startswith("TCGA-BRCA, mRNA teacher, CNV student; with brca-rppa, ")
 
 
+def test_a_group_leaves_out_what_needs_a_missing_file(tmp_path, monkeypatch):
+    monkeypatch.delenv("CCH_MIRROR", raising=False)
+    plan = Plan(raw_config("open") | {"resources": str(tmp_path)}, ROOT)
+    raw = tmp_path / "tcga-brca-open-mrna" / "TCGA-BRCA.mrna_rsem.tsv.gz"
+    files = plan.targets()["open-cohorts"]
+    assert any("tcga-brca-cnv-rppa" in path for path in files)
+    assert not any("tcga-brca-mrna" in path for path in files)
+    line, steps = plan.by_hand("open-cohorts")
+    assert line == f"open-cohorts leaves out tcga-brca-mrna without a file placed by hand: {raw}"
+    assert "tcga-brca-gsalightning-mrna" in steps
+    # Asked for by name, or with nothing else to build, a study is not left out.
+    for target in ("tcga-brca-mrna", "tcga-brca-mrna-mrna-cnv"):
+        assert any("tcga-brca-mrna" in path for path in plan.targets()[target])
+        line, _ = plan.by_hand(target)
+        assert line == f"{target} needs a file that has to be placed by hand: {raw}"
+
+
+def test_a_group_is_whole_once_the_file_is_there(tmp_path, monkeypatch):
+    monkeypatch.delenv("CCH_MIRROR", raising=False)
+    raw = tmp_path / "tcga-brca-open-mrna" / "TCGA-BRCA.mrna_rsem.tsv.gz"
+    raw.parent.mkdir()
+    raw.touch()
+    plan = Plan(raw_config("open") | {"resources": str(tmp_path)}, ROOT)
+    assert any("tcga-brca-mrna" in path for path in plan.targets()["open-cohorts"])
+    assert plan.by_hand("open-cohorts") == []
+
+
 def test_an_unknown_target_is_one_short_line():
     plan = Plan(raw_config(), ROOT)
     for target in ("synthetic", "table13", "all", "export", "mnistm", "some/file", "file.json"):

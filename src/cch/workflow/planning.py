@@ -345,7 +345,9 @@ class Plan:
             over_pairs = layout.own and len(layout.studies) > 1
             groups = self.config.studies[layout.study].group
             for target in dict.fromkeys([*([] if over_pairs else [layout.study]), *groups]):
-                named.setdefault(target, []).extend(self.layout_files(name))
+                files = named.setdefault(target, [])
+                if not self.left_out(target).intersection(layout.studies):
+                    files.extend(self.layout_files(name))
         for name in self.layouts:
             named[name] = self.layout_files(name)
         return named | self.null_targets() | self.theory_targets() | self.decision_targets()
@@ -369,24 +371,48 @@ class Plan:
                 return reason
         return ""
 
-    def by_hand(self, target: str) -> list[str]:
-        """Instructions for files that need a manual download: for each, a line and the steps."""
-        studies = [
+    def members(self, target: str) -> list[str]:
+        """Studies that a target builds: its own, or those of a group, a table or a figure."""
+        return [
             name
             for name, study in self.config.studies.items()
             if target in (name, *study.group)
             or (target in self.layouts and name in self.layouts[target].studies)
         ]
-        datasets = dict.fromkeys(self.config.studies[name].dataset for name in studies)
-        needed = [
-            s for name in datasets for s in required_sources(name, self.config.datasets[name])
-        ]
+
+    @cached
+    def left_out(self, target: str) -> set[str]:
+        """Unavailable studies of a group of which others are available, as `all` leaves them out.
+
+        Whoever asks for one study, or for a group of which nothing can be fetched, gets none left
+        out: the missing file is then what to hear about.
+        """
+        if target in self.config.studies or target in self.layouts:
+            return set()
+        members = self.members(target)
+        absent = {name for name in members if self.unavailable(name)}
+        return absent if len(absent) < len(members) else set()
+
+    def by_hand(self, target: str) -> list[str]:
+        """Instructions for files that need a manual download: for each, a line and the steps."""
+        users: dict[str, list[str]] = {}
+        for name in self.members(target):
+            dataset = self.config.studies[name].dataset
+            for source in required_sources(dataset, self.config.datasets[dataset]):
+                users.setdefault(source, []).append(name)
         said = []
-        for source in dict.fromkeys(needed):
+        left_out = self.left_out(target)
+        for source, studies in users.items():
             resources = self.paths.resources
             for entry in missing_by_hand(source, self.table, resources, self.mirror):
                 path = raw_path(resources, source, entry.name)
-                said.append(f"{target} needs a file that has to be placed by hand: {path}")
+                if left_out.issuperset(studies):
+                    # An entry of pairs has one dataset, so it is left out whole.
+                    entries = dict.fromkeys(self.config.studies[n].entry or n for n in studies)
+                    what = f"{target} leaves out {', '.join(entries)} without a file placed by hand"
+                else:
+                    what = f"{target} needs a file that has to be placed by hand"
+                said.append(f"{what}: {path}")
                 said.append(manual_steps(source, entry.name, table=self.table, destination=path))
         return said
 
