@@ -75,7 +75,7 @@ try:
     check_overlays(workflow, CHECKOUT / "config.yaml")
     PLAN = Plan(config)
     ASKED = asked_targets(workflow, PLAN.names())
-    for asked in ASKED:
+    for asked in ASKED or []:
         PLAN.check_target(asked)
         for line in PLAN.by_hand(asked):
             tell(f"cch: {line}" if line[0] != " " else line)
@@ -89,7 +89,7 @@ MEMORY_MB = int(CONFIG.compute.memory_gb * 1024)
 # Minutes for jobs whose duration depends on the machine; a profile can set another limit.
 A_DAY = 24 * 60
 
-if not ASKED or set(ASKED) & set(OTHER_TARGETS):
+if ASKED is not None and (not ASKED or set(ASKED) & set(OTHER_TARGETS)):
     for name, why in PLAN.excluded().items():
         tell(f"cch: {name} is left out of `all`: {why}")
 

@@ -370,7 +370,7 @@ class Costs:
         names: the studies in the order of the configuration, and ``OTHER``.
         jobs: of the targets, from nothing.
         throughput: source of the seconds.
-        absent: studies excluded from ``all``, with reasons; none where targets are named.
+        absent: studies left out of the targets, with reasons.
     """
 
     names: list[str]
@@ -442,7 +442,7 @@ class Costs:
         if rules:
             named = ", ".join(f"{count} {rule}" for rule, count in sorted(rules.items()))
             said.append(f"unknown: seconds of {sum(rules.values())} jobs: {named}")
-        return said + [f"left out of `all`: {name}: {why}" for name, why in self.absent.items()]
+        return said + [f"left out: {name}: {why}" for name, why in self.absent.items()]
 
 
 def costs(plan: Plan, earlier: Path | None = None, targets: Sequence[str] = ()) -> Costs:
@@ -467,8 +467,12 @@ def costs(plan: Plan, earlier: Path | None = None, targets: Sequence[str] = ()) 
         from cch.base.device import pick_device
 
         throughput = probe(pick_device(compute.device), compute.threads)
+    absent = {name: plan.unavailable(name) for one in targets for name in plan.left_out(one)}
     return Costs(
-        [*plan.config.studies, OTHER], jobs, throughput, {} if targets else plan.excluded()
+        [*plan.config.studies, OTHER],
+        jobs,
+        throughput,
+        absent if targets else plan.excluded(),
     )
 
 

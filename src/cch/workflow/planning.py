@@ -346,7 +346,7 @@ class Plan:
             groups = self.config.studies[layout.study].group
             for target in dict.fromkeys([*([] if over_pairs else [layout.study]), *groups]):
                 files = named.setdefault(target, [])
-                if not self.left_out(target).intersection(layout.studies):
+                if not set(layout.studies).intersection(self.left_out(target)):
                     files.extend(self.layout_files(name))
         for name in self.layouts:
             named[name] = self.layout_files(name)
@@ -381,17 +381,17 @@ class Plan:
         ]
 
     @cached
-    def left_out(self, target: str) -> set[str]:
+    def left_out(self, target: str) -> list[str]:
         """Unavailable studies of a group of which others are available, as `all` leaves them out.
 
         Whoever asks for one study, or for a group of which nothing can be fetched, gets none left
         out: the missing file is then what to hear about.
         """
         if target in self.config.studies or target in self.layouts:
-            return set()
+            return []
         members = self.members(target)
-        absent = {name for name in members if self.unavailable(name)}
-        return absent if len(absent) < len(members) else set()
+        absent = [name for name in members if self.unavailable(name)]
+        return absent if len(absent) < len(members) else []
 
     def by_hand(self, target: str) -> list[str]:
         """Instructions for files that need a manual download: for each, a line and the steps."""
@@ -401,12 +401,12 @@ class Plan:
             for source in required_sources(dataset, self.config.datasets[dataset]):
                 users.setdefault(source, []).append(name)
         said = []
-        left_out = self.left_out(target)
+        left_out = set(self.left_out(target))
         for source, studies in users.items():
             resources = self.paths.resources
             for entry in missing_by_hand(source, self.table, resources, self.mirror):
                 path = raw_path(resources, source, entry.name)
-                if left_out.issuperset(studies):
+                if set(studies) <= left_out:
                     # An entry of pairs has one dataset, so it is left out whole.
                     entries = dict.fromkeys(self.config.studies[n].entry or n for n in studies)
                     what = f"{target} leaves out {', '.join(entries)} without a file placed by hand"

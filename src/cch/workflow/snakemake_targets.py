@@ -13,7 +13,7 @@ from cch.config import layered
 INSTALL = "install the library of the workflow's commit: pip install git+<address>@<commit>"
 
 
-def asked_targets(workflow: Any, names: Iterable[str]) -> list[str]:
+def asked_targets(workflow: Any, names: Iterable[str]) -> list[str] | None:
     """Return the targets on Snakemake's command line, under the workflow's own names for them.
 
     Snakemake reads the Snakefile before it knows its targets, and answers an unknown one with a
@@ -23,16 +23,20 @@ def asked_targets(workflow: Any, names: Iterable[str]) -> list[str]:
         workflow: Snakemake's workflow object.
         names: targets of this workflow. A module's may have a prefix on the command line, and
             other targets belong to the user's workflow and are left out.
+
+    Returns:
+        The targets; None where this is no command of a user: a job's own process, or a library
+        that reads the rules.
     """
     program = Path(sys.argv[0])
     if "snakemake" not in (program.name, program.parent.name) or "--target-jobs" in sys.argv:
-        return []
+        return None
     from snakemake.cli import get_argument_parser
 
     try:
         known, _ = get_argument_parser().parse_known_args(sys.argv[1:])
     except SystemExit:
-        return []
+        return None
     asked = [str(target) for target in known.targets or []]
     if workflow.modifier.is_main_snakefile():
         return asked
