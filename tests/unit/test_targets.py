@@ -44,7 +44,7 @@ def test_groups_name_their_studies():
     assert studies["brca"].startswith("TCGA-BRCA, mRNA teacher, CNV student; with brca-rppa, ")
 
 
-def test_a_group_leaves_out_what_needs_a_missing_file(tmp_path, monkeypatch):
+def test_a_group_skips_what_needs_a_missing_file(tmp_path, monkeypatch):
     monkeypatch.delenv("CCH_MIRROR", raising=False)
     plan = Plan(raw_config("open") | {"resources": str(tmp_path)}, ROOT)
     raw = tmp_path / "tcga-brca-open-mrna" / "TCGA-BRCA.mrna_rsem.tsv.gz"
@@ -52,9 +52,9 @@ def test_a_group_leaves_out_what_needs_a_missing_file(tmp_path, monkeypatch):
     assert any("tcga-brca-cnv-rppa" in path for path in files)
     assert not any("tcga-brca-mrna" in path for path in files)
     line, steps = plan.by_hand("open-cohorts")
-    assert line == f"open-cohorts leaves out tcga-brca-mrna without a file placed by hand: {raw}"
+    assert line == f"open-cohorts skips tcga-brca-mrna, which needs a file placed by hand: {raw}"
     assert "tcga-brca-gsalightning-mrna" in steps
-    # Asked for by name, or with nothing else to build, a study is not left out.
+    # A study or an entry that is asked for by name is not skipped.
     for target in ("tcga-brca-mrna", "tcga-brca-mrna-mrna-cnv"):
         assert any("tcga-brca-mrna" in path for path in plan.targets()[target])
         line, _ = plan.by_hand(target)

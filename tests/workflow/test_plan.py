@@ -48,14 +48,14 @@ def test_a_study_touches_no_other(configuration):
     assert not any("synthetic" in path for path in files)
 
 
-def test_the_graph_of_a_group_without_its_file_by_hand(tmp_path, monkeypatch, capfd):
+def test_a_group_skips_a_study_whose_file_is_missing(tmp_path, monkeypatch, capfd):
     monkeypatch.delenv("CCH_MIRROR", raising=False)
     monkeypatch.chdir(tmp_path)
     jobs = snakemake_jobs(raw_config("open"), ["open-cohorts"])
     files = [str(path) for job in jobs for path in (*job.input, *job.output)]
     assert any("tcga-brca-cnv-rppa" in path for path in files)
     assert not any("tcga-brca-mrna" in path for path in files)
-    # What `all` leaves out is said to who asks for `all`, not to who reads the graph.
+    # What is left out of `all` is printed only if `all` is requested.
     assert "left out" not in capfd.readouterr().err
 
 

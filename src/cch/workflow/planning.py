@@ -346,7 +346,7 @@ class Plan:
             groups = self.config.studies[layout.study].group
             for target in dict.fromkeys([*([] if over_pairs else [layout.study]), *groups]):
                 files = named.setdefault(target, [])
-                if not set(layout.studies).intersection(self.left_out(target)):
+                if not set(layout.studies).intersection(self.skipped(target)):
                     files.extend(self.layout_files(name))
         for name in self.layouts:
             named[name] = self.layout_files(name)
@@ -372,7 +372,7 @@ class Plan:
         return ""
 
     def members(self, target: str) -> list[str]:
-        """Studies that a target builds: its own, or those of a group, a table or a figure."""
+        """Studies of a target: a study itself, those of a group, those of a table or a figure."""
         return [
             name
             for name, study in self.config.studies.items()
@@ -381,13 +381,14 @@ class Plan:
         ]
 
     @cached
-    def left_out(self, target: str) -> list[str]:
-        """Unavailable studies of a group of which others are available, as `all` leaves them out.
+    def skipped(self, target: str) -> list[str]:
+        """Unavailable studies that a group skips, as ``all`` does.
 
-        Whoever asks for one study, or for a group of which nothing can be fetched, gets none left
-        out: the missing file is then what to hear about.
+        Empty for a study, an entry with ``pairs``, a table or a figure, and for a group of which
+        no study is available.
         """
-        if target in self.config.studies or target in self.layouts:
+        studies = self.config.studies
+        if target in {*studies, *self.layouts, *(study.entry for study in studies.values())}:
             return []
         members = self.members(target)
         absent = [name for name in members if self.unavailable(name)]
@@ -401,17 +402,15 @@ class Plan:
             for source in required_sources(dataset, self.config.datasets[dataset]):
                 users.setdefault(source, []).append(name)
         said = []
-        left_out = set(self.left_out(target))
         for source, studies in users.items():
             resources = self.paths.resources
             for entry in missing_by_hand(source, self.table, resources, self.mirror):
                 path = raw_path(resources, source, entry.name)
-                if set(studies) <= left_out:
-                    # An entry of pairs has one dataset, so it is left out whole.
+                what = f"{target} needs a file that has to be placed by hand"
+                if self.skipped(target):
+                    # An entry with `pairs` has one dataset, so all its pairs are skipped.
                     entries = dict.fromkeys(self.config.studies[n].entry or n for n in studies)
-                    what = f"{target} leaves out {', '.join(entries)} without a file placed by hand"
-                else:
-                    what = f"{target} needs a file that has to be placed by hand"
+                    what = f"{target} skips {', '.join(entries)}, which needs a file placed by hand"
                 said.append(f"{what}: {path}")
                 said.append(manual_steps(source, entry.name, table=self.table, destination=path))
         return said

@@ -25,8 +25,8 @@ def asked_targets(workflow: Any, names: Iterable[str]) -> list[str] | None:
             other targets belong to the user's workflow and are left out.
 
     Returns:
-        The targets; None where this is no command of a user: a job's own process, or a library
-        that reads the rules.
+        The targets; None if Snakemake was not started from a command line by a user (a job's own
+        process, or its Python interface), or if its arguments cannot be read.
     """
     program = Path(sys.argv[0])
     if "snakemake" not in (program.name, program.parent.name) or "--target-jobs" in sys.argv:
