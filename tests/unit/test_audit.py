@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cch.audit.derive import RULES, Derived, _curve, _reading, derives
+from cch.audit.derive import RULES, Derived, Place, _curve, _reading, derives
 from cch.audit.metrics import metrics_again
 from cch.audit.printed import (
     check_csv,
@@ -23,7 +23,7 @@ from cch.audit.printed import (
     printed,
 )
 from cch.audit.report import Audit
-from cch.audit.run import audit
+from cch.audit.run import _check_text, audit
 from cch.base.errors import CchError
 from cch.base.files import sha256_file, write_json, write_text
 from cch.cli import app
@@ -232,6 +232,17 @@ def test_a_flag_that_a_verdict_does_not_have(tree):
 def test_a_cell_that_asks_for_another_level(tree):
     edit_json(f"{TABLE}.json", lambda d: d["cells"]["0/kd"]["query"].update(level="1.5"))
     assert "table13/0/kd: asks for level '1.5', its place says '0'" in found()
+
+
+@pytest.mark.parametrize(("text", "wrong"), [("0.3702", 0), ("0.3703", 1)])
+def test_a_mean_half_way_between_two_decimals_is_printed_as_it_is_stored(text, wrong):
+    # The same twenty accuracies, added in two orders.
+    stored, again = 0.37024999999999997, 0.37025
+    assert (printed(stored, None), printed(again, None)) == ("0.3702", "0.3703")
+    cell = {"value": stored, "se": None, "text": text, "query": {}}
+    report = Audit(Path(RESULTS))
+    _check_text(report, Place({"id": "table13"}, "0/kd", cell), Derived(again))
+    assert len(report.problems) == wrong
 
 
 def test_a_printed_number_in_bits_is_checked_in_bits(tree):
