@@ -236,7 +236,7 @@ def test_a_cell_that_asks_for_another_level(tree):
 
 @pytest.mark.parametrize(("text", "wrong"), [("0.3702", 0), ("0.3703", 1)])
 def test_a_mean_half_way_between_two_decimals_is_printed_as_it_is_stored(text, wrong):
-    # The same twenty accuracies, added in two orders.
+    # One mean, added in two orders.
     stored, again = 0.37024999999999997, 0.37025
     assert (printed(stored, None), printed(again, None)) == ("0.3702", "0.3703")
     cell = {"value": stored, "se": None, "text": text, "query": {}}

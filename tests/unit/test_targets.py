@@ -61,6 +61,18 @@ def test_a_group_skips_what_needs_a_missing_file(tmp_path, monkeypatch):
         assert line == f"{target} needs a file that has to be placed by hand: {raw}"
 
 
+def test_what_a_request_leaves_out(tmp_path, monkeypatch):
+    monkeypatch.delenv("CCH_MIRROR", raising=False)
+    plan = Plan(raw_config("open") | {"resources": str(tmp_path)}, ROOT)
+    pairs = set(plan.members("tcga-brca-mrna"))
+    assert set(plan.left_out(["open-cohorts"])) == pairs
+    # What another target builds is not left out, and `all` leaves out whatever is unavailable.
+    assert plan.left_out(["open-cohorts", "tcga-brca-mrna"]) == {}
+    assert plan.left_out(["tcga-kirc"]) == {}
+    assert plan.left_out([]) == plan.left_out(["open-cohorts", "all"]) == plan.excluded()
+    assert pairs < set(plan.excluded())
+
+
 def test_a_group_is_whole_once_the_file_is_there(tmp_path, monkeypatch):
     monkeypatch.delenv("CCH_MIRROR", raising=False)
     raw = tmp_path / "tcga-brca-open-mrna" / "TCGA-BRCA.mrna_rsem.tsv.gz"

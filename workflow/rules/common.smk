@@ -23,7 +23,7 @@ try:
     from cch.base.errors import CchError
     from cch.config.specs import SPECS, as_json
     from cch.workflow.events import JobEventHandler, run_progress
-    from cch.workflow.planning import OTHER_TARGETS, Plan
+    from cch.workflow.planning import Plan, over_everything
     from cch.workflow.snakemake_targets import (
         asked_targets,
         check_commit,
@@ -89,8 +89,8 @@ MEMORY_MB = int(CONFIG.compute.memory_gb * 1024)
 # Minutes for jobs whose duration depends on the machine; a profile can set another limit.
 A_DAY = 24 * 60
 
-if ASKED is not None and (not ASKED or set(ASKED) & set(OTHER_TARGETS)):
-    for name, why in PLAN.excluded().items():
+if ASKED is not None and over_everything(ASKED):
+    for name, why in PLAN.left_out(ASKED).items():
         tell(f"cch: {name} is left out of `all`: {why}")
 
 

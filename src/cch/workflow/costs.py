@@ -36,7 +36,7 @@ from cch.config.specs import (
 )
 from cch.config.work import Size, Work, dataset_size
 from cch.records.record import read_record, specification
-from cch.workflow.planning import OTHER_TARGETS, Plan
+from cch.workflow.planning import Plan
 
 BENCHMARKS = "benchmarks"
 
@@ -467,13 +467,7 @@ def costs(plan: Plan, earlier: Path | None = None, targets: Sequence[str] = ()) 
         from cch.base.device import pick_device
 
         throughput = probe(pick_device(compute.device), compute.threads)
-    built = {name for one in targets for name in plan.members(one) if name not in plan.skipped(one)}
-    skipped = {name for one in targets for name in plan.skipped(one)} - built
-    absent = {name: plan.unavailable(name) for name in plan.config.studies if name in skipped}
-    of_all = not targets or not set(targets).isdisjoint(OTHER_TARGETS)
-    return Costs(
-        [*plan.config.studies, OTHER], jobs, throughput, plan.excluded() if of_all else absent
-    )
+    return Costs([*plan.config.studies, OTHER], jobs, throughput, plan.left_out(targets))
 
 
 def operations(count: float) -> str:

@@ -78,6 +78,11 @@ DECISION = "decision-error"
 DECISION_TITLE = "Decision error. How often an estimator gives a known gap the wrong sign"
 
 
+def over_everything(targets: Sequence[str]) -> bool:
+    """Whether targets, as for Snakemake, are or include one over all studies."""
+    return not targets or not OTHER_TARGETS.keys().isdisjoint(targets)
+
+
 def selection_name(study: Study, modality: str) -> str:
     """Return the name of a study's selection; equal selections on one dataset share a file."""
     spec = select_spec(study, modality).model_dump(mode="json", exclude={"dataset", "modality"})
@@ -448,6 +453,14 @@ class Plan:
     def excluded(self) -> dict[str, str]:
         """Excluded studies, with reasons."""
         return {n: why for n in self.config.studies if (why := self.unavailable(n))}
+
+    def left_out(self, targets: Sequence[str]) -> dict[str, str]:
+        """Unavailable studies that targets leave out, with reasons; no target is ``all``."""
+        if over_everything(targets):
+            return self.excluded()
+        skipped = {name for one in targets for name in self.skipped(one)}
+        built = {n for one in targets for n in self.members(one) if n not in self.skipped(one)}
+        return {n: why for n, why in self.excluded().items() if n in skipped - built}
 
     def pages(self) -> dict[str, str]:
         """Pages of the documentation that the report includes, by heading."""
